@@ -1,0 +1,164 @@
+"""Build everything, start it in the right order, and take it down in the right order.
+
+Up: catalogue, connections, the first question to the bucket, then the mount; so a wrong key or
+bucket is told before anything is mounted. Down: the readers that wait are let go, the mount ends,
+then jobs and transfers, then the connections, last the catalogue, which writes what is left.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.config import Options, Source
+from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.verbs import Verbs
+from ossfs_resume.errors import AccessDenied, MountError, NoSuchBucket, OriginError, TransientError
+from ossfs_resume.fetch.engine import Engine, FetchSettings
+from ossfs_resume.fuse.attributes import Ownership
+from ossfs_resume.fuse.errno_map import sole_error
+from ossfs_resume.fuse.invalidation import Invalidator
+from ossfs_resume.fuse.kernel import KernelReport
+from ossfs_resume.fuse.operations import Operations, OperationsSettings
+from ossfs_resume.fuse.options import SessionSettings
+from ossfs_resume.fuse.session import serve
+from ossfs_resume.oss.client import ClientSettings, OssClient
+from ossfs_resume.oss.credentials import from_environment
+from ossfs_resume.oss.endpoint import Endpoint, cache_identity, parse_endpoint
+from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.vfs.models import TreeSettings
+from ossfs_resume.vfs.tree import Tree
+
+log = logging.getLogger(__name__)
+
+FIRST_ANSWER_SECONDS = 10.0
+"""How long `mount` waits for the bucket before it calls the endpoint unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountRequest:
+    """What is to be mounted, where and how."""
+
+    source: Source
+    mountpoint: str
+    options: Options
+
+
+async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
+    """Mount and serve until unmounted or told to stop.
+
+    ``on_ready`` is called once the mount answers. Raises SettingsError, MountError or CacheError.
+    """
+    options = request.options
+    endpoint = parse_endpoint(
+        request.source.bucket, options.endpoint or "", options.region or "", options.addressing
+    )
+    credentials = from_environment(os.environ)
+    async with opened_store(endpoint, options) as store:
+        client_settings = ClientSettings(endpoint, options.timeout, options.connections)
+        async with OssClient(client_settings, credentials) as client:
+            await check_bucket(client, request.source, is_known=not store.is_new)
+            await trio.to_thread.run_sync(store.mark_known)
+            await _serve(request, store, client, on_ready)
+
+
+@asynccontextmanager
+async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[CacheStore]:
+    """The cache of this bucket; written out and closed at the end, whatever happens."""
+    settings = CacheSettings(options.cache_dir, cache_identity(endpoint), options.part_size)
+    store = await trio.to_thread.run_sync(CacheStore.open, settings)
+    try:
+        yield store
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(store.close)
+
+
+async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:
+    """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount.
+
+    A bucket that the cache knows is mounted without an answer, with a warning. Raises MountError.
+    """
+    problem = f"{source} does not answer within {FIRST_ANSWER_SECONDS:g} seconds"
+    try:
+        with trio.move_on_after(FIRST_ANSWER_SECONDS):
+            await client.list_page(source.prefix, max_keys=1)
+            return
+    except (AccessDenied, NoSuchBucket) as error:
+        raise MountError(f"{source}: {error}") from error
+    except TransientError as error:
+        problem = f"{source}: {error}"
+    except OriginError as error:
+        raise MountError(f"{source}: {error}") from error
+    if not is_known:
+        raise MountError(f"{problem}; check --endpoint and the network")
+    log.warning("%s; mounting what the cache has", problem)
+
+
+async def _serve(
+    request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
+) -> None:
+    options, source = request.options, request.source
+
+    invalidator = Invalidator()
+
+    def discarded(meta: ObjectMeta) -> None:
+        invalidator.data(tree.incarnation_changed(meta))
+
+    engine = Engine(client, store, fetch_settings(options), discarded)
+    tree = Tree(
+        client,
+        engine,
+        store,
+        TreeSettings(options.metadata_ttl, options.negative_ttl),
+        prefix=source.prefix,
+        on_superseded=lambda parent, name, inode: invalidator.entry(parent, name),
+    )
+    jobs = Jobs(client, engine, store)
+
+    def statistics() -> dict[str, Any]:
+        parts = {"origin": client, "fetch": engine, "cache": store, "tree": tree}
+        return {name: dataclasses.asdict(part.statistics()) for name, part in parts.items()} | {
+            "source": str(source),
+            "pid": os.getpid(),
+        }
+
+    verbs = Verbs(tree, engine, store, jobs, options.part_size, statistics)
+    operations = Operations(tree, verbs, operations_settings(options), invalidator)
+
+    def ready(report: KernelReport) -> None:
+        log.info("%s is mounted on %s", source, request.mountpoint)
+        on_ready()
+
+    session = SessionSettings(str(source), request.mountpoint, options.allow_other)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(engine.run)
+            await nursery.start(jobs.run)
+            await serve(operations, session, on_ready=ready, on_stop=engine.stop)
+            nursery.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        raise sole_error(group) from group
+
+
+def fetch_settings(options: Options) -> FetchSettings:
+    """The engine's share of the options."""
+    return FetchSettings(
+        timeout_s=options.timeout,
+        part_bytes=options.part_size,
+        connections=options.connections,
+        request_bytes=options.request_size,
+        read_ahead_bytes=options.read_ahead,
+    )
+
+
+def operations_settings(options: Options) -> OperationsSettings:
+    """The adapter's share of the options."""
+    return OperationsSettings(ownership=Ownership(options.uid, options.gid, options.umask))

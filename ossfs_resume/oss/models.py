@@ -1,0 +1,41 @@
+"""Values that travel between the OSS client and its callers."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMeta:
+    """What the origin says of one object version, from a listing or a HEAD.
+
+    ``key`` is text decoded from UTF-8 with ``surrogateescape``, so that a key with illegal bytes
+    survives the round trip. ``etag`` carries no quotes. ``modified`` is Last-Modified in Unix
+    seconds. ``crc64`` is the CRC-64/XZ of the whole object; listings never carry it.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: int
+    crc64: int | None = None
+    version_id: str = ""
+    object_type: str = ""
+    storage_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One answer of ListObjects: keys and common prefixes, each in UTF-8 byte order."""
+
+    objects: tuple[ObjectMeta, ...]
+    prefixes: tuple[str, ...]
+    next_token: str = ""
+    """Continuation token; empty on the last page. A page may be empty and still not the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An access key; the secrets never show in ``repr``."""
+
+    access_key_id: str
+    access_key_secret: str = field(repr=False)
+    security_token: str = field(default="", repr=False)
