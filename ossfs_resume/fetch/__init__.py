@@ -1,0 +1,1 @@
+"""What to download next, and doing it: where the bucket and the cache meet."""

@@ -1,0 +1,107 @@
+"""The state of fetching one object version: who fetches which part, and what failed of late."""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.errors import OssfsError
+from ossfs_resume.fetch.batch import PartBatch
+from ossfs_resume.fetch.scheduler import Priority
+from ossfs_resume.oss.models import ObjectMeta
+
+
+@dataclass(eq=False, slots=True)
+class Transfer:
+    """One ranged request for the parts ``[first, stop)``, queued or running.
+
+    ``moved`` is set, and replaced, each time parts were written or the transfer ended: a waiter
+    looks at the bitmap again. ``last_byte`` is the time of the newest byte, None while queued.
+    """
+
+    download: "Download"
+    first: int
+    stop: int
+    priority: Priority
+    moved: trio.Event = field(default_factory=trio.Event)
+    last_byte: float | None = None
+    waiters: int = 0
+    done: bool = False
+    batch: PartBatch = field(init=False)
+    writing: trio.Lock = field(default_factory=trio.Lock)
+    """Held while parts of the batch are written, so that the end comes after all of them."""
+
+    def __post_init__(self) -> None:
+        self.batch = PartBatch(self.download.entry.geometry, self.first)
+
+    @property
+    def has_unwritten_parts(self) -> bool:
+        """Whole parts have arrived that nobody has taken up for writing yet."""
+        return len(self.batch) > 0 and not self.writing.locked()
+
+    @property
+    def parts(self) -> range:
+        """The parts it brings."""
+        return range(self.first, self.stop)
+
+    @property
+    def is_queued(self) -> bool:
+        """Not started yet."""
+        return self.last_byte is None
+
+    def wake(self) -> None:
+        """Let every waiter look again."""
+        self.moved.set()
+        self.moved = trio.Event()
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else "queued" if self.is_queued else "running"
+        return f"<Transfer {self.first}..{self.stop} {self.priority.name} {state}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Parts that could not be had, and until when to say so without asking again."""
+
+    parts: range
+    error: OssfsError
+    until: float
+
+
+@dataclass(eq=False, slots=True)
+class Download:
+    """One object version that somebody has open, or that is being fetched to its end."""
+
+    meta: ObjectMeta
+    entry: Entry
+    holders: int = 0
+    running: int = 0
+    claims: dict[int, Transfer] = field(default_factory=dict)
+    """Part number to the one transfer that will bring it."""
+    failures: list[Failure] = field(default_factory=list)
+    stale: OssfsError | None = None
+    """Why no missing part of this version can ever be had any more."""
+    proof: trio.Lock = field(default_factory=trio.Lock)
+    proven: bool = False
+    """The combined CRC-64 was compared with the origin's, or there is none to compare with."""
+
+    def claim(self, transfer: Transfer) -> None:
+        """``transfer`` and no other will bring its parts."""
+        for part in transfer.parts:
+            self.claims[part] = transfer
+
+    def unclaim(self, transfer: Transfer) -> None:
+        """Parts that ``transfer`` did not bring are free for another."""
+        for part in transfer.parts:
+            if self.claims.get(part) is transfer:
+                del self.claims[part]
+
+    def failure_of(self, parts: range, now: float) -> OssfsError | None:
+        """The remembered failure that one of ``parts`` falls under."""
+        if not self.failures:
+            return None
+        self.failures = [failure for failure in self.failures if failure.until > now]
+        for failure in self.failures:
+            if failure.parts.start < parts.stop and parts.start < failure.parts.stop:
+                return failure.error
+        return None

@@ -1,0 +1,306 @@
+"""Bytes of object versions for readers and jobs: from the cache, and what is missing fetched.
+
+A reader never talks to a transfer. It says which parts it needs, waits for the transfer that
+claims the first missing one to move, and looks at the bitmap again. So a transfer may fail, be
+split or be finished by somebody else without a reader's noticing.
+
+Each reader has a deadline that counts time *without progress*: bytes arriving for its own transfer
+or, while that is queued, for any ahead of it.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.errors import CorruptObject, NoProgress, OssfsError, ShuttingDown
+from ossfs_resume.fetch import readahead
+from ossfs_resume.fetch.download import Download, Failure, Transfer
+from ossfs_resume.fetch.proof import Prover
+from ossfs_resume.fetch.readahead import KIB, MIB, AccessPattern
+from ossfs_resume.fetch.scheduler import Priority
+from ossfs_resume.fetch.transfers import (
+    REMEMBERED_SECONDS,
+    RangeReader,
+    TransferPool,
+    TransferSettings,
+    TransferStatistics,
+)
+from ossfs_resume.oss.models import ObjectMeta
+
+log = logging.getLogger(__name__)
+
+CONFIRM_SECONDS = 2.0
+
+
+class PartStore(Protocol):
+    """What the engine needs of the cache; `acquire` and `discard` block."""
+
+    def acquire(self, version: ObjectVersion) -> Entry:
+        """The entry of a version, shared by all who hold it."""
+
+    def release(self, entry: Entry) -> None:
+        """Give up one hold."""
+
+    def discard(self, entry: Entry) -> None:
+        """Forget everything that is cached of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """``timeout_s`` is the time a reader waits without progress; 0 waits for the network."""
+
+    timeout_s: float = 60.0
+    connections: int = 32
+    part_bytes: int = 256 * KIB
+    request_bytes: int = 8 * MIB
+    read_ahead_bytes: int = 128 * MIB
+
+
+def version_of(meta: ObjectMeta) -> ObjectVersion:
+    """The cache's name for what the origin described."""
+    return ObjectVersion(meta.key, meta.etag, meta.size)
+
+
+class Engine:
+    """Opens downloads and reads through them.
+
+    ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
+    out to be wrong: whoever has copies (the kernel's pages) must drop them.
+    """
+
+    def __init__(
+        self,
+        reader: RangeReader,
+        store: PartStore,
+        settings: FetchSettings,
+        on_discarded: Callable[[ObjectMeta], None] = lambda meta: None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._on_discarded = on_discarded
+        self._downloads: dict[ObjectVersion, Download] = {}
+        self._stopping = False
+        self._reads = trio.CapacityLimiter(16)
+        self._prover = Prover(store, self._discarded)
+        self._pool = TransferPool(
+            reader,
+            TransferSettings(settings.connections, settings.part_bytes),
+            on_written=self._prover.prove,
+            on_idle=self._retire,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Engine downloads={len(self._downloads)} {self._pool!r}>"
+
+    def statistics(self) -> TransferStatistics:
+        """What is queued and running at this moment."""
+        return self._pool.statistics()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run transfers until cancelled."""
+        await self._pool.run(task_status=task_status)
+
+    def stop(self) -> None:
+        """Whoever waits for data, now or later, gets `ShuttingDown`."""
+        self._stopping = True
+        for download in self._downloads.values():
+            for transfer in set(download.claims.values()):
+                transfer.wake()
+
+    # --- downloads ---
+
+    async def open(self, meta: ObjectMeta) -> Download:
+        """Hold the download of one object version; each open needs one `close`.
+
+        Raises CacheError if the cache cannot give an entry.
+        """
+        self._raise_if_stopping()
+        version = version_of(meta)
+        if version not in self._downloads:
+            entry = await trio.to_thread.run_sync(self._store.acquire, version)
+            if version in self._downloads:
+                self._store.release(entry)
+            else:
+                self._downloads[version] = Download(meta, entry, proven=entry.is_verified)
+        download = self._downloads[version]
+        if meta.crc64 is not None:
+            download.entry.expect_crc64(meta.crc64)
+        download.holders += 1
+        return download
+
+    def close(self, download: Download) -> None:
+        """Give up one hold; after the last, only running transfers finish."""
+        download.holders -= 1
+        if download.holders == 0:
+            self._pool.drop_queued(download)
+            self._retire(download)
+
+    def find(self, meta: ObjectMeta) -> Download | None:
+        """The download of this version if somebody holds it."""
+        return self._downloads.get(version_of(meta))
+
+    def _retire(self, download: Download) -> None:
+        if download.holders or download.running:
+            return
+        self._forget(download)
+        self._store.release(download.entry)
+
+    def _discarded(self, download: Download) -> None:
+        self._forget(download)
+        self._on_discarded(download.meta)
+
+    def _forget(self, download: Download) -> None:
+        version = version_of(download.meta)
+        if self._downloads.get(version) is download:
+            del self._downloads[version]
+
+    # --- reading ---
+
+    async def read(
+        self, download: Download, pattern: AccessPattern, offset: int, length: int
+    ) -> bytes:
+        """Exactly the bytes ``[offset, offset + length)``, which must lie within the object.
+
+        Raises OriginError as the origin answered, NoProgress when the reader's time is up,
+        CorruptObject, CacheError, or ShuttingDown.
+        """
+        entry = download.entry
+        parts = entry.geometry.parts(offset, length)
+        run_bytes = pattern.advance(offset, length)
+        if not entry.is_complete:
+            self._read_ahead(download, pattern, parts.start, offset + length, run_bytes)
+        if not self._is_ready(download, parts):
+            await self._make_ready(download, parts)
+        data = entry.read_nowait(offset, length)
+        if data is None:
+            data = await trio.to_thread.run_sync(entry.read, offset, length, limiter=self._reads)
+        return data
+
+    async def confirm(self, download: Download) -> None:
+        """Ask the origin whether this version is still there, by fetching its first missing part.
+
+        Raises ObjectChanged or NotFound. An origin that fails or takes over two seconds is no
+        reason to refuse: the reads will tell.
+        """
+        missing = download.entry.missing(0, download.entry.part_count)
+        if missing:
+            first = missing[0].start
+            transfer = self._pool.demand(download, range(first, first + 1), 1)
+            with trio.move_on_after(CONFIRM_SECONDS):
+                await transfer.moved.wait()
+        if download.stale is not None:
+            raise download.stale
+
+    async def fill(self, download: Download) -> None:
+        """Fetch all that is missing, behind everybody who reads. Raises like `read`."""
+        entry, step = download.entry, self._request_parts(download, self._settings.request_bytes)
+        mine: list[Transfer] = []
+        low, reach = 0, step * (self._settings.connections + 1)
+        while not entry.is_complete:
+            self._raise_if_hopeless(download, range(entry.part_count))
+            # An object may have a million parts: look only at those that can be under way.
+            missing = entry.missing(low, min(low + reach, entry.part_count))
+            if not missing:
+                low = low + reach if low + reach < entry.part_count else 0
+                continue
+            low = missing[0].start
+            mine = [transfer for transfer in mine if not transfer.done]
+            free = max(self._settings.connections - len(mine), 1)
+            mine += self._pool.claim(download, missing, step, Priority.BACKGROUND, at_most=free)
+            await download.claims[low].moved.wait()
+        await self._prover.prove(download)
+
+    def _read_ahead(
+        self, download: Download, pattern: AccessPattern, first: int, stop: int, run_bytes: int
+    ) -> None:
+        """Queue what this read needs together with what its run will need next."""
+        window = readahead.window(run_bytes, self._settings.read_ahead_bytes)
+        step = readahead.request_bytes(window, self._settings.request_bytes)
+        target = readahead.target(stop, window, step, download.meta.size)
+        if target <= pattern.planned or download.failures or download.stale is not None:
+            return
+        part_size = download.entry.geometry.part_size
+        begin, end = max(pattern.planned // part_size, first), -(-target // part_size)
+        pattern.planned = target
+        self._pool.claim(
+            download,
+            download.entry.missing(begin, end),
+            self._request_parts(download, step),
+            Priority.READ_AHEAD,
+        )
+
+    def _request_parts(self, download: Download, size_bytes: int) -> int:
+        return max(size_bytes // download.entry.geometry.part_size, 1)
+
+    def _is_ready(self, download: Download, parts: range) -> bool:
+        entry = download.entry
+        return (
+            (download.proven or not entry.is_complete)
+            and not entry.missing(parts.start, parts.stop)
+            and not entry.unchecked(parts.start, parts.stop)
+            and not self._stopping
+            and not isinstance(download.stale, CorruptObject)
+        )
+
+    async def _make_ready(self, download: Download, parts: range) -> None:
+        """Return when all ``parts`` are present and checked, and a complete object is proven."""
+        entry, since = download.entry, trio.current_time()
+        step = self._request_parts(download, self._settings.request_bytes)
+        while not self._is_ready(download, parts):
+            self._raise_if_hopeless(download, parts)
+            if entry.unchecked(parts.start, parts.stop):
+                await trio.to_thread.run_sync(self._check, entry, parts, limiter=self._reads)
+            missing = entry.missing(parts.start, parts.stop)
+            transfers = [self._pool.demand(download, run, step) for run in missing]
+            if transfers:
+                await self._wait(transfers[0], parts, since)
+            else:
+                await self._prover.prove(download)
+
+    def _check(self, entry: Entry, parts: range) -> None:
+        for part in entry.check(parts.start, parts.stop):
+            log.warning("%s: cached part %d is damaged, fetching it again", entry.version.key, part)
+
+    async def _wait(self, transfer: Transfer, parts: range, since: float) -> None:
+        """Wait until ``transfer`` moved. Raises NoProgress."""
+        moved, timeout = transfer.moved, self._settings.timeout_s or math.inf
+        transfer.waiters += 1
+        try:
+            while not moved.is_set():
+                newest = self._pool.newest_byte
+                if transfer.last_byte is not None:
+                    newest = transfer.last_byte
+                deadline = max(since, newest) + timeout
+                if deadline <= trio.current_time():
+                    raise self._give_up(transfer.download, parts)
+                with trio.move_on_at(deadline):
+                    await moved.wait()
+        finally:
+            transfer.waiters -= 1
+
+    def _give_up(self, download: Download, parts: range) -> NoProgress:
+        key, seconds = download.meta.key, self._settings.timeout_s
+        error = NoProgress(f"{key}: no data arrived for {seconds:g} seconds")
+        log.warning("%s", error)
+        until = trio.current_time() + REMEMBERED_SECONDS
+        download.failures.append(Failure(parts, error, until))
+        return error
+
+    def _raise_if_hopeless(self, download: Download, parts: range) -> None:
+        self._raise_if_stopping()
+        error: OssfsError | None = download.failure_of(parts, trio.current_time())
+        if download.stale is not None:
+            error = download.stale
+        is_needed = download.entry.missing(parts.start, parts.stop)
+        if error is not None and (is_needed or isinstance(error, CorruptObject)):
+            raise error
+
+    def _raise_if_stopping(self) -> None:
+        if self._stopping:
+            raise ShuttingDown("the file system is being unmounted")

@@ -1,0 +1,54 @@
+"""Compare a complete object with the origin's CRC-64, once, and discard what is wrong."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.errors import CacheError, CorruptObject
+from ossfs_resume.fetch.download import Download
+
+log = logging.getLogger(__name__)
+
+
+class Discarder(Protocol):
+    """What the proof needs of the cache; it blocks."""
+
+    def discard(self, entry: Entry) -> None:
+        """Forget everything that is cached of this version."""
+
+
+class Prover:
+    """``on_discarded`` is called, from the event loop, with each download that was discarded."""
+
+    def __init__(self, store: Discarder, on_discarded: Callable[[Download], None]) -> None:
+        self._store = store
+        self._on_discarded = on_discarded
+
+    async def prove(self, download: Download) -> None:
+        """Do nothing unless the object is complete and not proven yet.
+
+        An object without a CRC-64 at the origin counts as proven: there is nothing to compare.
+        Raises CorruptObject on a mismatch; the next open starts afresh.
+        """
+        async with download.proof:
+            if download.proven or not download.entry.is_complete:
+                return
+            if download.stale is None:
+                if await trio.to_thread.run_sync(download.entry.prove) is not False:
+                    download.proven = True
+                    return
+                await self._discard(download)
+        raise download.stale or CorruptObject(download.meta.key)
+
+    async def _discard(self, download: Download) -> None:
+        key = download.meta.key
+        download.stale = CorruptObject(f"{key}: its CRC-64 is not the origin's; discarded")
+        log.error("%s", download.stale)
+        try:
+            await trio.to_thread.run_sync(self._store.discard, download.entry)
+        except CacheError as error:
+            log.error("%s: cannot discard it: %s", key, error)
+        self._on_discarded(download)

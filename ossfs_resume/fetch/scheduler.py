@@ -1,0 +1,125 @@
+"""Which queued request goes next, and how many run at once.
+
+Order: what a reader waits for, then read-ahead, then siblings, then background. Within a
+priority the objects take turns, so that one reader's long queue does not hold up another's.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+
+class Priority(IntEnum):
+    """Lower goes first."""
+
+    DEMAND = 0
+    READ_AHEAD = 1
+    SIBLING = 2
+    BACKGROUND = 3
+
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+class Queue(Generic[Item]):
+    """Items by priority, taking turns among their owners. All operations are O(1) amortised."""
+
+    def __init__(self) -> None:
+        self._levels: dict[Priority, OrderedDict[Hashable, deque[Item]]] = {
+            priority: OrderedDict() for priority in Priority
+        }
+        self._where: dict[Item, tuple[Priority, Hashable]] = {}
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def push(self, item: Item, owner: Hashable, priority: Priority) -> None:
+        """Queue ``item``, or move it if it is queued already with another priority."""
+        self._where[item] = (priority, owner)
+        self._levels[priority].setdefault(owner, deque()).append(item)
+
+    def discard(self, item: Item) -> None:
+        """Forget ``item`` if it is queued."""
+        self._where.pop(item, None)
+
+    def pop(self, lowest: Priority = Priority.BACKGROUND) -> Item | None:
+        """The next item that is at least as urgent as ``lowest``; None if there is none."""
+        for priority in Priority:
+            if priority > lowest:
+                break
+            item = self._pop_from(priority)
+            if item is not None:
+                return item
+        return None
+
+    def _pop_from(self, priority: Priority) -> Item | None:
+        level = self._levels[priority]
+        while level:
+            owner, items = level.popitem(last=False)
+            item = self._first_valid(items, priority, owner)
+            if items:
+                level[owner] = items
+            if item is not None:
+                del self._where[item]
+                return item
+        return None
+
+    def _first_valid(self, items: deque[Item], priority: Priority, owner: Hashable) -> Item | None:
+        while items:
+            item = items.popleft()
+            # What was moved or forgotten meanwhile is skipped here instead of searched for there.
+            if self._where.get(item) == (priority, owner):
+                return item
+        return None
+
+
+SLOW_LINK_SECONDS = 5.0
+FEWEST_REQUESTS = 2
+
+
+def concurrency(bytes_per_second: float | None, part_size: int, limit: int) -> int:
+    """How many requests may run at once.
+
+    What a kill loses are the unfinished parts, one for each running request; on a slow link they
+    must stay under five seconds of transfer. Where the rate grows with the number of requests
+    (each connection is limited, not the link) so does the number. Unknown rate: a few.
+    """
+    if bytes_per_second is None:
+        return min(8, limit)
+    affordable = int(bytes_per_second * SLOW_LINK_SECONDS / part_size)
+    return min(max(affordable, FEWEST_REQUESTS), limit)
+
+
+def reserved_for_demand(limit: int) -> int:
+    """Requests that read-ahead and background leave free, for a reader who waits."""
+    return limit // 4
+
+
+class RateMeter:
+    """Bytes per second while something is being transferred; idle time does not count.
+
+    ``add`` takes the time in seconds. ``rate`` is None until half a second was measured.
+    """
+
+    INTERVAL_SECONDS = 0.25
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._since = 0.0
+        self._bytes = 0
+
+    def begin(self, now: float) -> None:
+        """The first transfer after an idle time starts."""
+        self._since, self._bytes = now, 0
+
+    def add(self, count: int, now: float) -> bool:
+        """Count bytes that arrived; True if ``rate`` changed."""
+        self._bytes += count
+        elapsed = now - self._since
+        if elapsed < self.INTERVAL_SECONDS:
+            return False
+        measured = self._bytes / elapsed
+        self.rate = measured if self.rate is None else (self.rate + measured) / 2
+        self._since, self._bytes = now, 0
+        return True

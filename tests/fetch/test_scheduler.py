@@ -1,0 +1,100 @@
+"""The queue's order, and how many requests a link affords."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ossfs_resume.fetch.scheduler import (
+    Priority,
+    Queue,
+    RateMeter,
+    concurrency,
+    reserved_for_demand,
+)
+
+KIB = 1024
+
+
+def drain(queue: Queue[int], lowest: Priority = Priority.BACKGROUND) -> list[int]:
+    items = []
+    while (item := queue.pop(lowest)) is not None:
+        items.append(item)
+    return items
+
+
+pushes = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(0, 3), st.sampled_from(list(Priority))), max_size=60
+)
+
+
+@given(pushes)
+def test_each_item_comes_out_once_by_its_latest_priority(
+    moves: list[tuple[int, int, Priority]],
+) -> None:
+    queue: Queue[int] = Queue()
+    latest: dict[int, Priority] = {}
+    for item, owner, priority in moves:
+        queue.push(item, owner, priority)
+        latest[item] = priority
+    assert len(queue) == len(latest)
+    order = drain(queue)
+    assert sorted(order) == sorted(latest)
+    assert [latest[item] for item in order] == sorted(latest.values())
+    assert len(queue) == 0
+
+
+def test_owners_of_one_priority_take_turns() -> None:
+    queue: Queue[int] = Queue()
+    for item in (1, 2, 3):
+        queue.push(item, "a", Priority.READ_AHEAD)
+    queue.push(9, "b", Priority.READ_AHEAD)
+    assert drain(queue) == [1, 9, 2, 3]
+
+
+def test_a_discarded_item_does_not_come_out() -> None:
+    queue: Queue[int] = Queue()
+    queue.push(1, "a", Priority.DEMAND)
+    queue.push(2, "a", Priority.DEMAND)
+    queue.discard(1)
+    assert drain(queue) == [2]
+
+
+def test_less_urgent_items_stay_when_only_demand_is_served() -> None:
+    queue: Queue[int] = Queue()
+    queue.push(1, "a", Priority.BACKGROUND)
+    queue.push(2, "a", Priority.DEMAND)
+    assert drain(queue, Priority.DEMAND) == [2]
+    assert drain(queue) == [1]
+
+
+@given(
+    rate=st.floats(0, 1e12), part=st.sampled_from([64 * KIB, 256 * KIB]), limit=st.integers(2, 64)
+)
+def test_unfinished_parts_stay_under_five_seconds_of_a_link(
+    rate: float, part: int, limit: int
+) -> None:
+    count = concurrency(rate, part, limit)
+    assert 2 <= count <= limit
+    assert count == 2 or count * part <= rate * 5
+
+
+def test_an_unknown_link_gets_a_few_requests_and_a_fast_one_all() -> None:
+    assert concurrency(None, 256 * KIB, 32) == 8
+    assert concurrency(None, 256 * KIB, 4) == 4
+    assert concurrency(100e6, 256 * KIB, 32) == 32
+
+
+@given(st.integers(2, 1000))
+def test_some_requests_are_kept_for_demand_but_never_all(limit: int) -> None:
+    assert 0 <= reserved_for_demand(limit) < limit
+
+
+def test_the_meter_counts_busy_time_only() -> None:
+    meter = RateMeter()
+    meter.begin(100.0)
+    assert not meter.add(1000, 100.1)
+    assert meter.rate is None
+    assert meter.add(1000, 101.0)
+    assert meter.rate == 2000.0
+    meter.begin(500.0)
+    assert meter.add(2000, 501.0)
+    assert meter.rate == 2000.0
