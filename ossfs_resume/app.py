@@ -5,23 +5,21 @@ bucket is told before anything is mounted. Down: the readers that wait are let g
 then jobs and transfers, then the connections, last the catalogue, which writes what is left.
 """
 
-import dataclasses
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import trio
 
-from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.models import CacheSettings, ObjectVersion
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.verbs import Verbs
 from ossfs_resume.errors import AccessDenied, MountError, NoSuchBucket, OriginError, TransientError
-from ossfs_resume.fetch.engine import Engine, FetchSettings
+from ossfs_resume.fetch.engine import Engine, FetchSettings, version_of
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
 from ossfs_resume.fuse.invalidation import Invalidator
@@ -105,47 +103,82 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
 async def _serve(
     request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
 ) -> None:
-    options, source = request.options, request.source
-
-    invalidator = Invalidator()
-
-    def discarded(meta: ObjectMeta) -> None:
-        invalidator.data(tree.incarnation_changed(meta))
-
-    engine = Engine(client, store, fetch_settings(options), discarded)
-    tree = Tree(
-        client,
-        engine,
-        store,
-        TreeSettings(options.metadata_ttl, options.negative_ttl),
-        prefix=source.prefix,
-        on_superseded=lambda parent, name, inode: invalidator.entry(parent, name),
-    )
-    jobs = Jobs(client, engine, store)
-
-    def statistics() -> dict[str, Any]:
-        parts = {"origin": client, "fetch": engine, "cache": store, "tree": tree}
-        return {name: dataclasses.asdict(part.statistics()) for name, part in parts.items()} | {
-            "source": str(source),
-            "pid": os.getpid(),
-        }
-
-    verbs = Verbs(tree, engine, store, jobs, options.part_size, statistics)
-    operations = Operations(tree, verbs, operations_settings(options), invalidator)
-
-    def ready(report: KernelReport) -> None:
-        log.info("%s is mounted on %s", source, request.mountpoint)
-        on_ready()
-
-    session = SessionSettings(str(source), request.mountpoint, options.allow_other)
+    incarnations = await trio.to_thread.run_sync(store.incarnations)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(engine.run)
-            await nursery.start(jobs.run)
-            await serve(operations, session, on_ready=ready, on_stop=engine.stop)
+            mounted = _Mounted(request, store, client, nursery, incarnations)
+            await nursery.start(mounted.engine.run)
+            await nursery.start(mounted.jobs.run)
+            await mounted.serve(on_ready)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
+
+
+class _Mounted:
+    """All that lives as long as the mount, tied together."""
+
+    def __init__(
+        self,
+        request: MountRequest,
+        store: CacheStore,
+        client: OssClient,
+        nursery: trio.Nursery,
+        incarnations: Mapping[ObjectVersion, int],
+    ) -> None:
+        options = request.options
+        self._request = request
+        self._client = client
+        self._store = store
+        self._invalidator = Invalidator()
+        self.engine = Engine(client, store, fetch_settings(options), self._on_discarded)
+        self._tree = Tree(
+            client,
+            self.engine,
+            store,
+            nursery,
+            incarnations=incarnations,
+            prefix=request.source.prefix,
+            settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
+            on_superseded=self._on_superseded,
+        )
+        self.jobs = Jobs(client, self.engine, store)
+        verbs = Verbs(
+            self._tree, self.engine, store, self.jobs, options.part_size, self._statistics
+        )
+        ownership = Ownership(options.uid, options.gid, options.umask)
+        self._operations = Operations(
+            self._tree, verbs, OperationsSettings(ownership), self._invalidator
+        )
+
+    async def serve(self, on_ready: Callable[[], None]) -> None:
+        """Mount, and return when it is unmounted."""
+        request = self._request
+
+        def ready(report: KernelReport) -> None:
+            log.info("%s is mounted on %s", request.source, request.mountpoint)
+            on_ready()
+
+        session = SessionSettings(
+            str(request.source), request.mountpoint, request.options.allow_other
+        )
+        await serve(self._operations, session, on_ready=ready, on_stop=self.engine.stop)
+
+    def _on_discarded(self, meta: ObjectMeta) -> None:
+        self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))
+
+    def _on_superseded(self, parent: int, name: bytes, inode: int) -> None:
+        self._invalidator.entry(parent, name)
+
+    def _statistics(self) -> dict[str, object]:
+        return {
+            "source": str(self._request.source),
+            "pid": os.getpid(),
+            "origin": asdict(self._client.statistics()),
+            "fetch": asdict(self.engine.statistics()),
+            "cache": asdict(self._store.statistics()),
+            "tree": asdict(self._tree.statistics()),
+        }
 
 
 def fetch_settings(options: Options) -> FetchSettings:
@@ -157,8 +190,3 @@ def fetch_settings(options: Options) -> FetchSettings:
         request_bytes=options.request_size,
         read_ahead_bytes=options.read_ahead,
     )
-
-
-def operations_settings(options: Options) -> OperationsSettings:
-    """The adapter's share of the options."""
-    return OperationsSettings(ownership=Ownership(options.uid, options.gid, options.umask))

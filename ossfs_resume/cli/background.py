@@ -1,0 +1,53 @@
+"""Run a server in the background, but only once it serves.
+
+The command returns when the server says that it is ready, or with the server's own error. The
+fork comes before any thread, connection or catalogue exists: none of them survives one.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+
+def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
+    """Fork; the child calls ``serve(ready)`` and ends with its exit status.
+
+    The parent returns 0 when the child calls ``ready``, else the child's exit status. Until then
+    the child's messages go to the terminal; an interrupt ends both.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os._exit(_run_child(serve, writer))
+    os.close(writer)
+    try:
+        is_ready = os.read(reader, 1) != b""
+        return 0 if is_ready else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
+    finally:
+        os.close(reader)
+
+
+def _run_child(serve: Callable[[Callable[[], None]], int], writer: int) -> int:
+    os.setsid()
+    _replace(0, os.O_RDONLY)
+
+    def ready() -> None:
+        # The caller may wait for the end of our output; nothing of ours belongs there any more.
+        _replace(1, os.O_WRONLY)
+        _replace(2, os.O_WRONLY)
+        os.chdir("/")
+        os.write(writer, b"r")
+        os.close(writer)
+
+    return serve(ready)
+
+
+def _replace(descriptor: int, flags: int) -> None:
+    null = os.open(os.devnull, flags)
+    os.dup2(null, descriptor)
+    os.close(null)

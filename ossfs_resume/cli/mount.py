@@ -1,0 +1,51 @@
+"""``ossfs-resume mount``: make the file system and return when it answers."""
+
+from collections.abc import Callable
+from functools import partial
+
+import click
+import trio
+
+from ossfs_resume.app import MountRequest
+from ossfs_resume.app import mount as serve_mount
+from ossfs_resume.cli import logs
+from ossfs_resume.cli.background import run_in_background
+from ossfs_resume.cli.options import gather, with_options
+from ossfs_resume.cli.outcome import outcome
+from ossfs_resume.config import parse_source
+
+
+@click.command()
+@click.argument("source")
+@click.argument("mountpoint")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
+@with_options
+def mount(
+    source: str,
+    mountpoint: str,
+    foreground: bool,
+    config: str | None,
+    mount_options: tuple[str, ...],
+    **flags: str | None,
+) -> int:
+    """Mount SOURCE (oss://BUCKET[/PREFIX]) on the empty directory MOUNTPOINT.
+
+    The access key is taken from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (and
+    OSS_SESSION_TOKEN) in the environment, never from the command line.
+    """
+    options = gather(flags, config, mount_options)
+    request = MountRequest(parse_source(source), mountpoint, options)
+    start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
+    start_log(background=False)
+    if foreground:
+        trio.run(serve_mount, request, lambda: None)
+        return 0
+
+    def serve(ready: Callable[[], None]) -> int:
+        def ready_in_background() -> None:
+            start_log(background=True)
+            ready()
+
+        return outcome(partial(trio.run, serve_mount, request, ready_in_background))
+
+    return run_in_background(serve)

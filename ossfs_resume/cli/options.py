@@ -1,0 +1,56 @@
+"""The options of the configuration table, as command-line flags."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ossfs_resume.config import (
+    OPTIONS,
+    Option,
+    Options,
+    default_file,
+    parse_mount_options,
+    read_file,
+    resolve,
+)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_options(command: Command) -> Command:
+    """Give a command ``--config``, ``-o`` and a flag for every option of the table."""
+    for option in reversed(OPTIONS):
+        command = _flag(option)(command)
+    command = click.option(
+        "-o", "mount_options", metavar="OPT[,OPT=VALUE]", multiple=True,
+        help="The same options for mount(8) and fstab.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--config", metavar="FILE", envvar="OSSFS_CONFIG", help="TOML file with the same options."
+    )(command)
+
+
+def _flag(option: Option) -> Callable[[Command], Command]:
+    if option.is_switch:
+        return click.option(
+            f"--{option.name}", option.field, flag_value="true", default=None, help=option.help
+        )
+    text = option.help + (f"  [default: {option.default}]" if option.default else "")
+    return click.option(f"--{option.name}", option.field, metavar=option.metavar, help=text)
+
+
+def gather(
+    flags: dict[str, str | None], config: str | None, mount_options: tuple[str, ...]
+) -> Options:
+    """Resolve what the command line was given. Raises SettingsError."""
+    path = Path(config) if config else default_file(os.environ)
+    file = read_file(path) if config or path.exists() else {}
+    chosen = {
+        option.name: value for option in OPTIONS if (value := flags.get(option.field)) is not None
+    }
+    return resolve(
+        chosen, parse_mount_options(",".join(mount_options)), os.environ, file, str(path)
+    )

@@ -1,0 +1,41 @@
+"""How a command ends: an exit status, and one line on stderr for every expected error."""
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import click
+
+from ossfs_resume.errors import OssfsError, SettingsError
+
+
+class Exit(IntEnum):
+    """Exit statuses of every command."""
+
+    SUCCESS = 0
+    FAILURE = 1
+    WRONG_USAGE = 2
+    INTERRUPTED = 130
+
+
+def outcome(run: Callable[[], object]) -> int:
+    """Run a command to its exit status. An unexpected error keeps its traceback."""
+    try:
+        result = run()
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SettingsError as error:
+        return _failed(error, Exit.WRONG_USAGE)
+    except OssfsError as error:
+        return _failed(error, Exit.FAILURE)
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    return result if isinstance(result, int) else Exit.SUCCESS
+
+
+def _failed(error: OssfsError, status: Exit) -> Exit:
+    text = " ".join(str(error).split())
+    click.echo(f"ossfs-resume: {text}", err=True)
+    return status

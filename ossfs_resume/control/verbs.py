@@ -1,0 +1,184 @@
+"""The extended attributes: verbs that are set, and values that are read.
+
+A verb is accepted and returns at once; what it started is told by ``state``, ``progress`` and
+``status``. Names come without the ``user.ossfs.`` in front.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import trio
+
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute, OssfsError
+from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.engine import version_of
+from ossfs_resume.oss.models import ObjectMeta
+
+
+class Namespace(Protocol):
+    """What verbs need of the tree."""
+
+    ROOT: int
+
+    def version_of(self, inode: int) -> ObjectMeta:
+        """The object that a file's inode stands for. Raises IsADirectory."""
+
+    def prefix_of(self, inode: int) -> str:
+        """What all keys below a directory start with."""
+
+
+class Downloads(Protocol):
+    """What verbs need of the fetch engine."""
+
+    def find(self, meta: ObjectMeta) -> Download | None: ...
+
+
+class Summaries(Protocol):
+    """What verbs need of the cache; it blocks."""
+
+    def state(self, version: ObjectVersion) -> EntrySummary | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """How much of an object is cached."""
+
+    parts_present: int
+    part_count: int
+    bytes_present: int
+    is_verified: bool
+
+    def __str__(self) -> str:
+        percent = 100 * self.parts_present / self.part_count if self.part_count else 100
+        return f"{self.parts_present}/{self.part_count} parts {percent:.1f}%"
+
+
+class Verbs:
+    """``statistics`` gives the values of ``user.ossfs.stats``, which the root alone has."""
+
+    def __init__(
+        self,
+        tree: Namespace,
+        engine: Downloads,
+        store: Summaries,
+        jobs: Jobs,
+        part_size: int,
+        statistics: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._tree = tree
+        self._engine = engine
+        self._store = store
+        self._jobs = jobs
+        self._part_size = part_size
+        self._statistics = statistics
+        self._verbs: dict[str, Callable[[str], Awaitable[None]]] = {
+            "materialize": jobs.add,
+            "cancel": jobs.cancel,
+        }
+
+    async def set(self, inode: int, name: str, value: bytes) -> None:
+        """Perform a verb. Raises NoSuchAttribute, BadValue, CacheError."""
+        verb = self._verbs.get(name)
+        if verb is None:
+            raise NoSuchAttribute(name)
+        if value.strip() != b"1":
+            raise BadValue(f"user.ossfs.{name} can only be set to 1")
+        meta = self._object(inode)
+        await verb(self._tree.prefix_of(inode) if meta is None else meta.key)
+
+    async def get(self, inode: int, name: str) -> bytes:
+        """The value of an attribute. Raises NoSuchAttribute."""
+        meta = self._object(inode)
+        if meta is None:
+            return self._get_of_directory(inode, name)
+        constant = {
+            "key": meta.key,
+            "etag": meta.etag,
+            "crc64": "" if meta.crc64 is None else str(meta.crc64),
+            "storage-class": meta.storage_class,
+        }
+        if name in constant:
+            text = constant[name]
+        elif name in ("progress", "state", "status", "error"):
+            text = await self._get_of_file(meta, name)
+        else:
+            raise NoSuchAttribute(name)
+        if not text:
+            raise NoSuchAttribute(name)
+        return encode(text)
+
+    def _object(self, inode: int) -> ObjectMeta | None:
+        try:
+            return self._tree.version_of(inode)
+        except IsADirectory:
+            return None
+
+    def _get_of_directory(self, inode: int, name: str) -> bytes:
+        if name == "key":
+            return encode(self._tree.prefix_of(inode))
+        if name == "stats" and inode == self._tree.ROOT:
+            return encode(json.dumps(self._statistics(), indent=1))
+        raise NoSuchAttribute(name)
+
+    async def _get_of_file(self, meta: ObjectMeta, name: str) -> str:
+        presence = await self._presence(meta)
+        error = self._error(meta)
+        if name == "progress":
+            return str(presence)
+        if name == "state":
+            return self._state(meta, presence)
+        if name == "error":
+            return str(error or "")
+        return json.dumps(
+            {
+                "key": meta.key,
+                "etag": meta.etag,
+                "size": meta.size,
+                "state": self._state(meta, presence),
+                "parts_present": presence.parts_present,
+                "parts": presence.part_count,
+                "bytes_present": presence.bytes_present,
+                "error": str(error) if error else None,
+            }
+        )
+
+    def _error(self, meta: ObjectMeta) -> OssfsError | None:
+        download = self._engine.find(meta)
+        failures = download.failures if download else []
+        return self._jobs.error(meta.key) or (failures[-1].error if failures else None)
+
+    def _state(self, meta: ObjectMeta, presence: Presence) -> str:
+        if presence.parts_present == presence.part_count:
+            return "verified" if presence.is_verified else "complete"
+        job = self._jobs.state(meta.key)
+        download = self._engine.find(meta)
+        if job:
+            return job
+        if download is not None and download.claims:
+            return "fetching"
+        return "partial" if presence.parts_present else "remote"
+
+    async def _presence(self, meta: ObjectMeta) -> Presence:
+        """What is cached at this moment; the catalogue lags behind an entry that is open."""
+        download = self._engine.find(meta)
+        if download is not None:
+            entry = download.entry
+            return Presence(
+                entry.present_count, entry.part_count, entry.present_bytes, entry.is_verified
+            )
+        found = await trio.to_thread.run_sync(self._store.state, version_of(meta))
+        if found is None:
+            return Presence(0, Geometry.fitting(meta.size, self._part_size).part_count, 0, False)
+        return Presence(
+            found.parts_present, found.part_count, found.bytes_present, found.is_verified
+        )
+
+
+def encode(text: str) -> bytes:
+    """Keys may hold bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
