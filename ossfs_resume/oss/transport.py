@@ -1,0 +1,235 @@
+"""Requests out, answers in, over a pool of HTTP/1.1 connections. The only module that knows httpx.
+
+httpx's transport is driven without its client: no redirects, no cookies, no header that was not
+asked for, no decoding of the body, and the request target goes out byte for byte. Every wait has a
+deadline, and every httpx exception becomes one of ours in ``_translated``.
+
+Leaving an answer early must not leak. httpx and httpcore stream a body through nested asynchronous
+generators; closing the outermost abandons the inner ones to the garbage collector, which cannot
+close a connection in trio. So an unfinished answer is read once more with a cancellation pending:
+it ends the innermost generator, and all others end in order.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from math import inf
+from typing import Any
+
+import httpcore
+import httpx
+import trio
+
+from ossfs_resume.errors import (
+    BadAnswer,
+    BadRequest,
+    OriginError,
+    OriginTimeout,
+    Unreachable,
+)
+from ossfs_resume.oss import network
+from ossfs_resume.oss.request import Request
+
+CONNECT_S = 10.0
+SILENCE_S = 20.0
+"""Longest wait for the first byte of an answer, and from one byte to the next."""
+
+KEEPALIVE_S = 45.0
+"""OSS closes idle connections; the SDKs drop theirs after 50 and 60 s."""
+
+
+class Answer:
+    """Status, headers by lower-case name, and the body as it is sent: iterate over it once."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers.items())
+        self._chunks = aiter(response.stream)
+
+    def __aiter__(self) -> "Answer":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except httpx.HTTPError as error:
+            raise _translated(error) from error
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises BadAnswer if it is longer than ``limit`` bytes."""
+        body = bytearray()
+        async for chunk in self:
+            body += chunk
+            if len(body) > limit:
+                raise BadAnswer(f"the answer is longer than {limit} bytes", status=self.status)
+        return bytes(body)
+
+    async def end(self) -> None:
+        """Ends the body wherever it stands; an unfinished one costs its connection."""
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            with suppress(OriginError):
+                async for _ in self:
+                    pass
+        await self._response.aclose()
+
+
+class Transport:
+    """A pool of at most ``connections`` connections to one origin.
+
+    The caller keeps no more requests open than there are connections; a request beyond that fails
+    with OriginTimeout instead of waiting for ever.
+    """
+
+    def __init__(
+        self, base_url: str, *, connections: int, silence_s: float, context: ssl.SSLContext
+    ) -> None:
+        """``silence_s``: the most seconds without a byte, never over SILENCE_S."""
+        self._url = httpx.URL(base_url)
+        silence, connect = min(silence_s, SILENCE_S), min(silence_s, CONNECT_S)
+        self._timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
+        self._pool = _PooledTransport(connections, context)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._pool.aclose()
+
+    @property
+    def open_connections(self) -> int:
+        """Connections in the pool, busy or idle."""
+        return len(self._pool.connections)
+
+    @asynccontextmanager
+    async def send(self, request: Request) -> AsyncIterator[Answer]:
+        """Sends ``request`` and yields the answer as soon as its headers are there.
+
+        Raises Unreachable, OriginTimeout or BadAnswer; iterating over the answer does so too.
+        """
+        try:
+            response = await self._pool.handle_async_request(self._outgoing(request))
+        except httpx.HTTPError as error:
+            raise _translated(error, f"{self._url.netloc.decode()}: ") from error
+        answer = Answer(response)
+        try:
+            yield answer
+        finally:
+            await answer.end()
+
+    def _outgoing(self, request: Request) -> httpx.Request:
+        headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
+        target = request.target.encode("ascii")
+        extensions = {"timeout": self._timeouts, "target": target}
+        return httpx.Request(request.method, self._url, headers=headers, extensions=extensions)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Trusts the Mozilla roots (or SSL_CERT_FILE) and what the system trusts; costs 20 ms."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
+
+
+def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
+    text = f"{where}{type(error).__name__}: {_reason(error)}"
+    match error:
+        case httpx.TimeoutException():
+            return OriginTimeout(text)
+        case httpx.RemoteProtocolError() if "without sending" not in text:
+            return BadAnswer(text)
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
+            return BadRequest(text)
+        case _:  # also a connection that ended before the (complete) answer was sent
+            return Unreachable(text)
+
+
+def _reason(error: BaseException) -> str:
+    """What the error and its causes say: the outer layers often say nothing or too little."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # one error for each address of a host
+            cause = cause.exceptions[0]
+        text = str(cause)
+        if text and not any(text in said for said in texts):
+            texts.append(text)
+        cause = cause.__cause__
+    return ": ".join(texts) or type(error).__name__
+
+
+class _PooledTransport(httpx.AsyncHTTPTransport):
+    """httpx offers no parameter for a network backend; its transport needs nothing but a pool."""
+
+    def __init__(self, connections: int, context: ssl.SSLContext) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=KEEPALIVE_S,
+            network_backend=_Backend(),
+        )
+
+    @property
+    def connections(self) -> list[httpcore.AsyncConnectionInterface]:
+        return self._pool.connections
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
+            return _Stream(await network.open_tcp(host, port))
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    def __init__(self, stream: network.BulkStream, secure: network.SecureStream | None = None):
+        self._socket = stream
+        self._stream = secure or stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _mapped(httpcore.ReadTimeout, httpcore.ReadError, timeout):
+            return await network.receive(self._stream)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if buffer:
+            with _mapped(httpcore.WriteTimeout, httpcore.WriteError, timeout):
+                await self._stream.send_all(buffer)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
+            name = server_hostname or ""
+            return _Stream(self._socket, await network.start_tls(self._socket, ssl_context, name))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._socket.is_readable() if info == "is_readable" else None
+
+
+@contextmanager
+def _mapped(
+    timed_out: Callable[[str], Exception], failed: Callable[[str], Exception], seconds: float | None
+) -> Iterator[None]:
+    try:
+        with trio.fail_after(inf if seconds is None else seconds):
+            yield
+    except trio.TooSlowError as error:
+        raise timed_out(f"nothing happened for {seconds:g} s") from error
+    except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise failed(_reason(error)) from error

@@ -1,0 +1,184 @@
+"""Answers of OSS as values, and whether they are what was asked for.
+
+Whatever is not exactly right is an error, never data: a captive portal answers 200 with HTML, a
+proxy drops the Range header, an object is replaced between two ranges.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from xml.etree import ElementTree
+
+from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
+from ossfs_resume.oss.encoding import percent_decode
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+
+Headers = Mapping[str, str]
+"""Response headers by lower-case name."""
+
+MAX_LISTING_BYTES = 16 << 20
+"""1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
+
+MAX_ERROR_BYTES = 64 << 10
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+def parse_listing(body: bytes) -> ListPage:
+    """A ListObjectsV2 answer, every entry of it. Raises BadAnswer if it is anything else."""
+    root = _listing_root(body)
+    encoded = root.get("EncodingType", "").lower() == "url"
+    try:
+        objects = tuple(_listed(entry, encoded) for entry in root.all("Contents"))
+        prefixes = tuple(_text(p["Prefix"], encoded) for p in root.all("CommonPrefixes"))
+    except (KeyError, ValueError) as error:
+        raise BadAnswer(f"an entry of the listing cannot be understood: {error!r}") from error
+    return ListPage(objects, prefixes, _next_token(root, encoded))
+
+
+def parse_meta(key: str, headers: Headers) -> ObjectMeta:
+    """What the headers of a HEAD say of ``key``. Raises BadAnswer if the essential is missing."""
+    try:
+        size, etag = int(headers["content-length"]), _unquoted(headers["etag"])
+        modified = parse_http_date(headers["last-modified"])
+    except (KeyError, ValueError) as error:
+        raise BadAnswer(f"the metadata of {key!r} is incomplete: {error!r}") from error
+    return ObjectMeta(
+        key=key,
+        size=size,
+        etag=etag,
+        modified=modified,
+        crc64=parse_crc64(headers),
+        version_id=headers.get("x-oss-version-id", ""),
+        object_type=headers.get("x-oss-object-type", ""),
+        storage_class=headers.get("x-oss-storage-class", ""),
+    )
+
+
+def parse_http_date(text: str) -> int:
+    """Unix seconds of an RFC 1123 date. Raises ValueError."""
+    return int(parsedate_to_datetime(text).timestamp())
+
+
+def parse_crc64(headers: Headers) -> int | None:
+    """CRC-64 of the whole object, also on a range; None if absent.
+
+    Of a symbolic link it is the link's, while length and content are the target's.
+    """
+    text = headers.get("x-oss-hash-crc64ecma", "")
+    if not text.isascii() or not text.isdigit():
+        return None
+    return None if headers.get("x-oss-object-type", "").lower() == "symlink" else int(text)
+
+
+def parse_content_range(text: str) -> tuple[int, int, int]:
+    """``start, stop, total`` of a Content-Range, ``stop`` exclusive. Raises BadAnswer."""
+    match = _CONTENT_RANGE.fullmatch(text)
+    if match is None:
+        raise BadAnswer(f"not a range of bytes: Content-Range {text!r}")
+    first, last, total = map(int, match.groups())
+    return first, last + 1, total
+
+
+def check_range(meta: ObjectMeta, start: int, stop: int, status: int, headers: Headers) -> None:
+    """Raises unless the answer carries exactly the bytes ``[start, stop)`` of this version.
+
+    ObjectChanged: another ETag or total size. BadAnswer: anything else, such as the whole object
+    instead of a range. Content-Encoding does not matter: an object may be *stored* with one, and
+    an answer compressed on the way has neither this length nor this range.
+    """
+    etag = _unquoted(headers.get("etag", ""))
+    if etag and etag != meta.etag:
+        raise ObjectChanged(f"{meta.key!r} is now {etag}, no longer {meta.etag}", status=status)
+    _check_extent(meta, start, stop, status, headers)
+    if not etag:
+        raise BadAnswer(f"a range of {meta.key!r} came without an ETag", status=status)
+    if headers.get("content-length") != str(stop - start):
+        length = headers.get("content-length", "unknown")
+        raise BadAnswer(
+            f"{stop - start} bytes of {meta.key!r} were asked for, {length} announced",
+            status=status,
+        )
+
+
+def _check_extent(meta: ObjectMeta, start: int, stop: int, status: int, headers: Headers) -> None:
+    if status == 200 and (start, stop) == (0, meta.size):
+        return
+    if status != 206:
+        raise BadAnswer(f"status {status} instead of 206 for {meta.key!r}", status=status)
+    got_start, got_stop, total = parse_content_range(headers.get("content-range", ""))
+    if total != meta.size:
+        raise ObjectChanged(f"{meta.key!r} has {total} bytes, no longer {meta.size}", status=status)
+    if (got_start, got_stop) != (start, stop):
+        raise BadAnswer(
+            f"bytes [{got_start}, {got_stop}) of {meta.key!r} came instead of [{start}, {stop})",
+            status=status,
+        )
+
+
+class _Element:
+    """The children of one XML element by local name: namespaces come and go between servers."""
+
+    def __init__(self, element: ElementTree.Element) -> None:
+        self._element = element
+
+    def all(self, name: str) -> list["_Element"]:
+        return [_Element(e) for e in self._element if _local_name(e) == name]
+
+    def get(self, name: str, default: str) -> str:
+        texts = (e.text or "" for e in self._element if _local_name(e) == name)
+        return next(texts, default)
+
+    def __getitem__(self, name: str) -> str:
+        texts = [e.text or "" for e in self._element if _local_name(e) == name]
+        if not texts:
+            raise KeyError(name)
+        return texts[0]
+
+
+def _local_name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _listing_root(body: bytes) -> _Element:
+    if b"<!" in body:  # OSS sends no DTD, and entities may explode
+        raise BadAnswer("the listing is not one of OSS: it holds a declaration")
+    try:
+        root = ElementTree.fromstring(body)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # or an odd encoding
+        raise BadAnswer(f"the listing is not XML: {error}: {body[:64]!r}") from error
+    if _local_name(root) != "ListBucketResult":
+        raise BadAnswer(f"a listing was asked for, a {_local_name(root)} came")
+    return _Element(root)
+
+
+def _listed(entry: _Element, encoded: bool) -> ObjectMeta:
+    return ObjectMeta(
+        key=_text(entry["Key"], encoded),
+        size=int(entry["Size"]),
+        etag=_unquoted(entry.get("ETag", "")),
+        modified=int(datetime.fromisoformat(entry["LastModified"].strip()).timestamp()),
+        object_type=entry.get("Type", ""),
+        storage_class=entry.get("StorageClass", ""),
+    )
+
+
+def _next_token(root: _Element, encoded: bool) -> str:
+    if root.get("IsTruncated", "").strip().lower() != "true":
+        return ""
+    token = _text(root.get("NextContinuationToken", ""), encoded)
+    if not token:
+        # Going on without one would list the first page for ever.
+        raise OriginError(
+            "the server says that the listing goes on but not where: no ListObjectsV2"
+        )
+    return token
+
+
+def _text(text: str, encoded: bool) -> str:
+    return percent_decode(text) if encoded else text
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip().strip('"')

@@ -1,0 +1,183 @@
+"""Listings, metadata and ranged answers: what is right is read, anything else is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
+from ossfs_resume.oss import wire
+from ossfs_resume.oss.encoding import percent_encode
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+
+META = ObjectMeta("k", 1000, "E1", 0)
+
+
+def listing(inside: str, namespace: str = "") -> bytes:
+    return f'<?xml version="1.0"?><ListBucketResult{namespace}>{inside}</ListBucketResult>'.encode()
+
+
+def contents(key: str, extra: str = "<Type>Normal</Type>") -> str:
+    return (
+        f"<Contents><Key>{key}</Key><LastModified>2020-05-18T05:45:43.000Z</LastModified>"
+        f'<ETag>"5B3C-2"</ETag>{extra}<Size>344606</Size></Contents>'
+    )
+
+
+@pytest.mark.parametrize("namespace", ["", ' xmlns="http://doc.oss-cn-hangzhou.aliyuncs.com"'])
+def test_listing(namespace: str) -> None:
+    body = listing(
+        "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+        "<NextContinuationToken>a%2Bb%3D</NextContinuationToken>"
+        + contents("d%2F")
+        + contents("d%2Fa%20b+%0A%FF", "<StorageClass>IA</StorageClass>")
+        + "<CommonPrefixes><Prefix>d%2Fe%2F</Prefix></CommonPrefixes>",
+        namespace,
+    )
+    assert wire.parse_listing(body) == ListPage(
+        (
+            ObjectMeta("d/", 344606, "5B3C-2", 1589780743, object_type="Normal"),
+            ObjectMeta("d/a b+\n\udcff", 344606, "5B3C-2", 1589780743, storage_class="IA"),
+        ),
+        ("d/e/",),
+        "a+b=",
+    )
+
+
+def test_keys_are_decoded_only_if_the_answer_says_so() -> None:
+    assert wire.parse_listing(listing(contents("100%25"))).objects[0].key == "100%25"
+
+
+def test_an_empty_page_may_not_be_the_last() -> None:
+    body = listing(
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    )
+    assert wire.parse_listing(body) == ListPage((), (), "t")
+
+
+def test_a_token_without_truncation_is_the_last_page() -> None:
+    body = listing(
+        "<IsTruncated>false</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    )
+    assert wire.parse_listing(body).next_token == ""
+
+
+def test_a_listing_that_goes_on_nowhere_is_refused() -> None:
+    with pytest.raises(OriginError, match="ListObjectsV2"):
+        wire.parse_listing(listing("<IsTruncated>true</IsTruncated><NextMarker>m</NextMarker>"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><body>Log in</body></html>",
+        b"<Error><Code>X</Code></Error>",
+        b"<ListBucketResult>",
+        listing("<Contents><Key>k</Key></Contents>"),
+        listing(contents("k").replace("344606", "many")),
+        listing(contents("k").replace("2020-05-18", "yesterday")),
+        listing("<CommonPrefixes/>"),
+        b'<?xml version="1.0" encoding="big5"?><ListBucketResult/>',
+        b'<?xml version="1.0" encoding="unheard-of"?><ListBucketResult/>',
+        b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult/>',
+    ],
+)
+def test_what_is_no_listing_is_refused(body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        wire.parse_listing(body)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30), max_size=5))
+def test_every_key_survives_an_encoded_listing(raw: list[bytes]) -> None:
+    keys = [key.decode("utf-8", "surrogateescape") for key in raw]
+    body = listing(
+        "<EncodingType>url</EncodingType>" + "".join(contents(percent_encode(k)) for k in keys)
+    )
+    assert [meta.key for meta in wire.parse_listing(body).objects] == keys
+
+
+HEAD = {
+    "content-length": "344606",
+    "etag": '"5B3C-2"',
+    "last-modified": "Mon, 18 May 2020 05:45:43 GMT",
+    "x-oss-hash-crc64ecma": "18446744073709551615",
+    "x-oss-version-id": "V",
+    "x-oss-object-type": "Multipart",
+    "x-oss-storage-class": "IA",
+}
+
+
+def test_metadata() -> None:
+    assert wire.parse_meta("k", HEAD) == ObjectMeta(
+        "k", 344606, "5B3C-2", 1589780743, 2**64 - 1, "V", "Multipart", "IA"
+    )
+
+
+def test_old_objects_lack_much() -> None:
+    needed = ("content-length", "etag", "last-modified")
+    meta = wire.parse_meta("k", {name: HEAD[name] for name in needed})
+    assert meta == ObjectMeta("k", 344606, "5B3C-2", 1589780743)
+
+
+@pytest.mark.parametrize(
+    "change", [{"content-length": ""}, {"content-length": "x"}, {"last-modified": "x"}]
+)
+def test_incomplete_metadata_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(BadAnswer):
+        wire.parse_meta("k", HEAD | change)
+
+
+def test_the_checksum_of_a_symbolic_link_is_not_the_content_s() -> None:
+    assert wire.parse_crc64(HEAD | {"x-oss-object-type": "Symlink"}) is None
+
+
+@pytest.mark.parametrize("text", ["", "bytes */10", "bytes 0-9/*", "bytes 0-9", "bytes=0-9/10"])
+def test_content_range_must_be_complete(text: str) -> None:
+    with pytest.raises(BadAnswer):
+        wire.parse_content_range(text)
+
+
+def test_content_range() -> None:
+    assert wire.parse_content_range("bytes 100-900/344606") == (100, 901, 344606)
+
+
+GOOD = {"content-range": "bytes 10-19/1000", "etag": '"E1"', "content-length": "10"}
+WHOLE = {"etag": '"E1"', "content-length": "1000"}
+
+
+@pytest.mark.parametrize(
+    ("span", "status", "headers"),
+    [
+        ((10, 20), 206, GOOD),
+        ((10, 20), 206, GOOD | {"content-encoding": "gzip"}),
+        ((0, 1000), 200, WHOLE),
+    ],
+)
+def test_right_ranges(span: tuple[int, int], status: int, headers: dict[str, str]) -> None:
+    wire.check_range(META, *span, status, headers)
+
+
+@pytest.mark.parametrize(
+    ("span", "status", "headers", "kind"),
+    [
+        ((10, 20), 206, GOOD | {"etag": '"E2"'}, ObjectChanged),
+        ((10, 20), 206, GOOD | {"content-range": "bytes 10-19/1001"}, ObjectChanged),
+        ((10, 20), 206, GOOD | {"content-range": "bytes 11-19/1000"}, BadAnswer),
+        ((10, 20), 206, GOOD | {"content-range": "bytes 10-20/1000"}, BadAnswer),
+        ((10, 20), 206, GOOD | {"content-range": ""}, BadAnswer),
+        ((10, 20), 206, GOOD | {"etag": ""}, BadAnswer),
+        ((10, 20), 206, GOOD | {"content-length": "11"}, BadAnswer),
+        ((10, 20), 206, GOOD | {"content-length": ""}, BadAnswer),
+        ((10, 20), 200, WHOLE, BadAnswer),
+        ((0, 1000), 200, WHOLE | {"etag": '"E2"'}, ObjectChanged),
+        ((0, 1000), 200, WHOLE | {"etag": ""}, BadAnswer),
+        ((0, 1000), 200, WHOLE | {"content-length": "999"}, BadAnswer),
+        ((0, 999), 200, WHOLE, BadAnswer),
+        ((10, 20), 204, GOOD, BadAnswer),
+    ],
+)
+def test_wrong_ranges(
+    span: tuple[int, int], status: int, headers: dict[str, str], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        wire.check_range(META, *span, status, headers)
