@@ -1,0 +1,208 @@
+"""The endpoint as an ASGI application: reads requests, performs faults, sends answers.
+
+What an answer is, is decided elsewhere in plain functions; here is what waits. Blocking work runs
+in threads, except reads of file content: these come from the page cache and a thread costs more.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.types import Receive, Scope, Send
+
+from ossfs_resume.emulator import xml
+from ossfs_resume.emulator.answer import Answer, FilePart, refusal_answer, xml_answer
+from ossfs_resume.emulator.bucket import Bucket
+from ossfs_resume.emulator.connection import STATE_KEY, Connection
+from ossfs_resume.emulator.control import PREFIX, FaultControl, control_app
+from ossfs_resume.emulator.faults import Decision, Faults
+from ossfs_resume.emulator.keys import MAX_KEY_BYTES
+from ossfs_resume.emulator.ledger import Ledger, Record
+from ossfs_resume.emulator.lists import describe_bucket, list_objects
+from ossfs_resume.emulator.objects import read_object
+from ossfs_resume.emulator.refusal import (
+    Refusal,
+    invalid_argument,
+    no_such_bucket,
+    no_such_key,
+    not_implemented,
+)
+from ossfs_resume.emulator.request import Kind, Request, is_virtual_hosted, parse
+from ossfs_resume.emulator.sending import Exchange, send_answer, wait_until
+from ossfs_resume.emulator.signature import Account, verify
+
+logger = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """One bucket over HTTP. ``clock`` returns Unix seconds and is what signatures are held to."""
+
+    def __init__(
+        self,
+        name: str,
+        bucket: Bucket,
+        account: Account,
+        faults: Faults,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._bucket = bucket
+        self._account = account
+        self._clock = clock
+        self._ledger = Ledger()
+        self._control = FaultControl(faults)
+        self._control_app = control_app(self._control, self._ledger)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request: a control resource, or else OSS."""
+        if scope["raw_path"].startswith(PREFIX) and not self._is_virtual_hosted(scope):
+            await self._control_app(scope, receive, send)
+            return
+        request = parse(
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            scope["headers"],
+            self._name,
+        )
+        connection: Connection = scope["state"][STATE_KEY]
+        await self._serve(request, Exchange(connection, receive, send))
+
+    def _is_virtual_hosted(self, scope: Scope) -> bool:
+        hosts = (value.decode("latin-1") for name, value in scope["headers"] if name == b"host")
+        return is_virtual_hosted(next(hosts, ""), self._name)
+
+    async def _serve(self, request: Request, exchange: Exchange) -> None:
+        started = time.monotonic()
+        record = self._ledger.arrive(request)
+        decision = self._control.decide(request.kind)
+        await self._hold_back(request.kind, exchange)
+        if decision.reset:
+            exchange.connection.reset()
+            return
+        request_id = secrets.token_hex(12).upper()
+        answer = await self._answer(request, decision, exchange, request_id)
+        if exchange.connection.lost.is_set():
+            _close(answer)
+            return
+        record.status = answer.status
+        elapsed_ms = int((time.monotonic() - started) * 1000)
+        shared = {"x-oss-request-id": request_id, "x-oss-server-time": str(elapsed_ms)}
+        await self._send(answer, shared, decision, record, exchange)
+
+    async def _hold_back(self, kind: Kind, exchange: Exchange) -> None:
+        """Wait as long as the faults in force say, or until the client has gone."""
+        delay_s = self._control.faults.latency_ms / 1000
+        if delay_s:
+            await wait_until(exchange.connection.lost, timeout_s=delay_s)
+        while self._control.faults.hangs(kind) and not exchange.connection.lost.is_set():
+            await wait_until(self._control.changed, exchange.connection.lost)
+
+    async def _answer(
+        self, request: Request, decision: Decision, exchange: Exchange, request_id: str
+    ) -> Answer:
+        try:
+            verify(request, self._account, self._clock())
+            if decision.fail:
+                faults = self._control.faults
+                raise Refusal(faults.fail_status, faults.fail_code, "A fault on request.")
+            return await self._perform(request, exchange)
+        except Refusal as refusal:
+            return refusal_answer(refusal, request, request_id)
+        except Exception as error:
+            if not exchange.connection.lost.is_set():
+                logger.exception("%s %r failed", request.method, request.key)
+            failure = Refusal(500, "InternalError", f"{type(error).__name__}: {error}")
+            return refusal_answer(failure, request, request_id)
+
+    async def _perform(self, request: Request, exchange: Exchange) -> Answer:
+        if not request.bucket:
+            return xml_answer(xml.buckets_body(self._name, self._account.region))
+        if request.bucket != self._name:
+            raise no_such_bucket(request.bucket)
+        if len(request.key) > MAX_KEY_BYTES:
+            raise Refusal(400, "InvalidObjectName", "The specified object is not valid.")
+        match request.kind:
+            case Kind.GET | Kind.HEAD:
+                return await self._read(request)
+            case Kind.LIST:
+                return await asyncio.to_thread(
+                    list_objects, request, self._bucket, self._control.shown
+                )
+            case Kind.PUT:
+                return await self._put(request, exchange)
+            case Kind.DELETE:
+                await asyncio.to_thread(self._bucket.delete, request.key)
+                return Answer(204)
+            case _ if not request.key:
+                return describe_bucket(request, self._account.region)
+            case _:
+                raise not_implemented(request.method)
+
+    async def _read(self, request: Request) -> Answer:
+        stored = self._bucket.open(request.key)
+        if stored is None:
+            raise no_such_key(request.key)
+        try:
+            facts = self._bucket.known_facts(stored)
+            if facts is None:
+                facts = await asyncio.to_thread(self._bucket.compute_facts, stored)
+        except BaseException:
+            stored.close()
+            raise
+        facts = self._control.shown(request.key, facts)
+        if request.kind is Kind.GET:
+            self._control.count_get(request.key)
+        return read_object(request, stored, facts)
+
+    async def _put(self, request: Request, exchange: Exchange) -> Answer:
+        if name := request.has_any(("partNumber", "symlink", "acl", "tagging")):
+            raise not_implemented(name)
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal():
+            raise invalid_argument("Content-Length is no number.", "Content-Length", length)
+        upload = self._bucket.start_upload(int(length))
+        try:
+            async for chunk in exchange.body():
+                upload.write(chunk)
+        except BaseException:
+            upload.abort()
+            raise
+        facts = await asyncio.to_thread(self._bucket.commit, upload, request.key)
+        return Answer(
+            200,
+            {
+                "ETag": f'"{facts.etag}"',
+                "x-oss-hash-crc64ecma": str(facts.crc64),
+                "Content-MD5": facts.content_md5,
+            },
+        )
+
+    async def _send(
+        self,
+        answer: Answer,
+        shared: dict[str, str],
+        decision: Decision,
+        record: Record,
+        exchange: Exchange,
+    ) -> None:
+        self._ledger.open_streams += 1
+        try:
+            await send_answer(
+                exchange,
+                answer,
+                shared,
+                decision,
+                self._control,
+                lambda size: self._ledger.sent(record, size),
+            )
+        finally:
+            self._ledger.open_streams -= 1
+            _close(answer)
+
+
+def _close(answer: Answer) -> None:
+    if isinstance(answer.body, FilePart):
+        answer.body.stored.close()

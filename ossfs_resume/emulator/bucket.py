@@ -1,0 +1,177 @@
+"""A directory as a bucket: open, put, delete and list objects. Blocking.
+
+A key is looked for under its plain path first and then in the side folder; the index module says
+which keys a listing shows, the keys module which path a key has.
+"""
+
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from ossfs_resume.emulator.facts import Digest, Facts, FactsCache
+from ossfs_resume.emulator.index import KeyIndex
+from ossfs_resume.emulator.keys import SIDE_FOLDER, plain_path, side_path
+
+
+class StoredObject:
+    """An open file of the bucket; one version, whatever happens to its name. Close it."""
+
+    def __init__(self, path: bytes, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.stat = os.fstat(descriptor)
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return self.stat.st_size
+
+    @property
+    def modified(self) -> int:
+        """Last-Modified in Unix seconds."""
+        return self.stat.st_mtime_ns // 1_000_000_000
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes at ``offset``."""
+        return os.pread(self.descriptor, length, offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Upload:
+    """Content on its way into the bucket: visible as a whole after `Bucket.commit`, or never."""
+
+    def __init__(self, folder: bytes, size: int) -> None:
+        self._descriptor, self.path = tempfile.mkstemp(dir=folder)
+        self._digest = Digest(size)
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        self._digest.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def finish(self) -> Facts:
+        """Close the file and return the facts of its content."""
+        os.fchmod(self._descriptor, 0o644)
+        os.close(self._descriptor)
+        return self._digest.facts()
+
+    def abort(self) -> None:
+        """Remove what arrived."""
+        os.close(self._descriptor)
+        os.unlink(self.path)
+
+
+class Bucket:
+    """Objects below ``directory``; thread-safe as far as the file system is."""
+
+    def __init__(self, directory: Path) -> None:
+        self._root = os.fsencode(directory.resolve(strict=True))
+        self._side = os.path.join(self._root, SIDE_FOLDER, b"keys")
+        self._incoming = os.path.join(self._root, SIDE_FOLDER, b"incoming")
+        self._index = KeyIndex(self._root, self._side)
+        self.facts = FactsCache()
+
+    def open(self, key: bytes) -> StoredObject | None:
+        """Open the current version of an object; None if there is none."""
+        for path in self._paths(key):
+            if (stored := _open_file(path)) is not None:
+                return stored
+        return None
+
+    def known_facts(self, stored: StoredObject) -> Facts | None:
+        """Return the facts of an open object if they are remembered; never waits."""
+        return self.facts.known(stored.path, stored.stat)
+
+    def compute_facts(self, stored: StoredObject) -> Facts:
+        """Return the facts of an open object, reading it if need be."""
+        return self.known_facts(stored) or self.facts.compute(stored.path, stored.descriptor)
+
+    def describe(self, key: bytes) -> tuple[os.stat_result, Facts] | None:
+        """Return status and facts of an object; it is opened only if they are not remembered."""
+        for path in self._paths(key):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = os.stat(path)
+                if facts := self.facts.known(path, status):
+                    return status, facts
+        stored = self.open(key)
+        if stored is None:
+            return None
+        with stored:
+            return stored.stat, self.compute_facts(stored)
+
+    def keys(self, *, is_continuation: bool) -> Sequence[bytes]:
+        """Return all keys in byte order; see `KeyIndex.keys`."""
+        return self._index.keys(is_continuation=is_continuation)
+
+    def start_upload(self, size: int) -> Upload:
+        """Begin to take content of ``size`` bytes."""
+        os.makedirs(self._incoming, exist_ok=True)
+        return Upload(self._incoming, size)
+
+    def commit(self, upload: Upload, key: bytes) -> Facts:
+        """Make an upload the object's content, atomically."""
+        facts = upload.finish()
+        plain, side = plain_path(key), os.path.join(self._side, side_path(key))
+        if plain is not None and _move(upload.path, os.path.join(self._root, plain)):
+            _remove(side)
+        elif not _move(upload.path, side):
+            raise OSError(f"cannot store {key!r}")
+        self._index.invalidate()
+        return facts
+
+    def delete(self, key: bytes) -> None:
+        """Remove an object; nothing happens if there is none."""
+        for path in self._paths(key):
+            _remove(path)
+        self._index.invalidate()
+
+    def _paths(self, key: bytes) -> Iterator[bytes]:
+        plain = plain_path(key)
+        if plain is not None:
+            yield os.path.join(self._root, plain)
+        yield os.path.join(self._side, side_path(key))
+
+
+def _open_file(path: bytes) -> StoredObject | None:
+    """Open a regular file; None for anything else."""
+    try:
+        # Without O_NONBLOCK a FIFO would wait for its writer.
+        stored = StoredObject(path, os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(stored.stat.st_mode):
+        return stored
+    stored.close()
+    return None
+
+
+def _move(source: bytes, target: bytes) -> bool:
+    """Rename into place, making directories; False if files and directories are in the way."""
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.replace(source, target)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        return False
+    return True
+
+
+def _remove(path: bytes) -> None:
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return

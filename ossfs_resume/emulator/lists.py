@@ -1,0 +1,95 @@
+"""ListObjects, ListObjectsV2 and what else a bucket can be asked. Blocking."""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+
+from ossfs_resume.emulator import xml
+from ossfs_resume.emulator.answer import Answer, xml_answer
+from ossfs_resume.emulator.bucket import Bucket
+from ossfs_resume.emulator.facts import Facts
+from ossfs_resume.emulator.listing import cut_page
+from ossfs_resume.emulator.objects import STORAGE_CLASS
+from ossfs_resume.emulator.refusal import invalid_argument, not_implemented
+from ossfs_resume.emulator.request import BUCKET_QUERIES, Request
+
+DEFAULT_MAX_KEYS = 100
+MAX_MAX_KEYS = 1000
+
+ShownFacts = Callable[[bytes, Facts], Facts]
+"""Key and facts to the facts that are shown of it."""
+
+
+def list_objects(request: Request, bucket: Bucket, shown: ShownFacts) -> Answer:
+    """Answer one page of a listing; `Refusal` for arguments out of range."""
+    query = _read_query(request)
+    is_continuation = bool(query.token) or (not query.is_v2 and bool(query.after))
+    page = cut_page(
+        bucket.keys(is_continuation=is_continuation),
+        prefix=query.prefix,
+        delimiter=query.delimiter,
+        after=_decode_token(query.token) if query.token else query.after,
+        limit=query.max_keys,
+    )
+    items = [item for key in page.keys for item in _item(bucket, key, shown)]
+    return xml_answer(xml.list_body(query, page, items, _encode_token(page.last)))
+
+
+def describe_bucket(request: Request, region: str) -> Answer:
+    """Answer GetBucketLocation, GetBucketInfo or, without a bucket, ListBuckets."""
+    if request.method not in ("GET", "HEAD"):
+        raise not_implemented(request.method)
+    match request.has_any(BUCKET_QUERIES):
+        case "location":
+            return xml_answer(xml.location_body(region))
+        case "bucketInfo" | "":
+            return xml_answer(xml.bucket_info_body(request.bucket, region))
+        case other:
+            raise not_implemented(other)
+
+
+def _read_query(request: Request) -> xml.ListQuery:
+    is_v2 = request.parameter("list-type") == b"2"
+    is_encoded = request.parameter("encoding-type") == b"url"
+    token = (request.parameter("continuation-token") or b"") if is_v2 else b""
+    return xml.ListQuery(
+        bucket=request.bucket,
+        is_v2=is_v2,
+        prefix=request.parameter("prefix") or b"",
+        delimiter=request.parameter("delimiter") or b"",
+        max_keys=_max_keys(request),
+        after=request.parameter("start-after" if is_v2 else "marker") or b"",
+        token=token.decode("latin-1"),
+        is_encoded=is_encoded,
+        shows_owner=not is_v2 or request.parameter("fetch-owner") == b"true",
+    )
+
+
+def _max_keys(request: Request) -> int:
+    text = (request.parameter("max-keys") or b"").decode("latin-1") or str(DEFAULT_MAX_KEYS)
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_MAX_KEYS:
+        raise invalid_argument(
+            "Argument maxKeys must be an integer between 1 and 1000.", "max-keys", text
+        )
+    return int(text)
+
+
+def _item(bucket: Bucket, key: bytes, shown: ShownFacts) -> Iterator[xml.Item]:
+    """Yield the item of a key, nothing if it has gone since the keys were read."""
+    described = bucket.describe(key)
+    if described is not None:
+        status, facts = described[0], shown(key, described[1])
+        modified = status.st_mtime_ns // 1_000_000_000
+        yield xml.Item(key, status.st_size, facts.etag, modified, facts.object_type, STORAGE_CLASS)
+
+
+def _encode_token(last: bytes) -> str:
+    return base64.urlsafe_b64encode(last).decode().rstrip("=")
+
+
+def _decode_token(token: str) -> bytes:
+    try:
+        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        message = "The continuation token provided is incorrect"
+        raise invalid_argument(message, "continuation-token", token) from None

@@ -1,0 +1,126 @@
+"""Sending an answer at the speed, and as far, as the faults in force allow."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from starlette.types import Receive, Send
+
+from ossfs_resume.emulator.answer import Answer, FilePart
+from ossfs_resume.emulator.connection import Connection
+from ossfs_resume.emulator.control import FaultControl
+from ossfs_resume.emulator.faults import Decision
+from ossfs_resume.emulator.pacing import slice_size
+
+CHUNK_BYTES = 512 * 1024
+"""Large enough to make the event loop's work per chunk small, small enough for the CPU's cache."""
+
+
+class ClientGone(OSError):
+    """The client closed the connection within its request body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer on a connection."""
+
+    connection: Connection
+    receive: Receive
+    send: Send
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the request's body; raises `ClientGone` if it ends early."""
+        has_more = True
+        while has_more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            yield message.get("body", b"")
+            has_more = message.get("more_body", False)
+
+
+async def send_answer(
+    exchange: Exchange,
+    answer: Answer,
+    shared: dict[str, str],
+    decision: Decision,
+    control: FaultControl,
+    on_sent: Callable[[int], None],
+) -> None:
+    """Send status, headers and body; ``on_sent`` hears of every chunk of a file."""
+    length = len(answer.body.span) if isinstance(answer.body, FilePart) else len(answer.body)
+    headers = {"Server": "AliyunOSS", "Content-Length": str(length), **shared, **answer.headers}
+    if answer.status == 304:
+        del headers["Content-Length"]
+    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await exchange.send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    if isinstance(answer.body, FilePart):
+        await _stream(exchange, answer.body, decision, control, on_sent)
+    else:
+        await exchange.send({"type": "http.response.body", "body": answer.body})
+
+
+async def _stream(
+    exchange: Exchange,
+    part: FilePart,
+    decision: Decision,
+    control: FaultControl,
+    on_sent: Callable[[int], None],
+) -> None:
+    """Send a file's bytes; ends early if the client goes, or by fault, or if the file shrank."""
+    position, stop = part.span.start, part.span.stop
+    cut = decision.truncate_after_bytes
+    end = stop if cut is None else min(stop, position + cut)
+    while position < end:
+        sent = position - part.span.start
+        size = await _permit(exchange, decision, control, sent, end - position)
+        chunk = part.stored.read(position, size)
+        if not chunk or exchange.connection.lost.is_set():
+            break
+        position += len(chunk)
+        on_sent(len(chunk))
+        await exchange.send(
+            {"type": "http.response.body", "body": chunk, "more_body": position < stop}
+        )
+    if part.span and position < stop:
+        exchange.connection.close()
+        await exchange.connection.lost.wait()
+    elif not part.span:
+        await exchange.send({"type": "http.response.body", "body": b""})
+
+
+async def _permit(
+    exchange: Exchange, decision: Decision, control: FaultControl, sent: int, left: int
+) -> int:
+    """Wait until the next of ``left`` bytes may go; return how many."""
+    lost = exchange.connection.lost
+    while _is_stalled(decision, control, sent) and not lost.is_set():
+        await wait_until(control.changed, lost)
+    faults = control.faults
+    rates = (faults.connection_bytes_per_s, faults.total_bytes_per_s)
+    size = min(left, slice_size(rates, CHUNK_BYTES))
+    limit = faults.stall_after_bytes
+    if decision.stalls and limit is not None and sent < limit:
+        size = min(size, limit - sent)
+    now = asyncio.get_running_loop().time()
+    pacers = (exchange.connection.pacer, control.total_pacer)
+    paced = [(pacer, rate) for pacer, rate in zip(pacers, rates, strict=True) if rate > 0]
+    if paced:
+        timeout_s = max(pacer.reserve(size, rate, now) for pacer, rate in paced)
+        await wait_until(control.changed, lost, timeout_s=timeout_s)
+    return size
+
+
+def _is_stalled(decision: Decision, control: FaultControl, sent: int) -> bool:
+    limit = control.faults.stall_after_bytes
+    return decision.stalls and limit is not None and sent >= limit
+
+
+async def wait_until(*events: asyncio.Event, timeout_s: float | None = None) -> None:
+    """Return when one of the events is set or the time is over."""
+    waiters = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()

@@ -1,0 +1,44 @@
+"""Fixtures for everybody."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.emulator import EmulatorProcess
+
+
+@pytest.fixture(scope="session")
+def _shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    directory = tmp_path_factory.mktemp("emulator") / "sample"
+    with EmulatorProcess(directory, anonymous=True) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(_shared_emulator: EmulatorProcess) -> EmulatorProcess:
+    """An emulator with an empty bucket and no faults; one process for all tests, so do not end it.
+
+    It accepts signed and unsigned requests.
+    """
+    _shared_emulator.reset()
+    for path in _shared_emulator.directory.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return _shared_emulator
+
+
+@pytest.fixture
+def start_emulator(tmp_path: Path) -> Iterator[Callable[..., EmulatorProcess]]:
+    """A function that starts an emulator of the test's own, over ``tmp_path / "bucket"``.
+
+    It takes the keyword arguments of `EmulatorProcess`. For tests that end or configure it.
+    """
+    with ExitStack() as stack:
+
+        def start(**options: object) -> EmulatorProcess:
+            options = {"directory": tmp_path / "bucket"} | options
+            return stack.enter_context(EmulatorProcess(**options))  # type: ignore[arg-type]
+
+        yield start
