@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import trio
 
@@ -18,7 +18,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.verbs import Verbs
-from ossfs_resume.errors import AccessDenied, MountError, NoSuchBucket, OriginError, TransientError
+from ossfs_resume.errors import MountError, OriginError, TransientError
 from ossfs_resume.fetch.engine import Engine, FetchSettings, version_of
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
@@ -36,7 +36,7 @@ from ossfs_resume.vfs.tree import Tree
 
 log = logging.getLogger(__name__)
 
-FIRST_ANSWER_SECONDS = 10.0
+FIRST_ANSWER_SECONDS = 5.0
 """How long `mount` waits for the bucket before it calls the endpoint unreachable."""
 
 
@@ -59,10 +59,12 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
         request.source.bucket, options.endpoint or "", options.region or "", options.addressing
     )
     credentials = from_environment(os.environ)
+    settings = ClientSettings(endpoint, options.timeout, options.connections)
+    hurried = replace(settings, timeout_s=FIRST_ANSWER_SECONDS)
     async with opened_store(endpoint, options) as store:
-        client_settings = ClientSettings(endpoint, options.timeout, options.connections)
-        async with OssClient(client_settings, credentials) as client:
+        async with OssClient(hurried, credentials) as client:
             await check_bucket(client, request.source, is_known=not store.is_new)
+        async with OssClient(settings, credentials) as client:
             await trio.to_thread.run_sync(store.mark_known)
             await _serve(request, store, client, on_ready)
 
@@ -84,20 +86,14 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
 
     A bucket that the cache knows is mounted without an answer, with a warning. Raises MountError.
     """
-    problem = f"{source} does not answer within {FIRST_ANSWER_SECONDS:g} seconds"
     try:
-        with trio.move_on_after(FIRST_ANSWER_SECONDS):
-            await client.list_page(source.prefix, max_keys=1)
-            return
-    except (AccessDenied, NoSuchBucket) as error:
-        raise MountError(f"{source}: {error}") from error
+        await client.list_page(source.prefix, max_keys=1)
     except TransientError as error:
-        problem = f"{source}: {error}"
+        if not is_known:
+            raise MountError(f"{source}: {error}; check --endpoint and the network") from error
+        log.warning("%s: %s; mounting what the cache has", source, error)
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
-    if not is_known:
-        raise MountError(f"{problem}; check --endpoint and the network")
-    log.warning("%s; mounting what the cache has", problem)
 
 
 async def _serve(

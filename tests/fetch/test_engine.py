@@ -304,7 +304,7 @@ async def test_after_the_last_close_only_running_transfers_finish(
         engine.close(download)
         origin.release()
         while engine.statistics().running:
-            await trio.sleep(0.01)
+            await trio.lowlevel.checkpoint()
         assert engine.find(meta) is None
         assert len(origin.ranges) <= 4
 
@@ -322,6 +322,6 @@ async def test_nothing_is_left_after_everything_is_closed(origin, store, running
             for meta in metas:
                 nursery.start_soon(one, meta)
         while engine.statistics().running:
-            await trio.sleep(0.01)
+            await trio.lowlevel.checkpoint()
         assert engine.statistics().queued == 0
         assert [meta for meta in metas if engine.find(meta)] == []
