@@ -1,0 +1,144 @@
+"""Limits of the kernel that are wrong for a slow origin, changed after mounting.
+
+``read_ahead_kb`` decides the size of buffered requests: 128 KiB by default, and the cost of a
+request is ours. ``max_background`` (12) is the number of read-ahead requests of the whole mount: 12
+stalled ones and every buffered read hangs, of cached files too. ``congestion_threshold`` (9) makes
+read-ahead stop earlier.
+
+libfuse cannot set them after INIT and pyfuse3 not at INIT, so they are written to sysfs and to
+fusectl, the file system that is usually mounted on /sys/fs/fuse/connections. Where it is not, root
+makes a mount of its own that is attached nowhere (fsmount(2), Linux 5.2) and ends with its
+descriptor: no directory, no namespace, nothing to clean up after a crash.
+"""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_CONNECTIONS = "/sys/fs/fuse/connections"
+
+# System call numbers are the same on every architecture since Linux 5.0 (alpha excepted); glibc
+# has wrappers only from 2.36 on.
+_SYS_FSOPEN: Final = 430
+_SYS_FSCONFIG: Final = 431
+_SYS_FSMOUNT: Final = 432
+_FSOPEN_CLOEXEC: Final = 1
+_FSMOUNT_CLOEXEC: Final = 1
+_FSCONFIG_CMD_CREATE: Final = 6
+
+_SMALLEST_BACKGROUND = 64
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReport:
+    """What the kernel has now; None where it could not be changed, with the reason in a warning."""
+
+    read_ahead_kib: int | None
+    max_background: int | None
+    warnings: tuple[str, ...] = ()
+
+
+def raise_limits(
+    major: int, minor: int, *, read_ahead_kib: int, max_background: int
+) -> KernelReport:
+    """Set the limits of the mount with this device number. Blocking; never raises OSError."""
+    warnings: list[str] = []
+    try:
+        _write(Path(f"/sys/class/bdi/{major}:{minor}/read_ahead_kb"), read_ahead_kib)
+        achieved_kib = read_ahead_kib
+    except OSError as error:
+        achieved_kib = None
+        warnings.append(f"kernel read-ahead stays at its default ({error.strerror}): slower copies")
+    try:
+        achieved_background = _raise_background(minor, max_background)
+    except OSError as error:
+        achieved_background = None
+        warnings.append(
+            f"max_background stays at its default ({error.strerror}): "
+            "about 12 stalled reads hold up all reads of this mount"
+        )
+    return KernelReport(achieved_kib, achieved_background, tuple(warnings))
+
+
+def abort_connection(minor: int) -> bool:
+    """Make the kernel answer every request of this mount with ECONNABORTED; False if forbidden."""
+    try:
+        with _connection(minor) as directory:
+            _write_at(directory, "abort", 1)
+    except OSError:
+        return False
+    return True
+
+
+def _raise_background(minor: int, wanted: int) -> int:
+    with _connection(minor) as directory:
+        while True:
+            try:
+                _write_at(directory, "max_background", wanted)
+                _write_at(directory, "congestion_threshold", wanted)
+                return wanted
+            except OSError:
+                # Users other than root have a lower ceiling (module parameter max_user_bgreq),
+                # told only by EINVAL.
+                if wanted // 2 < _SMALLEST_BACKGROUND:
+                    raise
+                wanted //= 2
+
+
+@contextmanager
+def _connection(minor: int) -> Iterator[int]:
+    """The fusectl directory of a connection, which is named by its device number."""
+    try:
+        root = os.open(_CONNECTIONS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            directory = _open_directory(root, str(minor))
+        finally:
+            os.close(root)
+    except FileNotFoundError:
+        root = _mount_fusectl()
+        try:
+            directory = _open_directory(root, str(minor))
+        finally:
+            os.close(root)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _open_directory(parent: int, name: str) -> int:
+    return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+
+
+def _mount_fusectl() -> int:
+    """A descriptor of fusectl's root, mounted nowhere. Raises OSError (EPERM unless root)."""
+    context = _system_call(_SYS_FSOPEN, b"fusectl", _FSOPEN_CLOEXEC)
+    try:
+        _system_call(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
+        return _system_call(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+    finally:
+        os.close(context)
+
+
+def _system_call(number: int, *arguments: int | bytes | None) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.syscall(ctypes.c_long(number), *arguments)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def _write(path: Path, value: int) -> None:
+    path.write_text(f"{value}\n")
+
+
+def _write_at(directory: int, name: str, value: int) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(descriptor, b"%d\n" % value)
+    finally:
+        os.close(descriptor)

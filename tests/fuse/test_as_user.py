@@ -1,0 +1,102 @@
+"""An ordinary user mounts through fusermount3 and is told what root alone could do."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+pytestmark = pytest.mark.fuse
+
+NOBODY = 65534
+ROOT = Path(__file__).parents[2]
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+# The mounts of a private namespace are seen only inside, so the whole story is told by a script.
+STORY = """
+import json, os, subprocess, sys
+script, mnt = sys.argv[1:]
+def mounted():
+    return any(mnt in line for line in open("/proc/self/mountinfo"))
+def serve(*arguments):
+    command = [sys.executable, script, mnt, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+facts = {}
+process = serve()
+facts["ready"] = bool(process.stdout.readline())
+facts["content"] = open(mnt + "/small.txt").read()
+os.setxattr(mnt + "/small.txt", "user.ossfs.materialize", b"1")
+process.terminate()
+facts["stopped"] = [process.wait(5), mounted()]
+facts["log"] = process.stderr.read()
+process = serve()
+process.stdout.readline()
+subprocess.run(["fusermount3", "-u", mnt], check=True)
+facts["unmounted"] = [process.wait(5), mounted()]
+process = serve()
+process.stdout.readline()
+process.kill()
+process.wait()
+process = serve()
+facts["again"] = bool(process.stdout.readline()) and os.path.exists(mnt + "/small.txt")
+process.terminate()
+facts["stopped again"] = [process.wait(5), mounted()]
+process = serve("--allow-other")
+facts["allow_other"] = [process.wait(5), process.stderr.read()]
+print(json.dumps(facts))
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that other users may enter, unlike pytest's own."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "mnt").mkdir()
+        os.chown(folder / "mnt", NOBODY, NOBODY)
+        yield folder
+
+
+def system_python_is_ours() -> bool:
+    version = "import sys; print(*sys.version_info[:2])"
+    result = subprocess.run([SYSTEM_PYTHON, "-c", version], capture_output=True, check=False)
+    return result.stdout.split() == [b"%d" % part for part in sys.version_info[:2]]
+
+
+def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None or not system_python_is_ours():
+        pytest.skip("needs root, unshare(1) and a system Python of the same version")
+    os.mknod(folder / "fuse", 0o600 | 0o020000, os.makedev(10, 229))
+    (folder / "fuse").chmod(0o666)
+    (folder / "story.py").write_text(STORY)
+    identity = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
+    script = Path(__file__).with_name("memory_mount.py")
+    story = f"{SYSTEM_PYTHON} {folder}/story.py {script} {folder}/mnt"
+    result = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"mount --bind {folder}/fuse /dev/fuse; {identity} {story}"],
+        capture_output=True,
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    facts = json.loads(result.stdout)
+    assert facts["ready"]
+    assert facts["content"] == "hello\n"
+    assert facts["stopped"] == [0, False]
+    assert "read-ahead stays at its default" in facts["log"]
+    assert facts["unmounted"] == [0, False]
+    assert facts["again"]
+    assert facts["stopped again"] == [0, False]
+    assert facts["allow_other"][0] == 1
+    assert "user_allow_other" in facts["allow_other"][1]

@@ -1,0 +1,158 @@
+"""Invalidations reach the kernel from other threads, once, and never late."""
+
+import errno
+import threading
+from collections.abc import Iterator
+
+import pyfuse3
+import pytest
+
+from ossfs_resume.fuse.invalidation import Invalidator
+
+LIMIT_S = 5.0
+
+
+class Kernel:
+    """Stands for pyfuse3's calls; each waits until it is allowed to return."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.threads: set[int] = set()
+        self.called = threading.Semaphore(0)
+        self.may_return = threading.Event()
+        self.may_return.set()
+        self.error: Exception | None = None
+
+    def record(self, *call: object) -> None:
+        self.calls.append(call)
+        self.threads.add(threading.get_ident())
+        self.called.release()
+        assert self.may_return.wait(LIMIT_S)
+        if self.error is not None:
+            raise self.error
+
+    def wait(self, count: int = 1) -> None:
+        for _ in range(count):
+            assert self.called.acquire(timeout=LIMIT_S)
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    kernel = Kernel()
+    monkeypatch.setattr(
+        pyfuse3, "invalidate_inode", lambda inode, attr_only: kernel.record(inode, attr_only)
+    )
+    monkeypatch.setattr(pyfuse3, "invalidate_entry", lambda *arguments: kernel.record(*arguments))
+    return kernel
+
+
+@pytest.fixture
+def invalidator(kernel: Kernel) -> Iterator[Invalidator]:
+    invalidator = Invalidator()
+    invalidator.start()
+    yield invalidator
+    kernel.may_return.set()
+    invalidator.stop()
+    assert invalidator.join(LIMIT_S)
+
+
+def test_each_kind_arrives_from_another_thread(kernel: Kernel, invalidator: Invalidator) -> None:
+    invalidator.data(2)
+    invalidator.attributes(3)
+    invalidator.entry(1, b"name", deleted=4)
+    kernel.wait(3)
+    assert sorted(kernel.calls, key=repr) == [(1, b"name", 4), (2, False), (3, True)]
+    assert threading.get_ident() not in kernel.threads
+
+
+def test_waiting_requests_are_merged(kernel: Kernel, invalidator: Invalidator) -> None:
+    kernel.may_return.clear()
+    invalidator.attributes(1)
+    kernel.wait()
+    for _ in range(100):
+        invalidator.attributes(2)
+    kernel.may_return.set()
+    invalidator.attributes(3)
+    kernel.wait(2)
+    assert kernel.calls == [(1, True), (2, True), (3, True)]
+
+
+def test_data_waits_for_reads_and_delays_neither_other_data_nor_names(
+    kernel: Kernel, invalidator: Invalidator
+) -> None:
+    invalidator.read_started(7)
+    invalidator.read_started(7)
+    invalidator.data(7)
+    invalidator.data(8)
+    invalidator.attributes(7)
+    kernel.wait(2)
+    invalidator.read_finished(7)
+    invalidator.data(9)
+    kernel.wait()
+    assert (7, False) not in kernel.calls
+    invalidator.read_finished(7)
+    kernel.wait()
+    assert kernel.calls[-1] == (7, False)
+
+
+def test_an_inode_unknown_to_the_kernel_is_no_failure(
+    kernel: Kernel, invalidator: Invalidator, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel.error = FileNotFoundError(errno.ENOENT, "unknown")
+    invalidator.attributes(1)
+    invalidator.attributes(2)
+    kernel.wait(2)
+    invalidator.stop()
+    assert invalidator.join(LIMIT_S)
+    assert (invalidator.statistics.performed, invalidator.statistics.failed) == (2, 0)
+    assert not caplog.records
+
+
+def test_other_errors_are_counted_and_survived(
+    kernel: Kernel, invalidator: Invalidator, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel.error = OSError(errno.ENOSYS, "no")
+    invalidator.attributes(1)
+    invalidator.attributes(2)
+    kernel.wait(2)
+    invalidator.stop()
+    assert invalidator.join(LIMIT_S)
+    assert invalidator.statistics.failed == 2
+    assert "inode=1" in caplog.text
+
+
+def test_names_beyond_the_limit_are_dropped_but_data_never(
+    kernel: Kernel, invalidator: Invalidator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidator._names, "_limit", 2)
+    kernel.may_return.clear()
+    invalidator.attributes(0)
+    invalidator.data(0)
+    kernel.wait(2)
+    for inode in range(1, 5):
+        invalidator.attributes(inode)
+        invalidator.data(inode)
+    kernel.may_return.set()
+    kernel.wait(6)
+    assert invalidator.statistics.dropped == 2
+    assert sum(call[1] is False for call in kernel.calls) == 5
+
+
+def test_nothing_is_asked_before_start_and_after_stop(kernel: Kernel) -> None:
+    invalidator = Invalidator()
+    invalidator.data(1)
+    invalidator.start()
+    kernel.may_return.clear()
+    invalidator.data(2)
+    kernel.wait()
+    invalidator.data(3)
+    invalidator.stop()
+    invalidator.data(4)
+    assert not invalidator.join(0.01)
+    kernel.may_return.set()
+    assert invalidator.join(LIMIT_S)
+    assert kernel.calls == [(2, False)]
+
+
+def test_joining_what_never_started_is_immediate() -> None:
+    assert Invalidator().join(0.0)

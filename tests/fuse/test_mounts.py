@@ -1,0 +1,52 @@
+"""The mount table is read as the kernel writes it."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ossfs_resume.errors import MountError
+from ossfs_resume.fuse import mounts
+from ossfs_resume.fuse.mounts import Mount, detach, mount_at, parse_mountinfo
+
+LINE = (
+    r"36 35 0:52 / /mnt/a\040b rw,noatime shared:1 master:2 - fuse.ossfs-resume "
+    r"oss://b,\134\011 rw,user_id=0"
+)
+
+
+def test_a_line_with_optional_fields_and_escapes() -> None:
+    mount = Mount(0, 52, "/mnt/a b", "fuse.ossfs-resume", "oss://b,\\\t")
+    assert parse_mountinfo(LINE + "\n") == [mount]
+    assert mount.is_ours
+
+
+def test_lines_that_are_not_understood_are_skipped() -> None:
+    assert parse_mountinfo("\ngarbage\n1 2 0:3 / /x rw\n") == []
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_any_path_survives_the_kernel_s_escapes(path: str) -> None:
+    escaped = "".join(f"\\{ord(c):03o}" if c in " \t\n\\" else c for c in path)
+    line = f"36 35 0:52 / {escaped} rw - tmpfs tmpfs rw"
+    assert [mount.mountpoint for mount in parse_mountinfo(line)] == [path]
+
+
+def test_the_topmost_of_two_mounts_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = [Mount(0, 1, "/m", "ext4", "a"), Mount(0, 2, "/m", "ext4", "b")]
+    monkeypatch.setattr(mounts, "mounts", lambda: table)
+    assert mount_at("/m") == table[1]
+    assert mount_at("/n") is None
+
+
+def test_proc_is_found_in_the_real_table() -> None:
+    mount = mount_at("/proc")
+    assert mount is not None
+    assert mount.file_system_type == "proc"
+    assert not mount.is_ours
+
+
+def test_detaching_what_is_no_mount_tells_why(tmp_path: os.PathLike[str]) -> None:
+    with pytest.raises(MountError, match="cannot unmount"):
+        detach(str(tmp_path))

@@ -1,0 +1,87 @@
+"""What prevents a mount is told in one line, with a remedy."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ossfs_resume.errors import MountError
+from ossfs_resume.fuse import preflight
+from ossfs_resume.fuse.preflight import prepare
+
+
+@pytest.fixture(autouse=True)
+def _device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path / "device"
+    device.touch()
+    monkeypatch.setattr(preflight, "_DEVICE", str(device))
+
+
+def refusal(path: Path, *, allow_other: bool = False) -> str:
+    with pytest.raises(MountError) as raised:
+        prepare(str(path), allow_other=allow_other)
+    text = str(raised.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_good_mount_point_is_returned_without_symbolic_links(tmp_path: Path) -> None:
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "link").symlink_to("mnt")
+    assert prepare(str(tmp_path / "link"), allow_other=True) == str(tmp_path / "mnt")
+
+
+def test_missing(tmp_path: Path) -> None:
+    assert f"mkdir -p {tmp_path}/absent" in refusal(tmp_path / "absent")
+
+
+def test_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "not a directory" in refusal(tmp_path / "file")
+
+
+def test_not_empty(tmp_path: Path) -> None:
+    assert "not empty" in refusal(tmp_path)
+
+
+def test_another_file_system_is_mounted_there() -> None:
+    assert "umount /proc" in refusal(Path("/proc"))
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [(FileNotFoundError, "modprobe fuse"), (PermissionError, "0666"), (OSError, "modprobe")],
+)
+def test_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError], hint: str
+) -> None:
+    (tmp_path / "mnt").mkdir()
+
+    def refuse(*_arguments: object) -> int:
+        raise error(0, "no")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert hint in refusal(tmp_path / "mnt")
+
+
+def test_users_need_the_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mnt").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert "install the package fuse3" in refusal(tmp_path / "mnt")
+
+
+@pytest.mark.parametrize("text", [None, "", "#user_allow_other\n", "user_allow_other_not\n"])
+def test_users_may_not_let_others_in_unless_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    (tmp_path / "mnt").mkdir()
+    configuration = tmp_path / "fuse.conf"
+    monkeypatch.setattr(preflight, "_CONFIGURATION", configuration)
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    if text is not None:
+        configuration.write_text(text)
+    assert "user_allow_other" in refusal(tmp_path / "mnt", allow_other=True)
+    configuration.write_text("# comment\n user_allow_other \n")
+    assert prepare(str(tmp_path / "mnt"), allow_other=True)

@@ -1,0 +1,203 @@
+"""Sessions from start to end: stalled readers, signals, kill -9, unmounts from outside."""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ossfs_resume.fuse.kernel import abort_connection
+from ossfs_resume.fuse.mounts import mount_at
+
+pytestmark = pytest.mark.fuse
+
+# Each thread reads one byte far from the others; the exit status tells that all failed with EIO.
+READERS = """
+import errno, os, sys, threading
+descriptor, numbers = os.open(sys.argv[1], os.O_RDONLY), []
+def read(number):
+    try:
+        os.pread(descriptor, 1, number << 22)
+    except OSError as error:
+        numbers.append(error.errno)
+threads = [threading.Thread(target=read, args=[n]) for n in range(int(sys.argv[2]))]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit(set(numbers) - {errno.EIO, errno.ECONNABORTED, errno.ENOTCONN} != set() or
+         len(numbers) != len(threads))
+"""
+
+WITHOUT_HELPER = {"PATH": "/nonexistent"}
+
+
+def stall(mounts: Any, mounted: Any, count: int) -> subprocess.Popen[bytes]:
+    """Start that many readers and return when all of them wait."""
+    readers: subprocess.Popen[bytes] = mounts.child(
+        READERS, str(mounted.path / "stalled.bin"), str(count)
+    )
+    os.getxattr(mounted.path, f"user.ossfs.stalled.{count}")
+    return readers
+
+
+def test_limits_are_raised_and_told(mounts: Any) -> None:
+    mounted = mounts.start()
+    assert mounted.wait_ready() == {"read_ahead_kib": 512, "background": 4096}
+    mount = mount_at(str(mounted.path))
+    assert mount is not None
+    assert mount.source == "oss://a,b\\c/p"
+    assert mount.is_ours
+    bdi = Path(f"/sys/class/bdi/{mount.major}:{mount.minor}/read_ahead_kb")
+    assert bdi.read_text() == "512\n"
+
+
+def test_200_stalled_readers_hold_up_nobody(mounts: Any) -> None:
+    mounted = mounts.ready()
+    stall(mounts, mounted, 200)
+    started = time.monotonic()
+    assert len((mounted.path / "large.bin").read_bytes()) == 3 * 1024 * 1024 + 123
+    assert "small.txt" in os.listdir(mounted.path)
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_unmounts(mounts: Any, number: signal.Signals) -> None:
+    mounted = mounts.ready()
+    mounted.process.send_signal(number)
+    assert mounted.process.wait(5) == 0
+    assert not mounted.is_mounted
+
+
+@pytest.mark.parametrize("arguments", [[], ["--deaf"]])
+def test_a_stop_with_stalled_readers_takes_less_than_5_s_and_answers_them(
+    mounts: Any, arguments: list[str]
+) -> None:
+    """Also when nobody tells the readers to give up."""
+    mounted = mounts.ready(*arguments)
+    readers = stall(mounts, mounted, 50)
+    started = time.monotonic()
+    assert mounted.stop() == 0
+    assert time.monotonic() - started < 5
+    assert not mounted.is_mounted
+    assert readers.wait(5) == 0
+
+
+def test_a_stop_while_an_invalidation_waits_for_a_stalled_read(mounts: Any) -> None:
+    mounted = mounts.ready("--deaf")
+    stall(mounts, mounted, 1)
+    os.setxattr(mounted.path / "stalled.bin", "user.ossfs.invalidate", b"1")
+    assert mounted.stop() == 0
+    assert not mounted.is_mounted
+
+
+def test_a_stop_while_others_use_the_mount(mounts: Any) -> None:
+    mounted = mounts.ready()
+    descriptor = os.open(mounted.path / "large.bin", os.O_RDONLY)
+    try:
+        assert os.read(descriptor, 10)
+        assert mounted.stop() == 0
+        assert not mounted.is_mounted
+        assert os.listdir(mounted.path) == []
+    finally:
+        with suppress(OSError):  # close(2) asks the connection, which is gone
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("command", [["umount"], ["fusermount3", "-u"], ["umount", "-l"]])
+def test_an_unmount_from_outside_ends_the_process_well(mounts: Any, command: list[str]) -> None:
+    mounted = mounts.ready()
+    subprocess.run([*command, str(mounted.path)], check=True)
+    assert mounted.process.wait(5) == 0
+    assert not mounted.is_mounted
+
+
+def test_a_cut_connection_is_told_and_leaves_no_dead_mount(mounts: Any) -> None:
+    mounted = mounts.ready()
+    mount = mount_at(str(mounted.path))
+    assert mount is not None
+    assert abort_connection(mount.minor)
+    assert mounted.process.wait(5) == 1
+    assert "connection" in mounted.log.read_text()
+    assert not mounted.is_mounted
+
+
+def test_kill_9_leaves_no_mount(mounts: Any) -> None:
+    mounted = mounts.ready()
+    stall(mounts, mounted, 3)
+    mounted.process.kill()
+    assert mounted.wait_unmounted()
+
+
+def test_a_dead_mount_is_replaced_by_the_next(mounts: Any) -> None:
+    dead = mounts.ready(environment=WITHOUT_HELPER)
+    dead.process.kill()
+    dead.process.wait()
+    with pytest.raises(OSError, match="not connected"):
+        os.stat(dead.path)
+    alive = mounts.ready()
+    assert (alive.path / "small.txt").read_text() == "hello\n"
+    assert alive.stop() == 0
+    assert not alive.is_mounted
+
+
+def test_the_helper_does_not_keep_our_standard_output_open(mounts: Any) -> None:
+    mounted = mounts.ready()
+    mount = mount_at(str(mounted.path))
+    mounted.process.send_signal(signal.SIGSTOP)
+    assert mount is not None
+    output = os.readlink(f"/proc/{mounted.process.pid}/fd/1")
+    holders = [
+        pid
+        for pid in filter(str.isdigit, os.listdir("/proc"))
+        if pid not in (str(mounted.process.pid), str(os.getpid()))
+        and any(_link(Path(f"/proc/{pid}/fd/{number}")) == output for number in range(3))
+    ]
+    mounted.process.send_signal(signal.SIGCONT)
+    assert holders == []
+
+
+def _link(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def test_defects_everywhere_do_not_end_the_mount(mounts: Any) -> None:
+    mounted = mounts.ready("--break")
+    for attempt in (os.listdir, os.statvfs, lambda path: os.stat(path / "small.txt")):
+        with pytest.raises(OSError, match="Input/output error"):
+            attempt(mounted.path)
+    assert mounted.stop() == 0
+    assert "RuntimeError: a defect in" in mounted.log.read_text()
+
+
+def test_a_reader_killed_in_the_middle_frees_itself_and_the_others(mounts: Any) -> None:
+    mounted = mounts.ready()
+    readers = stall(mounts, mounted, 4)
+    readers.kill()
+    assert readers.wait(5) == -signal.SIGKILL
+    assert (mounted.path / "small.txt").read_text() == "hello\n"
+    assert mounted.stop() == 0
+
+
+def test_a_caller_killed_before_its_request_is_received_freezes_nothing(mounts: Any) -> None:
+    mounted = mounts.ready()
+    os.setxattr(mounted.path / "dir", "user.ossfs.race", os.fsencode(mounted.path))
+    # No request and no signal from here on: either would set a frozen process free.
+    output = mounted.process.stdout
+    assert select.select([output], [], [], 5.0)[0], "the process is frozen"
+    assert output.readline() == b"alive\n"
+
+
+def test_what_prevents_a_mount_is_one_line(mounts: Any, tmp_path: Path) -> None:
+    (mounts.path() / "file").touch()
+    refused = mounts.start()
+    assert refused.process.wait(10) == 1
+    assert refused.log.read_text().splitlines() == [
+        f"{refused.path} is not empty; name an empty directory"
+    ]
