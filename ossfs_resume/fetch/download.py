@@ -27,6 +27,7 @@ class Transfer:
     last_byte: float | None = None
     waiters: int = 0
     done: bool = False
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     batch: PartBatch = field(init=False)
     writing: trio.Lock = field(default_factory=trio.Lock)
     """Held while parts of the batch are written, so that the end comes after all of them."""

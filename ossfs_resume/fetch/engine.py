@@ -198,9 +198,19 @@ class Engine:
             raise download.stale
 
     async def fill(self, download: Download) -> None:
-        """Fetch all that is missing, behind everybody who reads. Raises like `read`."""
-        entry, step = download.entry, self._request_parts(download, self._settings.request_bytes)
+        """Fetch all that is missing, behind everybody who reads. Raises like `read`.
+
+        Cancelled, it ends the transfers that it asked for and that nobody else waits for.
+        """
         mine: list[Transfer] = []
+        try:
+            await self._fill(download, mine)
+        finally:
+            self._pool.abandon(mine)
+        await self._prover.prove(download)
+
+    async def _fill(self, download: Download, mine: list[Transfer]) -> None:
+        entry, step = download.entry, self._request_parts(download, self._settings.request_bytes)
         low, reach = 0, step * (self._settings.connections + 1)
         while not entry.is_complete:
             self._raise_if_hopeless(download, range(entry.part_count))
@@ -210,11 +220,10 @@ class Engine:
                 low = low + reach if low + reach < entry.part_count else 0
                 continue
             low = missing[0].start
-            mine = [transfer for transfer in mine if not transfer.done]
+            mine[:] = [transfer for transfer in mine if not transfer.done]
             free = max(self._settings.connections - len(mine), 1)
             mine += self._pool.claim(download, missing, step, Priority.BACKGROUND, at_most=free)
             await download.claims[low].moved.wait()
-        await self._prover.prove(download)
 
     def _read_ahead(
         self, download: Download, pattern: AccessPattern, first: int, stop: int, run_bytes: int

@@ -153,6 +153,17 @@ class TransferPool:
                 self._queue.discard(transfer)
                 download.unclaim(transfer)
 
+    def abandon(self, transfers: Iterable[Transfer]) -> None:
+        """End those background transfers that nobody waits for; what has arrived is kept."""
+        for transfer in transfers:
+            if transfer.done or transfer.waiters or transfer.priority is not Priority.BACKGROUND:
+                continue
+            if transfer.is_queued:
+                self._queue.discard(transfer)
+                transfer.download.unclaim(transfer)
+            else:
+                transfer.scope.cancel()
+
     def _submit(self, download: Download, parts: range, priority: Priority) -> Transfer:
         transfer = Transfer(download, parts.start, parts.stop, priority)
         download.claim(transfer)
@@ -195,7 +206,10 @@ class TransferPool:
     async def _run(self, transfer: Transfer) -> None:
         download = transfer.download
         try:
-            await self._fetch(transfer)
+            with transfer.scope:
+                await self._fetch(transfer)
+            if transfer.scope.cancelled_caught:
+                await self._write_early(transfer)
         except OssfsError as error:
             self._failed(transfer, error)
         finally:

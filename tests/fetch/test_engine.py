@@ -214,6 +214,27 @@ async def test_fill_completes_and_proves_an_object_behind_its_readers(
         assert origin.most_running <= 8
 
 
+async def test_a_cancelled_fill_ends_its_transfers_and_keeps_what_arrived(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", 200 * PART)
+    origin.allow = 3 * PART
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.fill, download)
+            await origin.started.wait()
+            while engine.statistics().bytes_received < 3 * PART:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(2):
+            while engine.statistics().running:
+                await trio.lowlevel.checkpoint()
+        assert engine.statistics().queued == 0
+        assert download.entry.present_count >= 2
+        assert download.claims == {}
+
+
 async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
     origin, store, running: Running
 ) -> None:

@@ -102,9 +102,7 @@ def test_the_network_comes_back_and_the_readers_get_their_bytes(
 
 
 @pytest.mark.parametrize("end", ["terminate", "interrupt", "umount"])
-def test_unmounting_takes_under_five_seconds_while_readers_wait(
-    stalled: Mount, end: str
-) -> None:
+def test_unmounting_takes_under_five_seconds_while_readers_wait(stalled: Mount, end: str) -> None:
     readers = Readers(stalled, 20)
     if end == "umount":
         lazily = ["umount", "-l", stalled.point]
