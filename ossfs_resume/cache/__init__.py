@@ -1,0 +1,73 @@
+"""The resumable part store: parts of object versions on a local disk, and proof of what is there.
+
+It knows nothing of HTTP, FUSE or trio; every call may block unless its docstring says otherwise,
+and every object may be used from any thread.
+
+What the store promises
+-----------------------
+
+*One authority.* A part is present only if the catalogue (``catalog.sqlite3``) says so. The data
+files are sparse and say nothing by themselves.
+
+*Data before bitmap.* A part is **written** in the catalogue only after its ``pwritev`` returned,
+and **synced** only after an ``fdatasync`` that began later has succeeded. A failed ``fdatasync``
+discards the whole entry: the kernel has dropped the dirty pages and will report success next time.
+
+*Trust is per process.* A process serves unchecked only what it wrote itself. Every other part,
+synced or not, is compared with its stored CRC-64 before its first use; a bad part costs one part.
+This is what makes it safe to commit *written* without waiting for the disk.
+
+*Names are never used again.* A data file is called ``<row>-<random>.<segment>``. The row that
+names it is committed before the file is created, and has got another random suffix, durably,
+before the file is unlinked. So a file that no row names *after the folder was listed* belongs to
+nobody, whoever else is alive, and can be removed at any time.
+
+*Generations.* Clearing a row adds one to its incarnation. Every change names the incarnation it
+was made for and is refused for any other, inside ``BEGIN IMMEDIATE``. Nothing that another thread
+or process still has in hand can put a bit over a file that it did not write.
+
+What a crash leaves behind
+--------------------------
+
+===================================  ==============================  ==============================
+the process or the power stops       left on disk                    recovery
+===================================  ==============================  ==============================
+after the row, before the file       a row without parts             none needed
+after the file (power: row lost)     a file that no row names        removed in the background
+during or after ``pwritev``          bytes that no bit claims        fetched again, written over
+after *written* (kill)               bit and bytes in page cache     CRC-64 at first use: good
+after *written* (power)              bit, bytes perhaps zeros        CRC-64 at first use: bad parts
+                                                                     are cleared and fetched again
+after ``fdatasync``, before          bytes safe, bit *written*       synced again when next acquired
+*synced*
+during the commit of *synced*        all of the transaction or none  the row above
+after the row is cleared, before     a file that no row names        removed in the background
+the unlink
+during the unlink of segments        some segments that no row names removed in the background
+while verified is not yet committed  complete, not verified          proved again from stored CRCs
+while a catalogue is moved aside     data moved, catalogue still     moved aside again at next open
+                                     in place
+owner dies                           ``owners/<uuid>``, unlocked     unlinked at the next open
+===================================  ==============================  ==============================
+
+Locks, in the order in which they may be taken together: the committer's passes,
+``CacheStore._opening``, a backing's, the catalogue's writer, the entry table's, an entry's. The
+last two are held for memory operations only, so that ``release`` and everything documented as
+*memory only* never wait for a disk. None is held during an ``fdatasync`` except that of the sync
+pass itself.
+"""
+
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
+from ossfs_resume.cache.store import CacheStore
+
+__all__ = [
+    "CacheSettings",
+    "CacheStore",
+    "Entry",
+    "EntrySummary",
+    "Geometry",
+    "ObjectVersion",
+    "StoreStatistics",
+]

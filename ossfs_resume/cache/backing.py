@@ -1,0 +1,112 @@
+"""What an entry stands on: its row in the catalogue and its data file.
+
+Both come into being with the first write, row first. An entry that is only looked at, or whose
+every write fails, leaves nothing behind, and can be had on a full disk as well.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import EntryRow, Generation
+from ossfs_resume.errors import CacheError
+
+FileFactory = Callable[[int, str, int], DataFile]
+"""Makes the data file for a row id, a suffix and an object size in bytes."""
+
+
+def new_suffix() -> str:
+    """A file name suffix that no other incarnation ever had."""
+    return secrets.token_hex(8)
+
+
+class Superseded(CacheError):
+    """The row is of another incarnation, or divided into other parts, than this backing."""
+
+
+class Backing:
+    """Row and file of one incarnation of one version. Methods raise CacheError."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        make_file: FileFactory,
+        version: ObjectVersion,
+        geometry: Geometry,
+        row: EntryRow | None,
+    ) -> None:
+        self._catalog = catalog
+        self._make_file = make_file
+        self._version = version
+        self._geometry = geometry
+        self.incarnation = row.incarnation if row else 0
+        self._lock = threading.Lock()
+        self._bound: tuple[Generation, DataFile] | None = self._bind(row) if row else None
+
+    @property
+    def generation(self) -> Generation | None:
+        """What changes are made for; None before the first write."""
+        return self._bound[0] if self._bound else None
+
+    @property
+    def file(self) -> DataFile:
+        """The data file. Raises CacheError before the first write."""
+        if self._bound is None:
+            raise CacheError(f"nothing of {self._version.key!r} was ever written")
+        return self._bound[1]
+
+    def ensure(self) -> DataFile:
+        """The data file, after its row was committed."""
+        if self._bound is None:
+            with self._lock:
+                if self._bound is None:
+                    row = self._ensure_row()
+                    if not self._fits(row):
+                        raise Superseded(f"another process replaced {self._version.key!r}")
+                    self._bound = self._bind(row)
+        return self.file
+
+    def clear_parts(self, parts: Iterable[int], forget: Callable[[Iterable[int]], object]) -> None:
+        """Take parts out of memory (``forget``) and the catalogue, in this order and in one
+        transaction, so that no commit can put a part back in between."""
+        generation = self.generation
+        if generation is None:
+            return
+        parts = list(parts)
+        with self._catalog.transaction() as transaction:
+            forget(parts)
+            transaction.clear_parts(generation, [range(part, part + 1) for part in parts])
+
+    def discard(self) -> None:
+        """Clear the row durably, with the next incarnation, and only then unlink the file."""
+        generation, file = self._bound or self._bind(self._ensure_row())
+        with self._catalog.transaction(durable=True) as transaction:
+            is_cleared = transaction.clear_entry(generation, new_suffix())
+        # Without a file of our own, and the row already another one's, the name is not ours.
+        if is_cleared or self._bound:
+            file.unlink()
+
+    def close(self, *, unlink: bool = False) -> None:
+        """Close the file; ``unlink`` if no row names it any more."""
+        if self._bound is not None:
+            if unlink:
+                self.file.unlink()
+            self.file.close()
+
+    def _ensure_row(self) -> EntryRow:
+        with self._catalog.transaction() as transaction:
+            return transaction.ensure_entry(
+                self._version, self._geometry.part_size, new_suffix(), int(time.time())
+            )
+
+    def _fits(self, row: EntryRow) -> bool:
+        return (row.incarnation, row.part_size) == (self.incarnation, self._geometry.part_size)
+
+    def _bind(self, row: EntryRow) -> tuple[Generation, DataFile]:
+        generation = Generation(row.row_id, self.incarnation, self._geometry)
+        return generation, self._make_file(row.row_id, row.file_suffix, self._version.size)

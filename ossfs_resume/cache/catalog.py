@@ -1,0 +1,177 @@
+"""The catalogue: the one authority on which parts are present.
+
+Three connections, each with its lock: a writer, a reader that never waits for a writer (WAL), and
+one for checkpoints, which wait for the disk and so must not hold up either.
+
+``synchronous`` is NORMAL, which never corrupts but may lose the last commits in a power cut: then
+parts are fetched again. It is FULL where losing the commit would leave a lie: parts marked synced,
+and a row cleared before its file is removed. It is switched between transactions only.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ossfs_resume.cache import schema, segments
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import (
+    CRC_BYTES,
+    EntryRow,
+    StoredParts,
+    decoded,
+    version_columns,
+)
+from ossfs_resume.cache.transaction import Transaction, find_entry
+from ossfs_resume.errors import CacheError
+
+_CHECKPOINT_BYTES = 4 << 20
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class DamagedCatalog(CacheError):
+    """The catalogue's file is no database or a broken one."""
+
+
+class Catalog:
+    """An open catalogue. Every method may block, is thread-safe and raises CacheError."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create ``path``. Raises DamagedCatalog, or CacheError for any other reason."""
+        self._log = path.with_name(path.name + "-wal")
+        self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
+        self._is_durable = False
+        self._connections: list[sqlite3.Connection] = []
+        try:
+            self._writer = self._connect(path)
+            schema.prepare(self._writer)
+            self._reader = self._connect(path)
+            self._reader.execute("PRAGMA query_only = 1")
+            self._checkpointer = self._connect(path)
+        except (sqlite3.Error, CacheError) as error:
+            self.close()
+            raise _open_error(path, error) from error
+
+    def close(self) -> None:
+        """Close; the last user of the catalogue also merges its log."""
+        with self._write_lock, self._read_lock, translated("close the catalogue"):
+            while self._connections:
+                self._connections.pop().close()
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
+        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
+        with self._write_lock, translated("change the catalogue"):
+            if durable != self._is_durable:
+                self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._is_durable = durable
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(self._writer)
+                self._writer.execute("COMMIT")
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+
+    def find(self, version: ObjectVersion) -> EntryRow | None:
+        """The row of ``version``, or None."""
+        with self._reading() as reader:
+            return find_entry(reader, version)
+
+    def load(self, version: ObjectVersion) -> tuple[EntryRow, StoredParts] | None:
+        """The row and the parts of ``version`` as of one moment, or None."""
+        with self._reading() as reader:
+            row = find_entry(reader, version)
+            return None if row is None else (row, _load_parts(reader, version, row))
+
+    def present_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
+        """How many bytes of each version are present; 0 for an unknown one."""
+        found = []
+        with self._reading() as reader:
+            for version in versions:
+                row = reader.execute(
+                    "SELECT bytes_present FROM entry WHERE key = ? AND etag = ? AND size = ?",
+                    version_columns(version),
+                ).fetchone()
+                found.append(row[0] if row else 0)
+        return found
+
+    def incarnations(self) -> dict[ObjectVersion, int]:
+        """The versions that were discarded at least once, and how often."""
+        with self._reading() as reader:
+            rows = reader.execute(
+                "SELECT key, etag, size, incarnation FROM entry WHERE incarnation > 0"
+            ).fetchall()
+        return {
+            ObjectVersion(decoded(key), decoded(etag), size): incarnation
+            for key, etag, size, incarnation in rows
+        }
+
+    def file_suffixes(self, row_ids: Iterable[int]) -> dict[int, str]:
+        """The suffix that each of the rows has now; no item for a row that does not exist."""
+        suffixes = {}
+        with self._reading() as reader:
+            for row_id in row_ids:
+                row = reader.execute(
+                    "SELECT file_suffix FROM entry WHERE id = ?", (row_id,)
+                ).fetchone()
+                if row:
+                    suffixes[row_id] = row[0]
+        return suffixes
+
+    def jobs(self) -> list[tuple[int, str]]:
+        """Number and path key of every job, in the order in which they were added."""
+        with self._reading() as reader:
+            rows = reader.execute("SELECT id, path_key FROM job ORDER BY id").fetchall()
+        return [(job_id, decoded(path_key)) for job_id, path_key in rows]
+
+    def has_fact(self, name: str) -> bool:
+        """Whether ``name`` was ever added."""
+        with self._reading() as reader:
+            return (
+                reader.execute("SELECT 1 FROM fact WHERE name = ?", (name,)).fetchone() is not None
+            )
+
+    def checkpoint_if_large(self) -> None:
+        """Merge the log into the database if it is over 4 MiB; waits for the disk, not for users.
+
+        Call from one thread at a time.
+        """
+        with translated("checkpoint the catalogue"):
+            if self._log.exists() and self._log.stat().st_size > _CHECKPOINT_BYTES:
+                self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        connection = schema.connect(path)
+        self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The reader, looking at one moment of the catalogue."""
+        with self._read_lock, translated("read the catalogue"):
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                if self._reader.in_transaction:
+                    self._reader.execute("ROLLBACK")
+
+
+def _load_parts(reader: sqlite3.Connection, version: ObjectVersion, row: EntryRow) -> StoredParts:
+    geometry = Geometry(version.size, row.part_size)
+    if geometry.part_count != 1:
+        return segments.load(reader, row.row_id, geometry)
+    if row.part_crc is None:
+        return StoredParts(b"\0", b"\0", bytes(CRC_BYTES))
+    return StoredParts(b"\1", b"\0", row.part_crc.to_bytes(CRC_BYTES, "little"))
+
+
+def _open_error(path: Path, error: Exception) -> CacheError:
+    text = f"cannot open the catalogue {path}: {error}"
+    if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGE:
+        return DamagedCatalog(text)
+    return CacheError(text)

@@ -1,0 +1,201 @@
+"""Carries what entries know into the catalogue, in the background.
+
+Two threads. One commits new parts half a second after they were written: a transaction without
+waiting for the disk, so kill -9 costs little. The other makes data safe from a power cut: it waits
+for the disk (``fdatasync``, without any lock that readers or writers need), then commits which
+parts are synced with ``synchronous=FULL``. They are two because a slow disk may hold the second one
+up for as long as it likes, and the first must not wait.
+
+A change that could not be committed stays with its entry and is tried again an interval later.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.delayed import DelayedWork
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.records import EntryChanges, Generation
+from ossfs_resume.cache.transaction import Transaction
+from ossfs_resume.errors import CacheError
+
+_log = logging.getLogger(__name__)
+
+EntryAction = Callable[[Entry], None]
+
+_Taken = tuple[Entry, Generation, EntryChanges]
+
+
+class Committer:
+    """Commits and syncs the entries that were announced.
+
+    ``settled`` is called for every entry that was dealt with; ``discard`` for one whose data could
+    not be synced. Neither is called with a lock held that they could want.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: CacheSettings,
+        *,
+        settled: EntryAction,
+        discard: EntryAction,
+    ) -> None:
+        self._catalog = catalog
+        self._settled = settled
+        self._discard = discard
+        self._lock = threading.Lock()
+        self._changed: set[Entry] = set()
+        self._unsynced: set[Entry] = set()
+        self._commit_pass, self._sync_pass = threading.Lock(), threading.Lock()
+        self._commits = DelayedWork(
+            "cache-commit",
+            lambda: self._in_background(self.commit),
+            interval_s=settings.commit_interval_s,
+            limit=settings.commit_bytes,
+        )
+        self._syncs = DelayedWork(
+            "cache-sync",
+            lambda: self._in_background(self.sync),
+            interval_s=settings.sync_interval_s,
+            limit=settings.sync_bytes,
+        )
+        self.commit_count = 0
+        self.sync_count = 0
+        self.error = ""
+
+    def start(self) -> None:
+        """Start both threads."""
+        self._commits.start()
+        self._syncs.start()
+
+    def stop(self) -> None:
+        """Stop both threads; commits and syncs nothing more."""
+        self._commits.stop()
+        self._syncs.stop()
+
+    def announce(self, entry: Entry, written_bytes: int) -> None:
+        """``entry`` has changed. Never blocks."""
+        with self._lock:
+            self._changed.add(entry)
+            has_unsynced = written_bytes > 0 and entry.progress.unsynced_bytes > 0
+            if has_unsynced:
+                self._unsynced.add(entry)
+        self._commits.notify(written_bytes)
+        if has_unsynced:
+            self._syncs.notify(written_bytes)
+
+    def announce_unsynced(self, entry: Entry) -> None:
+        """``entry`` came with parts that a former process has not synced. Never blocks."""
+        if unsynced := entry.progress.unsynced_bytes:
+            with self._lock:
+                self._unsynced.add(entry)
+            self._syncs.notify(unsynced)
+
+    def commit(self) -> None:
+        """Commit everything announced so far. Raises CacheError; nothing is lost then."""
+        with self._commit_pass:
+            entries = self._take(self._changed)
+            try:
+                self._commit_entries(entries, is_synced=False)
+            except CacheError:
+                self._again(entries, self._changed, self._commits)
+                raise
+            self.commit_count += 1
+        self._all_settled(entries)
+
+    def sync(self) -> None:
+        """Make everything announced so far safe from a power cut.
+
+        Raises CacheError if the catalogue could not be told; nothing is lost then. An entry whose
+        data could not be synced is discarded, with a warning.
+        """
+        with self._sync_pass:
+            entries = self._take(self._unsynced)
+            synced = [entry for entry in entries if self._sync_file(entry)]
+            try:
+                self._commit_entries(synced, is_synced=True)
+            except CacheError:
+                self._sync_ended(synced, is_committed=False)
+                self._again(synced, self._unsynced, self._syncs)
+                raise
+            self._sync_ended(synced, is_committed=True)
+            self.sync_count += 1
+            self._catalog.checkpoint_if_large()
+        self._all_settled(entries)
+
+    def _commit_entries(self, entries: Iterable[Entry], *, is_synced: bool) -> None:
+        present = [entry for entry in entries if entry.generation]
+        if not present:
+            return
+        taken: list[_Taken] = []
+        try:
+            with self._catalog.transaction(durable=is_synced) as transaction:
+                superseded = [
+                    entry
+                    for entry in present
+                    if not _apply(transaction, entry, taken, is_synced=is_synced)
+                ]
+        except BaseException:
+            for entry, _, changes in taken:
+                entry.progress.commit_failed(changes)
+            raise
+        for entry in superseded:
+            entry.progress.supersede()
+
+    def _sync_file(self, entry: Entry) -> bool:
+        try:
+            return entry.sync_file()
+        except OSError as error:
+            _log.warning(
+                "cannot sync %r, its cached data is discarded: %s", entry.version.key, error
+            )
+            self._discard(entry)
+            return False
+
+    def _take(self, entries: set[Entry]) -> list[Entry]:
+        with self._lock:
+            taken = list(entries)
+            entries.clear()
+        return taken
+
+    def _again(self, entries: Sequence[Entry], pending: set[Entry], work: DelayedWork) -> None:
+        with self._lock:
+            pending.update(entries)
+        work.notify(0)
+
+    def _all_settled(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._settled(entry)
+
+    @staticmethod
+    def _sync_ended(entries: Iterable[Entry], *, is_committed: bool) -> None:
+        for entry in entries:
+            entry.progress.sync_ended(is_committed=is_committed)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        """Do ``work``; log the first of a row of failures, and the recovery."""
+        try:
+            work()
+        except CacheError as error:
+            if not self.error:
+                _log.warning("the cache cannot persist progress, it will try again: %s", error)
+            self.error = str(error)
+        else:
+            if self.error:
+                _log.info("the cache persists progress again")
+            self.error = ""
+
+
+def _apply(transaction: Transaction, entry: Entry, taken: list[_Taken], *, is_synced: bool) -> bool:
+    """Put the changes of one entry into the transaction; False if it was superseded."""
+    generation = entry.generation
+    if generation is None:
+        return True
+    changes = entry.progress.take_changes()
+    taken.append((entry, generation, changes))
+    if not transaction.apply(generation, changes):
+        return False
+    return not is_synced or transaction.mark_synced(generation, entry.progress.syncing())

@@ -1,0 +1,209 @@
+"""Sparse data files: bytes at offsets, nothing more.
+
+A file is a row of segments of at most 1 TiB (ext4 with 4 KiB blocks ends at 16 TiB, and smaller
+files are easier to copy, check and remove). A segment is created by the first write into it and
+never grows beyond what was written; absent parts are holes.
+
+A descriptor stays open from first use to ``close``: an error of the kernel's write-back is
+reported once, perhaps to this descriptor only. ``close`` must not run beside other calls; all
+other methods may run at once. They raise OSError; translation is the business of the caller.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ossfs_resume.cache.folder import make_private_directory, open_private, sync_directory
+
+SEGMENT_BYTES = 1 << 40
+_IOV_MAX = 1024
+
+
+class _Scratch(threading.local):
+    """A buffer for each thread: a fresh one of 1 MiB costs ten times the copy in page faults."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def view(self, length: int) -> memoryview:
+        if len(self._buffer) < length:
+            self._buffer = bytearray(length)
+        return memoryview(self._buffer)[:length]
+
+
+_scratch = _Scratch()
+
+
+class DataFolder:
+    """The folder with all data files, spread over 256 folders by row."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.supports_nowait = True
+        """False once the file system refused RWF_NOWAIT (tmpfs, overlayfs before Linux 6.x)."""
+
+    def folder_of(self, row_id: int) -> Path:
+        """Where the data file of a row lies."""
+        return self.path / f"{row_id & 0xFF:02x}"
+
+    def listing(self) -> Iterator[list[tuple[int, str, Path]]]:
+        """Row id, suffix and path of every data file, one list for each folder.
+
+        Names that no data file can have are left out.
+        """
+        for folder in sorted(self.path.iterdir()):
+            if folder.is_dir():
+                yield [found for path in folder.iterdir() if (found := _parsed(path))]
+
+
+def _parsed(path: Path) -> tuple[int, str, Path] | None:
+    stem, _, segment = path.name.partition(".")
+    row_id, _, suffix = stem.partition("-")
+    if row_id.isdecimal() and suffix and segment.isdecimal():
+        return int(row_id), suffix, path
+    return None
+
+
+class DataFile:
+    """The bytes of one incarnation of one entry, ``<row id>-<suffix>.<segment>``."""
+
+    segment_bytes = SEGMENT_BYTES
+
+    def __init__(self, folder: DataFolder, row_id: int, suffix: str, size: int) -> None:
+        self._folder = folder
+        self._directory = folder.folder_of(row_id)
+        self._name = f"{row_id}-{suffix}"
+        self._segment_count = -(-size // self.segment_bytes)
+        self._lock = threading.Lock()
+        self._descriptors: dict[int, int] = {}
+        self._has_new_names = False
+        self._is_unlinked = False
+        self._is_closed = False
+
+    def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+        """Write all ``chunks`` one after the other from ``offset`` on."""
+        views = [memoryview(chunk) for chunk in chunks if chunk]
+        while views:
+            segment, position = divmod(offset, self.segment_bytes)
+            batch = _front(views, self.segment_bytes - position)
+            written = os.pwritev(self._descriptor(segment, create=True), batch, position)
+            if not written:
+                raise OSError(errno.EIO, "nothing could be written", self._name)
+            offset += written
+            views = _without_front(views, written)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; fewer only at the end of a segment's file."""
+        segment, position = divmod(offset, self.segment_bytes)
+        here = min(length, self.segment_bytes - position)
+        data = _read_fully(self._descriptor(segment), here, position)
+        if len(data) == here < length:
+            return data + self.read(offset + here, length - here)
+        return data
+
+    def read_nowait(self, offset: int, length: int) -> bytes | None:
+        """Exactly ``length`` bytes if all are in the page cache, otherwise None."""
+        segment, position = divmod(offset, self.segment_bytes)
+        if not self._folder.supports_nowait or position + length > self.segment_bytes:
+            return None
+        view = _scratch.view(length)
+        try:
+            count = os.preadv(self._descriptor(segment), [view], position, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                self._folder.supports_nowait = False
+            return None
+        return bytes(view) if count == length else None
+
+    def sync(self) -> None:
+        """Wait until everything in the file is on the disk, names included.
+
+        Segments that an earlier process wrote are opened for it.
+        """
+        self._open_all()
+        with self._lock:
+            descriptors = list(self._descriptors.values())
+            has_new_names, self._has_new_names = self._has_new_names, False
+        if not descriptors:
+            raise FileNotFoundError(errno.ENOENT, "data file is gone", self._name)
+        for descriptor in descriptors:
+            os.fdatasync(descriptor)
+        if has_new_names:
+            sync_directory(self._directory)
+            sync_directory(self._directory.parent)
+
+    def unlink(self) -> None:
+        """Remove the names; open descriptors go on, no segment is created any more."""
+        with self._lock:
+            self._is_unlinked = True
+        for segment in range(self._segment_count):
+            self._path(segment).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close all descriptors; every later call raises OSError."""
+        with self._lock:
+            self._is_closed = True
+            descriptors, self._descriptors = self._descriptors, {}
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+
+    def _open_all(self) -> None:
+        for segment in range(self._segment_count):
+            if segment not in self._descriptors and self._path(segment).exists():
+                self._descriptor(segment)
+
+    def _path(self, segment: int) -> Path:
+        return self._directory / f"{self._name}.{segment}"
+
+    def _descriptor(self, segment: int, *, create: bool = False) -> int:
+        found = self._descriptors.get(segment)
+        if found is not None:
+            return found
+        with self._lock:
+            if segment not in self._descriptors:
+                self._descriptors[segment] = self._open(segment, create=create)
+            return self._descriptors[segment]
+
+    def _open(self, segment: int, *, create: bool) -> int:
+        if self._is_closed:
+            raise OSError(errno.EBADF, "data file is closed", self._name)
+        try:
+            return open_private(self._path(segment), os.O_RDWR)
+        except FileNotFoundError:
+            if not create or self._is_unlinked:
+                raise
+        make_private_directory(self._directory)
+        self._has_new_names = True
+        return open_private(self._path(segment), os.O_RDWR | os.O_CREAT)
+
+
+def _read_fully(descriptor: int, length: int, position: int) -> bytes:
+    data = os.pread(descriptor, length, position)
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), position + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _front(views: Sequence[memoryview], room: int) -> list[memoryview]:
+    """As many of ``views`` as one call may take and ``room`` bytes hold, the last one cut."""
+    batch = []
+    for view in views[:_IOV_MAX]:
+        if room <= 0:
+            break
+        batch.append(view[:room])
+        room -= len(view)
+    return batch
+
+
+def _without_front(views: Sequence[memoryview], count: int) -> list[memoryview]:
+    """``views`` less their first ``count`` bytes."""
+    for index, view in enumerate(views):
+        if count < len(view):
+            return [view[count:], *views[index + 1 :]]
+        count -= len(view)
+    return []

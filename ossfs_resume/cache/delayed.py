@@ -1,0 +1,67 @@
+"""A thread that does its work soon after there is some, and not once for every bit of it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class DelayedWork:
+    """Calls ``work`` at most ``interval_s`` after the first ``notify`` since the last call, and at
+    once when the notified amounts add up to ``limit``.
+
+    The thread is a daemon: a process that forgets ``stop`` loses the last interval, but ends.
+    """
+
+    def __init__(
+        self, name: str, work: Callable[[], None], *, interval_s: float, limit: int
+    ) -> None:
+        self._work = work
+        self._interval_s = interval_s
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._amount = 0
+        self._due: float | None = None
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait for work that is under way; what is due is left undone."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    def notify(self, amount: int) -> None:
+        """There is work, ``amount`` more of it. Never blocks."""
+        with self._changed:
+            self._amount += amount
+            is_first = self._due is None
+            if is_first:
+                self._due = time.monotonic() + self._interval_s
+            if is_first or self._amount >= self._limit:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while self._wait():
+            try:
+                self._work()
+            except Exception:
+                _log.exception("%s failed", self._thread.name)
+
+    def _wait(self) -> bool:
+        """Until work is due; False when stopping."""
+        with self._changed:
+            while not self._is_stopping:
+                left = None if self._due is None else self._due - time.monotonic()
+                if left is not None and (left <= 0 or self._amount >= self._limit):
+                    self._amount, self._due = 0, None
+                    return True
+                self._changed.wait(left)
+            return False

@@ -1,0 +1,243 @@
+"""One object version in the cache: what is there, reading it, adding to it, proving it.
+
+Bytes are in the file before a part is marked, and are checked before a part is trusted. Reads give
+bytes of trusted parts only. Whether an entry can still be added to is told in ``Progress``.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+
+from ossfs_resume.cache.backing import Backing, Superseded
+from ossfs_resume.cache.crc64 import checksum, combine_parts
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.records import Generation
+from ossfs_resume.errors import CacheError
+
+_log = logging.getLogger(__name__)
+
+Announce = Callable[["Entry", int], None]
+"""Told of every change that wants to be committed, and how many bytes were written."""
+
+
+class Entry:
+    """One version of an object. Made by ``CacheStore.acquire``; every method is thread-safe."""
+
+    def __init__(
+        self, version: ObjectVersion, progress: Progress, backing: Backing, announce: Announce
+    ) -> None:
+        self.version = version
+        self.geometry = progress.geometry
+        self.incarnation = backing.incarnation
+        self.progress = progress
+        """For the committer."""
+        self._backing = backing
+        self._announce = announce
+
+    # --- memory only: any thread, no waiting ---
+
+    @property
+    def part_count(self) -> int:
+        """Number of parts of the object."""
+        return self.geometry.part_count
+
+    @property
+    def present_count(self) -> int:
+        """Number of parts that are present."""
+        return self.progress.present_count
+
+    @property
+    def present_bytes(self) -> int:
+        """Number of bytes that are present."""
+        return self.progress.present_bytes
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every part is present."""
+        return self.progress.is_complete
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the object is complete and was proven against the origin's CRC-64."""
+        return self.progress.is_verified
+
+    @property
+    def summary(self) -> EntrySummary:
+        """The same as a value."""
+        return EntrySummary(
+            self.version,
+            self.incarnation,
+            self.geometry.part_size,
+            self.part_count,
+            self.present_count,
+            self.present_bytes,
+            self.is_verified,
+        )
+
+    @property
+    def generation(self) -> Generation | None:
+        """What changes of the catalogue are made for; None if there is nothing to change."""
+        return self._backing.generation if self.progress.is_open else None
+
+    def missing(self, first: int, stop: int) -> list[range]:
+        """Maximal runs of absent parts in [first, stop), in order."""
+        return self.progress.missing(first, stop)
+
+    def unchecked(self, first: int, stop: int) -> bool:
+        """Whether any part of [first, stop) is present but neither written nor checked here."""
+        return not self.progress.trusts(first, stop) and bool(self.progress.unchecked(first, stop))
+
+    def expect_crc64(self, crc64: int) -> None:
+        """What the origin says is the CRC-64/XZ of the whole object."""
+        if crc64 != self.progress.crc64:
+            self.progress.crc64 = crc64
+            self._announce(self, 0)
+
+    def read_nowait(self, offset: int, length: int) -> bytes | None:
+        """Exactly ``length`` bytes from the page cache, or None: ask ``read``.
+
+        Raises CacheError if a touched part is absent or unchecked, or the range is not inside the
+        object. The first call may open the file.
+        """
+        self._require_readable(offset, length)
+        return self._backing.file.read_nowait(offset, length) if length else b""
+
+    # --- blocking ---
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes.
+
+        Raises CacheError if a touched part is absent or unchecked, the range is not inside the
+        object, or the disk does not give them.
+        """
+        self._require_readable(offset, length)
+        if not length:
+            return b""
+        with translated(f"read {self.version.key!r}"):
+            data = self._backing.file.read(offset, length)
+        if len(data) != length:
+            raise CacheError(f"data file of {self.version.key!r} ends at {offset + len(data)}")
+        return data
+
+    def check(self, first: int, stop: int) -> list[int]:
+        """Compare the unchecked parts of [first, stop) with their CRCs.
+
+        Good ones are trusted from now on; bad, short and unreadable ones become absent and are
+        returned, in order.
+        """
+        runs = self.progress.unchecked(first, stop)
+        bad = [part for part in chain.from_iterable(runs) if not self._check_part(part)]
+        return self._clear(bad) if bad else []
+
+    def write_parts(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
+        """Store whole consecutive parts from ``first`` on, each given as its chunks.
+
+        Raises CacheError if they could not be stored; nothing is marked then. Raises ValueError if
+        a part has not the length that it must have, IndexError if there is no such part.
+        """
+        offset, stop = self.geometry.bytes_of(first, first + len(parts))
+        self._require_lengths(first, parts)
+        crcs = [checksum(chunks) for chunks in parts]
+        self.progress.require_open()
+        file = self._backed_file()
+        with translated(f"write {self.version.key!r}"):
+            file.write(offset, chain.from_iterable(parts))
+        self.progress.wrote(first, crcs)
+        self._announce(self, stop - offset)
+
+    def prove(self) -> bool | None:
+        """Whether the parts combine to the expected CRC-64; None if that cannot be said yet.
+
+        True is persisted with the next commit. What to do about False is the caller's decision.
+        An object of 2^20 parts takes most of a second.
+        """
+        expected, crcs = self.progress.crc64, self.progress.crcs()
+        if expected is None or crcs is None:
+            return None
+        found = combine_parts(crcs, self.geometry.part_size, self.geometry.last_part_bytes)
+        self.progress.proved(is_good=found == expected)
+        if found == expected:
+            self._announce(self, 0)
+        return found == expected
+
+    # --- for the store and the committer ---
+
+    def sync_file(self) -> bool:
+        """Wait for the disk; ``progress.syncing()`` are the parts that are safe afterwards.
+
+        False if there was nothing to sync. Raises OSError if anything may be lost.
+        """
+        if not self.progress.begin_sync():
+            return False
+        try:
+            self._backing.file.sync()
+        finally:
+            self.progress.leave_file()
+        return True
+
+    def discard(self) -> None:
+        """Forget every part, clear the row, unlink the file. Does nothing the second time."""
+        if self.progress.discard():
+            with translated(f"remove the data of {self.version.key!r}"):
+                self._backing.discard()
+
+    def close(self) -> None:
+        """Close the file. No other call may be under way."""
+        with translated(f"close the data of {self.version.key!r}"):
+            self._backing.close(unlink=not self.progress.is_open)
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.version.key!r} incarnation {self.incarnation}, {self.progress!r}>"
+
+    def _require_readable(self, offset: int, length: int) -> None:
+        if offset < 0 or length < 0 or offset + length > self.version.size:
+            raise CacheError(f"{length} bytes at {offset} are not inside {self.version.key!r}")
+        parts = self.geometry.parts(offset, length)
+        if not self.progress.trusts(parts.start, parts.stop):
+            raise CacheError(f"parts {parts} of {self.version.key!r} are absent or unchecked")
+
+    def _require_lengths(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
+        for part, chunks in enumerate(parts, first):
+            start, stop = self.geometry.span(part)
+            if sum(map(len, chunks)) != stop - start:
+                raise ValueError(
+                    f"part {part} of {self.version.key!r} has not {stop - start} bytes"
+                )
+
+    def _backed_file(self) -> DataFile:
+        try:
+            return self._backing.ensure()
+        except Superseded:
+            self.progress.supersede()
+            raise
+
+    def _check_part(self, part: int) -> bool:
+        """Compare one part with its CRC and trust it if it is good."""
+        start, stop = self.geometry.span(part)
+        try:
+            data = self._backing.file.read(start, stop - start)
+        except OSError as error:
+            _log.warning("cannot read part %d of %r: %s", part, self.version.key, error)
+            return False
+        is_good = len(data) == stop - start and checksum([data]) == self.progress.crc(part)
+        if is_good:
+            self.progress.checked(part)
+        return is_good
+
+    def _clear(self, bad: Sequence[int]) -> list[int]:
+        """Make ``bad`` parts absent, in the catalogue too if it can be changed."""
+        cleared: list[int] = []
+
+        def forget(parts: Iterable[int]) -> None:
+            cleared.extend(self.progress.forget(parts))
+
+        try:
+            self._backing.clear_parts(bad, forget)
+        except CacheError as error:
+            # The catalogue goes on claiming them; whoever reads them next finds out as we did.
+            _log.warning("cannot clear bad parts of %r: %s", self.version.key, error)
+            forget(bad)
+        return cleared

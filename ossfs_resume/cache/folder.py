@@ -1,0 +1,137 @@
+"""The folder of one store: its layout, its permissions and who is using it.
+
+::
+
+    <directory>/<identity>/
+        lock               held (flock) while a process opens the store
+        owners/<uuid>      held (flock) as long as its process uses the store
+        catalog.sqlite3    and -wal, -shm
+        data/00 ... ff/    sparse data files
+        damaged-<time>/    a catalogue that could not be read, with its data
+
+A lock says that an owner is alive where a process id cannot: ids repeat, and containers that share
+a directory do not share ids. The kernel drops the lock with the process, however it ends.
+"""
+
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ossfs_resume.cache.filesystem import require_local
+
+CATALOG_NAME = "catalog.sqlite3"
+
+
+def make_private_directory(path: Path) -> None:
+    """Create ``path`` with mode 0700 whatever the umask; leave an existing one as it is."""
+    try:
+        path.mkdir(0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_private_directory(path.parent)
+        path.mkdir(0o700)
+    path.chmod(0o700)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open ``path`` close-on-exec; a file that this creates has mode 0600 whatever the umask."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    if flags & os.O_CREAT and os.fstat(descriptor).st_mode & 0o777 != 0o600:
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class StoreFolder:
+    """Paths, locks and owners of one store. Methods raise OSError, the constructor CacheError too
+    (a file system that cannot hold a cache)."""
+
+    def __init__(self, directory: Path, identity: str) -> None:
+        self.path = directory / identity
+        require_local(self.path)
+        make_private_directory(directory)
+        self.data = self.path / "data"
+        self.catalog = self.path / CATALOG_NAME
+        self._owners = self.path / "owners"
+        make_private_directory(self.path)
+        self.path.chmod(0o700)
+        make_private_directory(self._owners)
+        self._owner: tuple[Path, int] | None = None
+
+    def prepare(self) -> None:
+        """Create what SQLite would create with other permissions, and the data folder."""
+        make_private_directory(self.data)
+        # Closing any descriptor of a file drops all POSIX locks that this process has on it.
+        if not self.catalog.exists():
+            os.close(open_private(self.catalog, os.O_RDWR | os.O_CREAT))
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Exclude every other process that opens this store."""
+        descriptor = open_private(self.path / "lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def register_owner(self) -> None:
+        """Become an owner; only while ``opening`` is held."""
+        path = self._owners / str(uuid.uuid4())
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._owner = (path, descriptor)
+
+    def unregister_owner(self) -> None:
+        """Stop being an owner; does nothing if it is none."""
+        owner, self._owner = self._owner, None
+        if owner:
+            path, descriptor = owner
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def other_owners(self) -> int:
+        """How many others are alive; unlinks what dead ones left. Only while ``opening``."""
+        mine = self._owner[0] if self._owner else None
+        return sum(_is_alive(path) for path in self._owners.iterdir() if path != mine)
+
+    def move_aside(self) -> Path:
+        """Put catalogue and data away together and return where to.
+
+        The catalogue goes last: as long as it is there, a crash leads here again. Its -wal must
+        never outlive it, or SQLite would replay it into the next catalogue.
+        """
+        target = self.path / f"damaged-{time.time_ns()}"
+        make_private_directory(target)
+        for name in ("data", f"{CATALOG_NAME}-shm", f"{CATALOG_NAME}-wal", CATALOG_NAME):
+            source = self.path / name
+            if source.exists():
+                source.rename(target / name)
+        sync_directory(self.path)
+        return target
+
+
+def _is_alive(owner: Path) -> bool:
+    descriptor = os.open(owner, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        owner.unlink()
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,169 @@
+"""What this process knows about each part of an entry: pure memory, no lock, no file.
+
+A part is ::
+
+    absent ---- wrote ----> present, trusted
+    present, unchecked ---- checked ----> present, trusted
+                       \\--- forget -----> absent
+
+and, beside that, *uncommitted* until the catalogue knows it, and *unsynced* until an fdatasync
+that began after its write has succeeded. ``begin_sync`` moves the unsynced parts to *syncing*; a
+part that is written again meanwhile goes back to unsynced, because that fdatasync may have missed
+the new bytes.
+
+Objects of one part are never unsynced: their CRC proves them, an fdatasync each would cost more
+than fetching them again after a power cut.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredParts
+
+
+class PartLedger:
+    """Bitmaps and CRCs of one entry. Not thread-safe, except ``trusts`` and the counts."""
+
+    def __init__(self, geometry: Geometry, stored: StoredParts | None = None) -> None:
+        count = geometry.part_count
+        self._geometry = geometry
+        self._tracks_sync = count > 1
+        self._trusted = PartBitmap(count)
+        self._uncommitted = PartBitmap(count)
+        self._syncing = PartBitmap(count)
+        self._unsynced = PartBitmap(count)
+        if stored is None:
+            self._present = PartBitmap(count)
+            self._crcs = bytearray(count * CRC_BYTES)
+        else:
+            self._present = PartBitmap.from_bytes(count, stored.written)
+            self._crcs = bytearray(stored.crcs)
+            self._unsynced.update(self._stored_unsynced(stored))
+
+    @property
+    def present_count(self) -> int:
+        """Number of present parts."""
+        return self._present.count
+
+    @property
+    def present_bytes(self) -> int:
+        """Number of present bytes."""
+        last = self._geometry.part_count - 1
+        with_last = last >= 0 and self._present.test(last)
+        return self._geometry.bytes_in(self._present.count, with_last=with_last)
+
+    @property
+    def uncommitted_count(self) -> int:
+        """Number of parts that the catalogue does not know yet."""
+        return self._uncommitted.count
+
+    @property
+    def unsynced_count(self) -> int:
+        """Number of parts that a power cut may cost."""
+        return self._unsynced.count + self._syncing.count
+
+    def missing(self, first: int, stop: int) -> list[range]:
+        """Maximal runs of absent parts."""
+        return self._present.missing(first, stop)
+
+    def trusts(self, first: int, stop: int) -> bool:
+        """Whether all of the parts are present and trusted; atomic."""
+        return self._trusted.has_all(first, stop)
+
+    def unchecked(self, first: int, stop: int) -> list[range]:
+        """Runs of present parts that are not trusted."""
+        return [
+            run
+            for distrusted in self._trusted.missing(first, stop)
+            for run in self._present.present(distrusted.start, distrusted.stop)
+        ]
+
+    def crc(self, part: int) -> int:
+        """The stored CRC-64 of a present part."""
+        return int.from_bytes(self._crcs[part * CRC_BYTES : (part + 1) * CRC_BYTES], "little")
+
+    def crcs(self) -> tuple[int, ...]:
+        """The stored CRC-64 of every part; without meaning for an absent one."""
+        return struct.unpack(f"<{self._geometry.part_count}Q", self._crcs)
+
+    def wrote(self, first: int, crcs: Sequence[int]) -> None:
+        """Parts from ``first`` on are in the file now."""
+        stop = first + len(crcs)
+        self._crcs[first * CRC_BYTES : stop * CRC_BYTES] = b"".join(
+            crc.to_bytes(CRC_BYTES, "little") for crc in crcs
+        )
+        self._uncommitted.set_run(first, stop)
+        if self._tracks_sync:
+            self._unsynced.set_run(first, stop)
+            self._syncing.clear_run(first, stop)
+        self._present.set_run(first, stop)
+        self._trusted.set_run(first, stop)
+
+    def checked(self, part: int) -> None:
+        """The bytes of an unchecked part are what its CRC says."""
+        if self._present.test(part):
+            self._trusted.set(part)
+
+    def forget(self, parts: Iterable[int]) -> list[int]:
+        """Make those of the parts absent that are still unchecked, and return them."""
+        forgotten = [p for p in parts if self._present.test(p) and not self._trusted.test(p)]
+        for part in forgotten:
+            for bitmap in (self._present, self._unsynced, self._syncing):
+                bitmap.clear(part)
+        return forgotten
+
+    def settle(self) -> None:
+        """Nothing is left to commit or sync."""
+        for bitmap in (self._uncommitted, self._unsynced, self._syncing):
+            bitmap.clear_run(0, len(bitmap))
+
+    def forget_all(self) -> None:
+        """Make every part absent, with nothing left to commit or sync."""
+        self.settle()
+        for bitmap in (self._trusted, self._present):
+            bitmap.clear_run(0, len(bitmap))
+
+    def take_uncommitted(self) -> list[PartRun]:
+        """The parts to commit; they count as committed from now on."""
+        runs = self._uncommitted.present(0, len(self._uncommitted))
+        self._uncommitted.clear_run(0, len(self._uncommitted))
+        return [PartRun(run.start, self._crc_bytes(run)) for run in runs]
+
+    def commit_failed(self, runs: Iterable[PartRun]) -> None:
+        """Undo ``take_uncommitted``, less what became absent since."""
+        for run in runs:
+            self._uncommitted.update(self._present.present(run.first, run.parts.stop))
+
+    def begin_sync(self) -> bool:
+        """An fdatasync begins now; False if there is nothing for it to do."""
+        self._syncing.update(self._unsynced.present(0, len(self._unsynced)))
+        self._unsynced.clear_run(0, len(self._unsynced))
+        return self._syncing.count > 0
+
+    def syncing(self) -> list[range]:
+        """The parts that the fdatasync since ``begin_sync`` has covered."""
+        return self._syncing.present(0, len(self._syncing))
+
+    def end_sync(self) -> None:
+        """The catalogue knows that they are synced."""
+        self._syncing.clear_run(0, len(self._syncing))
+
+    def sync_failed(self) -> None:
+        """The catalogue could not be told; they stay to be synced."""
+        self._unsynced.update(self.syncing())
+        self.end_sync()
+
+    def _crc_bytes(self, run: range) -> bytes:
+        return bytes(self._crcs[run.start * CRC_BYTES : run.stop * CRC_BYTES])
+
+    def _stored_unsynced(self, stored: StoredParts) -> list[range]:
+        if not self._tracks_sync:
+            return []
+        synced = PartBitmap.from_bytes(len(self._present), stored.synced)
+        return [
+            run
+            for unsynced in synced.missing(0, len(synced))
+            for run in self._present.present(unsynced.start, unsynced.stop)
+        ]

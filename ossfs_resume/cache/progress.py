@@ -1,0 +1,189 @@
+"""What is known about an entry's parts, shared between its users and the committer.
+
+An entry is *open*, *superseded* (another process discarded it: what is present can still be read
+through the open descriptor, nothing can be added) or *discarded* (by this process: nothing is
+present any more). It never goes back; a new ``CacheStore.acquire`` gives the next incarnation.
+
+Everything here is memory behind one lock, which is never held while waiting for a disk or for the
+catalogue. Nothing blocks and nothing raises, except ``require_open``.
+"""
+
+import enum
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.ledger import PartLedger
+from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredParts
+from ossfs_resume.errors import CacheError
+
+
+class _State(enum.Enum):
+    OPEN = "open"
+    SUPERSEDED = "superseded"
+    DISCARDED = "discarded"
+
+
+class Progress:
+    """State, parts and proof of one entry; thread-safe."""
+
+    def __init__(
+        self, geometry: Geometry, row: EntryRow | None = None, stored: StoredParts | None = None
+    ) -> None:
+        self.geometry = geometry
+        self.crc64 = row.crc64 if row else None
+        self.is_verified = row.is_verified if row else False
+        self._ledger = PartLedger(geometry, stored)
+        self._state = _State.OPEN
+        self._is_syncing = False
+        self._lock = threading.Lock()
+
+    # --- for the entry's users ---
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can still be added."""
+        return self._state is _State.OPEN
+
+    @property
+    def present_count(self) -> int:
+        """Number of present parts."""
+        return self._ledger.present_count
+
+    @property
+    def present_bytes(self) -> int:
+        """Number of present bytes."""
+        with self._lock:
+            return self._ledger.present_bytes
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every part is present."""
+        return self._ledger.present_count == self.geometry.part_count
+
+    def require_open(self) -> None:
+        """Raise CacheError if nothing can be added any more."""
+        if not self.is_open:
+            raise CacheError(f"the cache entry was {self._state.value}")
+
+    def missing(self, first: int, stop: int) -> list[range]:
+        """Maximal runs of absent parts."""
+        with self._lock:
+            return self._ledger.missing(first, stop)
+
+    def trusts(self, first: int, stop: int) -> bool:
+        """Whether all of the parts may be read. One memchr, which needs no lock."""
+        return self._ledger.trusts(first, stop)
+
+    def unchecked(self, first: int, stop: int) -> list[range]:
+        """Runs of parts that are present but neither written nor checked by this process."""
+        with self._lock:
+            return self._ledger.unchecked(first, stop)
+
+    def crc(self, part: int) -> int:
+        """The stored CRC-64 of a present part."""
+        with self._lock:
+            return self._ledger.crc(part)
+
+    def crcs(self) -> tuple[int, ...] | None:
+        """The CRC-64 of every part, or None if one is absent."""
+        with self._lock:
+            return self._ledger.crcs() if self.is_complete else None
+
+    def wrote(self, first: int, crcs: Sequence[int]) -> None:
+        """The bytes of these parts are in the file. Raises CacheError, and marks nothing, if they
+        are in a file that no longer counts."""
+        with self._lock:
+            self.require_open()
+            self._ledger.wrote(first, crcs)
+
+    def checked(self, part: int) -> None:
+        """The bytes of a part are what its CRC says."""
+        with self._lock:
+            self._ledger.checked(part)
+
+    def forget(self, parts: Iterable[int]) -> list[int]:
+        """Make parts absent whose bytes are not what their CRC says; those that are so now."""
+        with self._lock:
+            forgotten = self._ledger.forget(parts)
+            self.is_verified = self.is_verified and not forgotten
+            return forgotten
+
+    def proved(self, *, is_good: bool) -> None:
+        """The CRCs of all parts combine, or not, to that of the object."""
+        with self._lock:
+            self.is_verified = is_good and self.is_complete
+
+    def supersede(self) -> None:
+        """Another process discarded this incarnation."""
+        with self._lock:
+            if self.is_open:
+                self._state = _State.SUPERSEDED
+            self._ledger.settle()
+
+    def discard(self) -> bool:
+        """Forget everything; False if that was done before."""
+        with self._lock:
+            was_discarded = self._state is _State.DISCARDED
+            self._state = _State.DISCARDED
+            self.is_verified = False
+            self._ledger.forget_all()
+            return not was_discarded
+
+    # --- for the committer ---
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """About how many bytes the catalogue does not know yet."""
+        return self._ledger.uncommitted_count * self.geometry.part_size
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """About how many bytes a power cut may cost."""
+        return self._ledger.unsynced_count * self.geometry.part_size
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to commit or to sync, and no sync is using the file."""
+        with self._lock:
+            unsettled = self._ledger.uncommitted_count + self._ledger.unsynced_count
+            return not (unsettled or self._is_syncing)
+
+    def take_changes(self) -> EntryChanges:
+        """What to commit. Call inside the transaction, so that changes commit in their order."""
+        with self._lock:
+            runs = self._ledger.take_uncommitted()
+            return EntryChanges(runs, self.crc64, self.is_verified, int(time.time()))
+
+    def commit_failed(self, changes: EntryChanges) -> None:
+        """The transaction was rolled back; take them again the next time."""
+        with self._lock:
+            self._ledger.commit_failed(changes.runs)
+
+    def begin_sync(self) -> bool:
+        """An fdatasync begins now; False if there is nothing for it to do."""
+        with self._lock:
+            self._is_syncing = self.is_open and self._ledger.begin_sync()
+            return self._is_syncing
+
+    def leave_file(self) -> None:
+        """The fdatasync has returned; the file may be closed."""
+        with self._lock:
+            self._is_syncing = False
+
+    def syncing(self) -> list[range]:
+        """What the fdatasync made safe, less what was written again since it began."""
+        with self._lock:
+            return self._ledger.syncing()
+
+    def sync_ended(self, *, is_committed: bool) -> None:
+        """Whether the catalogue knows now what is synced."""
+        with self._lock:
+            if is_committed:
+                self._ledger.end_sync()
+            else:
+                self._ledger.sync_failed()
+
+    def __repr__(self) -> str:
+        return f"<Progress {self._state.value} {self.present_count}/{self.geometry.part_count}>"

@@ -1,0 +1,93 @@
+"""What goes into the catalogue and comes out of it, as values; and their encoding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import ObjectVersion
+
+CRC_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """A row of the table ``entry``."""
+
+    row_id: int
+    part_size: int
+    incarnation: int
+    file_suffix: str
+    crc64: int | None
+    """Of the whole object, by the origin's account; unsigned."""
+    part_crc: int | None
+    """Of the only part of an object of one part; unsigned; None if it is absent."""
+    parts_present: int
+    bytes_present: int
+    is_verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredParts:
+    """All parts of an entry: packed bitmaps, and little-endian CRCs of eight bytes a part."""
+
+    written: bytes
+    synced: bytes
+    crcs: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartRun:
+    """Consecutive parts from ``first`` on and their CRCs, eight little-endian bytes each."""
+
+    first: int
+    crcs: bytes
+
+    @property
+    def parts(self) -> range:
+        """The parts of this run."""
+        return range(self.first, self.first + len(self.crcs) // CRC_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One incarnation of one row: the only thing a change may be made for."""
+
+    row_id: int
+    incarnation: int
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChanges:
+    """What happened to an entry since its last commit."""
+
+    runs: Sequence[PartRun]
+    crc64: int | None
+    is_verified: bool
+    used_at: int
+    """Unix seconds."""
+
+
+def version_columns(version: ObjectVersion) -> tuple[bytes, bytes, int]:
+    """The identity of ``version`` as stored."""
+    return encoded(version.key), encoded(version.etag), version.size
+
+
+def encoded(text: str) -> bytes:
+    """Bytes of a key as the origin sent them."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(data: bytes) -> str:
+    """The reverse of ``encoded``."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def signed(number: int) -> int:
+    """An unsigned 64-bit number as SQLite's signed one."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def unsigned(number: int) -> int:
+    """The reverse of ``signed``."""
+    return number & 0xFFFFFFFFFFFFFFFF

@@ -1,0 +1,114 @@
+"""The tables of the catalogue, and how a connection to it is opened.
+
+``entry`` has one row for each object version that ever had bytes here. The row outlives its data,
+because ``incarnation`` must. ``parts_present`` and ``bytes_present`` are kept beside the bitmaps so
+that questions about many entries touch no bitmap; *complete* is derived from them.
+
+``segment`` holds two packed bitmaps of 1024 parts, ``checksums`` their CRC-64, eight little-endian
+bytes a part: apart, because a commit replaces the small row and changes the large one in place.
+The id of both is ``entry * 1024 + number``: 2^20 parts make exactly 1024 segments, and those of one
+entry lie next to each other without an index. An object of one part has none; its CRC is
+``entry.part_crc``, so that a small file costs one row.
+
+CRCs are unsigned 64-bit numbers stored as SQLite's signed ones.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from ossfs_resume.errors import CacheError
+
+VERSION = 1
+
+SEGMENT_PARTS = 1024
+MAX_SEGMENTS = 1024
+
+_TABLES = (
+    """
+    CREATE TABLE entry (
+        id            INTEGER PRIMARY KEY AUTOINCREMENT,
+        key           BLOB    NOT NULL,
+        etag          BLOB    NOT NULL,
+        size          INTEGER NOT NULL,
+        part_size     INTEGER NOT NULL,
+        incarnation   INTEGER NOT NULL DEFAULT 0,
+        file_suffix   TEXT    NOT NULL,
+        crc64         INTEGER,
+        part_crc      INTEGER,
+        parts_present INTEGER NOT NULL DEFAULT 0,
+        bytes_present INTEGER NOT NULL DEFAULT 0,
+        verified      INTEGER NOT NULL DEFAULT 0,
+        last_used     INTEGER NOT NULL,
+        complete      INTEGER AS (bytes_present = size) VIRTUAL,
+        UNIQUE (key, etag, size)
+    ) STRICT
+    """,
+    "CREATE INDEX reincarnated ON entry (incarnation) WHERE incarnation > 0",
+    """
+    CREATE TABLE segment (
+        id      INTEGER PRIMARY KEY,
+        written BLOB NOT NULL,
+        synced  BLOB NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE checksums (
+        id      INTEGER PRIMARY KEY,
+        crcs    BLOB NOT NULL
+    ) STRICT
+    """,
+    "CREATE TABLE job (id INTEGER PRIMARY KEY AUTOINCREMENT, path_key BLOB NOT NULL) STRICT",
+    "CREATE TABLE fact (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+)
+
+_BUSY_TIMEOUT_S = 10.0
+"""How long to wait for another process's transaction; ours last milliseconds."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode, usable from any thread that holds its lock."""
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # A log that starts anew is cut to its real length, so its size says what is in it.
+        connection.execute("PRAGMA journal_size_limit = 0")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Switch to WAL, create or check the schema.
+
+    Raises sqlite3.Error, or CacheError if the catalogue is of a newer version of this program or
+    the file system supports no WAL.
+    """
+    version = _version(connection)
+    if version > VERSION:
+        raise CacheError(
+            f"catalogue has schema version {version}, this program knows {VERSION}; "
+            "use a newer ossfs-resume or another cache directory"
+        )
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise CacheError(f"the cache's file system does not support SQLite's WAL (mode {mode})")
+    if version == 0:
+        _create(connection)
+    connection.execute("SELECT name FROM sqlite_master").fetchall()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")

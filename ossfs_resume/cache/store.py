@@ -1,0 +1,260 @@
+"""The store: one folder of cached object versions, shared by threads and processes.
+
+It puts the other modules together and holds the one lock among them that may wait for the disk:
+``_opening`` keeps a version from being loaded while its row is being cleared. An idle entry is
+closed by the commit or sync thread, when it has nothing left to do.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+
+from ossfs_resume.cache.backing import Backing
+from ossfs_resume.cache.catalog import Catalog, DamagedCatalog
+from ossfs_resume.cache.committer import Committer
+from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
+from ossfs_resume.cache.orphans import OrphanRemoval
+from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.errors import CacheError
+
+_log = logging.getLogger(__name__)
+
+_KNOWN = "mounted"
+
+
+class CacheStore:
+    """An open store. Methods may block unless they say otherwise, and raise CacheError."""
+
+    def __init__(
+        self,
+        settings: CacheSettings,
+        folder: StoreFolder,
+        catalog: Catalog,
+        data_file: type[DataFile],
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._catalog = catalog
+        self._data_file = data_file
+        self._data = DataFolder(folder.data)
+        self._is_new = not catalog.has_fact(_KNOWN)
+        self._opening = threading.Lock()
+        self._table = EntryTable()
+        self._discarded = 0
+        self._committer = Committer(
+            catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
+        )
+        self._orphans = OrphanRemoval(catalog, self._data)
+
+    @classmethod
+    def open(cls, settings: CacheSettings, *, data_file: type[DataFile] = DataFile) -> "CacheStore":
+        """Open or create a store and start its background threads.
+
+        Nothing is loaded, so this takes the same time for any number of entries. A catalogue that
+        cannot be read is moved aside, with its data, unless another process is using it.
+        ``data_file`` is the type of data files, for those who want to see them fail.
+        """
+        with translated(f"open the cache in {settings.directory}"):
+            folder = StoreFolder(settings.directory, settings.identity)
+            with folder.opening():
+                folder.register_owner()
+                try:
+                    catalog = _open_catalog(folder)
+                    store = cls(settings, folder, catalog, data_file)
+                except BaseException:
+                    folder.unregister_owner()
+                    raise
+        store._committer.start()
+        store._orphans.start()
+        return store
+
+    def close(self) -> None:
+        """Commit and sync everything, stop the threads, let go of the folder.
+
+        Raises CacheError if progress could not be persisted; the store is closed nevertheless.
+        """
+        if self._stop():
+            try:
+                self._committer.commit()
+                self._committer.sync()
+            finally:
+                self._shut()
+
+    def abandon(self) -> None:
+        """Stop and let go of everything, committing nothing: what kill -9 would leave behind."""
+        if self._stop():
+            self._shut()
+
+    def commit(self) -> None:
+        """Commit now what was written before this call."""
+        self._committer.commit()
+
+    def sync(self) -> None:
+        """Make safe from a power cut now what was written before this call."""
+        self._committer.sync()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether ``mark_known`` was never called for this store. Memory only."""
+        return self._is_new
+
+    def mark_known(self) -> None:
+        """Remember that this store was mounted once."""
+        if self._is_new:
+            with self._catalog.transaction(durable=True) as transaction:
+                transaction.add_fact(_KNOWN)
+            self._is_new = False
+
+    def acquire(self, version: ObjectVersion) -> Entry:
+        """The entry of ``version``, to be released; the same for all who hold it at a time."""
+        with self._opening:
+            entry = self._table.hold(version)
+            if entry is None:
+                entry = self._load(version)
+                self._table.add(entry)
+                self._committer.announce_unsynced(entry)
+        return entry
+
+    def release(self, entry: Entry) -> None:
+        """Let go of an entry. Never blocks; the file is closed in the background."""
+        if self._table.release(entry):
+            self._committer.announce(entry, 0)
+
+    def discard(self, entry: Entry) -> None:
+        """Remove all data of an entry and start its next incarnation.
+
+        The entry stays useless with those who hold it; they release it as usual. If the catalogue
+        cannot be changed, CacheError is raised and the data stay, unchecked, for the next holder.
+        """
+        with self._opening:
+            self._table.hide(entry)
+            self._discarded += 1
+            entry.discard()
+
+    def state(self, version: ObjectVersion) -> EntrySummary | None:
+        """What is present of ``version``; None if nothing ever was."""
+        entry = self._table.find(version)
+        if entry is not None:
+            return entry.summary
+        row = self._catalog.find(version)
+        if row is None:
+            return None
+        return EntrySummary(
+            version,
+            row.incarnation,
+            row.part_size,
+            Geometry(version.size, row.part_size).part_count,
+            row.parts_present,
+            row.bytes_present,
+            row.is_verified,
+        )
+
+    def cached_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
+        """How many bytes are present of each version; 0 for an unknown one."""
+        stored = self._catalog.present_bytes(versions)
+        return [
+            entry.present_bytes if (entry := self._table.find(version)) else in_catalog
+            for version, in_catalog in zip(versions, stored, strict=True)
+        ]
+
+    def incarnations(self) -> dict[ObjectVersion, int]:
+        """The versions that were discarded at least once, and how often."""
+        return self._catalog.incarnations()
+
+    def add_job(self, path_key: str) -> int:
+        """Remember a job durably and return its number."""
+        with self._catalog.transaction(durable=True) as transaction:
+            return transaction.add_job(path_key)
+
+    def jobs(self) -> list[tuple[int, str]]:
+        """Number and path key of every job, oldest first."""
+        return self._catalog.jobs()
+
+    def remove_job(self, job_id: int) -> None:
+        """Forget a job; does nothing if there is none."""
+        with self._catalog.transaction(durable=True) as transaction:
+            transaction.remove_job(job_id)
+
+    def statvfs(self) -> os.statvfs_result:
+        """The space on the cache's file system."""
+        with translated("ask for the space in the cache directory"):
+            return os.statvfs(self._folder.path)
+
+    def statistics(self) -> StoreStatistics:
+        """Counters and state. Memory only."""
+        entries = self._table.entries()
+        return StoreStatistics(
+            open_entries=len(entries),
+            uncommitted_bytes=sum(entry.progress.uncommitted_bytes for entry in entries),
+            unsynced_bytes=sum(entry.progress.unsynced_bytes for entry in entries),
+            commits=self._committer.commit_count,
+            syncs=self._committer.sync_count,
+            discarded=self._discarded,
+            error=self._committer.error,
+        )
+
+    def __repr__(self) -> str:
+        return f"<CacheStore {self._folder.path} {len(self._table)} open entries>"
+
+    def _load(self, version: ObjectVersion) -> Entry:
+        found = self._catalog.load(version)
+        row, parts = found or (None, None)
+        if row is None:
+            geometry = Geometry.fitting(version.size, self._settings.part_size)
+        else:
+            geometry = Geometry(version.size, row.part_size)
+        return Entry(
+            version,
+            Progress(geometry, row, parts),
+            Backing(self._catalog, self._make_file, version, geometry, row),
+            self._committer.announce,
+        )
+
+    def _make_file(self, row_id: int, suffix: str, size: int) -> DataFile:
+        return self._data_file(self._data, row_id, suffix, size)
+
+    def _discard_or_log(self, entry: Entry) -> None:
+        try:
+            self.discard(entry)
+        except CacheError as error:
+            _log.warning("cannot discard %r: %s", entry.version.key, error)
+
+    def _close_if_idle(self, entry: Entry) -> None:
+        if self._table.remove_if_idle(entry):
+            entry.close()
+
+    def _stop(self) -> bool:
+        """Stop the threads; False if that was done before."""
+        is_first = self._table.close()
+        if is_first:
+            self._orphans.stop()
+            self._committer.stop()
+        return is_first
+
+    def _shut(self) -> None:
+        try:
+            for entry in self._table.entries():
+                entry.close()
+        finally:
+            self._catalog.close()
+            self._folder.unregister_owner()
+
+
+def _open_catalog(folder: StoreFolder) -> Catalog:
+    others = folder.other_owners()
+    folder.prepare()
+    try:
+        return Catalog(folder.catalog)
+    except DamagedCatalog as error:
+        if others:
+            raise
+        _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
+    folder.prepare()
+    return Catalog(folder.catalog)

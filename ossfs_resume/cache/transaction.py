@@ -1,0 +1,166 @@
+"""Every change of the catalogue, inside ``BEGIN IMMEDIATE``.
+
+A change of an entry names the generation it was made for and answers False, having done nothing,
+if the row is of another one. Bits are OR-ed in and counters moved by the difference, so that two
+processes may write the same entry.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from ossfs_resume.cache import segments
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import (
+    EntryChanges,
+    EntryRow,
+    Generation,
+    PartRun,
+    encoded,
+    signed,
+    unsigned,
+    version_columns,
+)
+from ossfs_resume.cache.segments import Difference
+
+
+def find_entry(connection: sqlite3.Connection, version: ObjectVersion) -> EntryRow | None:
+    """The row of ``version``, or None."""
+    row = connection.execute(
+        "SELECT id, part_size, incarnation, file_suffix, crc64, part_crc, parts_present,"
+        " bytes_present, verified FROM entry WHERE key = ? AND etag = ? AND size = ?",
+        version_columns(version),
+    ).fetchone()
+    if row is None:
+        return None
+    row_id, part_size, incarnation, suffix, crc64, part_crc, parts, present, verified = row
+    return EntryRow(
+        row_id=row_id,
+        part_size=part_size,
+        incarnation=incarnation,
+        file_suffix=suffix,
+        crc64=None if crc64 is None else unsigned(crc64),
+        part_crc=None if part_crc is None else unsigned(part_crc),
+        parts_present=parts,
+        bytes_present=present,
+        is_verified=bool(verified),
+    )
+
+
+class Transaction:
+    """The changes that can be made; all or none are committed. Methods raise sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def ensure_entry(
+        self, version: ObjectVersion, part_size: int, suffix: str, now: int
+    ) -> EntryRow:
+        """The row of ``version``, inserted with these values if there was none."""
+        self._connection.execute(
+            "INSERT INTO entry (key, etag, size, part_size, file_suffix, last_used)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (*version_columns(version), part_size, suffix, now),
+        )
+        row = find_entry(self._connection, version)
+        assert row is not None
+        return row
+
+    def apply(self, generation: Generation, changes: EntryChanges) -> bool:
+        """Add written parts and everything else that is new."""
+        if not self._is_current(generation):
+            return False
+        if generation.geometry.part_count == 1:
+            added = self._add_only_part(generation, changes.runs)
+        else:
+            added = segments.add_parts(self._connection, generation, changes.runs)
+        self._connection.execute(
+            "UPDATE entry SET parts_present = parts_present + ?1,"
+            " bytes_present = bytes_present + ?2, crc64 = coalesce(?3, crc64),"
+            " verified = verified OR (?4 AND bytes_present + ?2 = size),"
+            " last_used = max(last_used, ?5) WHERE id = ?6",
+            (
+                added.parts,
+                added.size,
+                None if changes.crc64 is None else signed(changes.crc64),
+                changes.is_verified,
+                changes.used_at,
+                generation.row_id,
+            ),
+        )
+        return True
+
+    def mark_synced(self, generation: Generation, runs: Iterable[range]) -> bool:
+        """Mark those of the parts synced that are written."""
+        if not self._is_current(generation):
+            return False
+        segments.mark_synced(self._connection, generation, runs)
+        return True
+
+    def clear_parts(self, generation: Generation, runs: Iterable[range]) -> bool:
+        """Take parts away whose bytes are not what the catalogue says."""
+        if not self._is_current(generation):
+            return False
+        if generation.geometry.part_count == 1:
+            removed = self._remove_only_part(generation)
+        else:
+            removed = segments.remove_parts(self._connection, generation, runs)
+        self._connection.execute(
+            "UPDATE entry SET parts_present = parts_present - ?,"
+            " bytes_present = bytes_present - ?, verified = 0 WHERE id = ?",
+            (removed.parts, removed.size, generation.row_id),
+        )
+        return True
+
+    def clear_entry(self, generation: Generation, suffix: str) -> bool:
+        """Start the next incarnation, without parts, in files of another ``suffix``."""
+        if not self._is_current(generation):
+            return False
+        self._connection.execute(
+            "UPDATE entry SET incarnation = incarnation + 1, file_suffix = ?, part_crc = NULL,"
+            " parts_present = 0, bytes_present = 0, verified = 0 WHERE id = ?",
+            (suffix, generation.row_id),
+        )
+        segments.delete_all(self._connection, generation.row_id)
+        return True
+
+    def add_job(self, path_key: str) -> int:
+        """Append a job and return its number; numbers rise and are never used again."""
+        cursor = self._connection.execute(
+            "INSERT INTO job (path_key) VALUES (?)", (encoded(path_key),)
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def remove_job(self, job_id: int) -> None:
+        """Remove a job; does nothing if there is none."""
+        self._connection.execute("DELETE FROM job WHERE id = ?", (job_id,))
+
+    def add_fact(self, name: str) -> None:
+        """Remember that something has happened."""
+        self._connection.execute("INSERT INTO fact VALUES (?) ON CONFLICT DO NOTHING", (name,))
+
+    def _is_current(self, generation: Generation) -> bool:
+        row = self._connection.execute(
+            "SELECT incarnation FROM entry WHERE id = ?", (generation.row_id,)
+        ).fetchone()
+        return bool(row == (generation.incarnation,))
+
+    def _add_only_part(self, generation: Generation, runs: Iterable[PartRun]) -> Difference:
+        added = Difference()
+        for run in runs:
+            (is_new,) = self._connection.execute(
+                "SELECT part_crc IS NULL FROM entry WHERE id = ?", (generation.row_id,)
+            ).fetchone()
+            self._connection.execute(
+                "UPDATE entry SET part_crc = ? WHERE id = ?",
+                (signed(int.from_bytes(run.crcs, "little")), generation.row_id),
+            )
+            added += Difference(is_new, is_new * generation.geometry.size)
+        return added
+
+    def _remove_only_part(self, generation: Generation) -> Difference:
+        removed = self._connection.execute(
+            "UPDATE entry SET part_crc = NULL WHERE id = ? AND part_crc IS NOT NULL",
+            (generation.row_id,),
+        ).rowcount
+        return Difference(removed, removed * generation.geometry.size)

@@ -1,0 +1,316 @@
+"""The catalogue against a model, and how it opens."""
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from ossfs_resume.cache import schema
+from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.catalog import Catalog, DamagedCatalog
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import (
+    CRC_BYTES,
+    EntryChanges,
+    Generation,
+    PartRun,
+    version_columns,
+)
+from ossfs_resume.errors import CacheError
+
+MANY = 100_000
+ODD_KEY = b"caf\xe9/\xff".decode("utf-8", "surrogateescape")
+
+
+def changes(*runs: PartRun, crc64: int | None = None, verified: bool = False) -> EntryChanges:
+    return EntryChanges(runs, crc64, verified, 1)
+
+
+def crc_run(first: int, *crcs: int) -> PartRun:
+    return PartRun(first, b"".join(crc.to_bytes(CRC_BYTES, "little") for crc in crcs))
+
+
+def add(catalog: Catalog, version: ObjectVersion, part_size: int = 1) -> Generation:
+    with catalog.transaction() as transaction:
+        row = transaction.ensure_entry(version, part_size, "suffix", 1)
+    return Generation(row.row_id, row.incarnation, Geometry(version.size, part_size))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    yield catalog
+    catalog.close()
+
+
+class CatalogMachine(RuleBasedStateMachine):
+    """Two entries of 2500 parts (three segments) and one of a single part, changed at random."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.catalog = Catalog(path / str(time.time_ns()))
+        versions = [ObjectVersion("a", "e", 2500 * 4 - 3), ObjectVersion("b", "e", 10_000)]
+        versions.append(ObjectVersion("c", "e", 3))
+        self.versions = versions
+        self.generations = [add(self.catalog, version, 4) for version in versions]
+        self.written: list[dict[int, int]] = [{} for _ in versions]
+        self.synced: list[set[int]] = [set() for _ in versions]
+
+    def pick(self, data: st.DataObject) -> tuple[int, range]:
+        which = data.draw(st.integers(0, len(self.versions) - 1))
+        count = self.generations[which].geometry.part_count
+        first = data.draw(st.integers(0, count - 1))
+        return which, range(first, data.draw(st.integers(first + 1, count)))
+
+    @rule(data=st.data(), salt=st.integers(0, (1 << 64) - 3000))
+    def write(self, data: st.DataObject, salt: int) -> None:
+        which, parts = self.pick(data)
+        crcs = [salt + part for part in parts]
+        with self.catalog.transaction() as transaction:
+            run = crc_run(parts.start, *crcs)
+            assert transaction.apply(self.generations[which], changes(run))
+        self.written[which] |= dict(zip(parts, crcs, strict=True))
+        self.synced[which] -= set(parts)
+
+    @rule(data=st.data())
+    def sync(self, data: st.DataObject) -> None:
+        which, parts = self.pick(data)
+        if self.generations[which].geometry.part_count == 1:
+            return
+        with self.catalog.transaction(durable=True) as transaction:
+            assert transaction.mark_synced(self.generations[which], [parts])
+        self.synced[which] |= set(parts) & self.written[which].keys()
+
+    @rule(data=st.data())
+    def clear(self, data: st.DataObject) -> None:
+        which, parts = self.pick(data)
+        with self.catalog.transaction() as transaction:
+            assert transaction.clear_parts(self.generations[which], [parts])
+        for part in parts:
+            self.written[which].pop(part, None)
+        self.synced[which] -= set(parts)
+
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        which, parts = self.pick(data)
+        with pytest.raises(ZeroDivisionError), self.catalog.transaction() as transaction:  # noqa: PT012
+            transaction.clear_entry(self.generations[which], "other")
+            transaction.apply(self.generations[which], changes(crc_run(parts.start, 1)))
+            raise ZeroDivisionError
+
+    @rule(data=st.data())
+    def start_the_next_incarnation(self, data: st.DataObject) -> None:
+        which, parts = self.pick(data)
+        old = self.generations[which]
+        with self.catalog.transaction(durable=True) as transaction:
+            assert transaction.clear_entry(old, "next")
+            assert not transaction.clear_entry(old, "next")
+            assert not transaction.apply(old, changes(crc_run(parts.start, 1)))
+            assert not transaction.mark_synced(old, [parts])
+            assert not transaction.clear_parts(old, [parts])
+        self.generations[which] = Generation(old.row_id, old.incarnation + 1, old.geometry)
+        self.written[which], self.synced[which] = {}, set()
+
+    @invariant()
+    def agrees_with_the_model(self) -> None:
+        for version, generation, written, synced in zip(
+            self.versions, self.generations, self.written, self.synced, strict=True
+        ):
+            found = self.catalog.load(version)
+            assert found is not None
+            row, stored = found
+            count = generation.geometry.part_count
+            assert row.incarnation == generation.incarnation
+            assert row.parts_present == len(written)
+            assert row.bytes_present == sum(
+                stop - start for start, stop in map(generation.geometry.span, written)
+            )
+            for packed, expected in ((stored.written, set(written)), (stored.synced, synced)):
+                bitmap = PartBitmap.from_bytes(count, packed)
+                assert {p for run in bitmap.present(0, count) for p in run} == expected
+            for part, crc in written.items():
+                at = part * CRC_BYTES
+                assert int.from_bytes(stored.crcs[at : at + CRC_BYTES], "little") == crc
+        present = [len(w) for w in self.written]
+        assert [bool(n) for n in self.catalog.present_bytes(self.versions)] == [
+            bool(n) for n in present
+        ]
+
+    def teardown(self) -> None:
+        self.catalog.close()
+
+
+def test_catalogue_agrees_with_a_dictionary(tmp_path: Path) -> None:
+    run_state_machine_as_test(
+        lambda: CatalogMachine(tmp_path),
+        settings=hypothesis_settings(max_examples=25, stateful_step_count=15, deadline=None),
+    )
+
+
+def test_an_entry_is_verified_only_if_it_is_complete(catalog: Catalog) -> None:
+    version = ObjectVersion("key", "etag", 2)
+    generation = add(catalog, version)
+    with catalog.transaction() as transaction:
+        transaction.apply(generation, changes(crc_run(0, 1), crc64=(1 << 64) - 1, verified=True))
+    row = catalog.find(version)
+    assert row is not None
+    assert (row.is_verified, row.crc64) == (False, (1 << 64) - 1)
+    with catalog.transaction() as transaction:
+        transaction.apply(generation, changes(crc_run(1, 1), verified=True))
+    row = catalog.find(version)
+    assert row is not None
+    assert (row.is_verified, row.crc64) == (True, (1 << 64) - 1)
+
+
+def test_a_small_complete_object_has_no_segment(catalog: Catalog, tmp_path: Path) -> None:
+    generation = add(catalog, ObjectVersion("key", "etag", 5), 16)
+    with catalog.transaction() as transaction:
+        transaction.apply(generation, changes(crc_run(0, 1)))
+    with sqlite3.connect(tmp_path / "catalog.sqlite3") as other:
+        assert other.execute("SELECT count(*) FROM segment").fetchone() == (0,)
+        assert other.execute("SELECT complete FROM entry").fetchone() == (1,)
+    other.close()
+
+
+def test_keys_with_illegal_bytes_survive(catalog: Catalog) -> None:
+    version = ObjectVersion(ODD_KEY, "etag", 1)
+    generation = add(catalog, version)
+    with catalog.transaction() as transaction:
+        transaction.clear_entry(generation, "next")
+        number = transaction.add_job(ODD_KEY)
+    assert catalog.incarnations() == {version: 1}
+    assert catalog.jobs() == [(number, ODD_KEY)]
+
+
+def test_a_part_that_is_written_again_is_synced_no_longer(catalog: Catalog) -> None:
+    version = ObjectVersion("key", "etag", 3)
+    generation = add(catalog, version)
+    with catalog.transaction() as transaction:
+        transaction.apply(generation, changes(crc_run(0, 1, 2, 3)))
+        transaction.mark_synced(generation, [range(3)])
+        transaction.apply(generation, changes(crc_run(1, 2)))
+    loaded = catalog.load(version)
+    assert loaded is not None
+    assert (loaded[1].written[0], loaded[1].synced[0]) == (0b111, 0b101)
+
+
+def test_a_missing_row_is_no_current_generation(catalog: Catalog) -> None:
+    with catalog.transaction() as transaction:
+        assert not transaction.apply(Generation(99, 0, Geometry(1, 1)), changes())
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_synchronous_is_full_in_durable_transactions_only(catalog: Catalog, durable: bool) -> None:
+    for _ in range(2):
+        with catalog.transaction(durable=durable) as transaction:
+            (level,) = transaction._connection.execute("PRAGMA synchronous").fetchone()
+            assert level == (2 if durable else 1)
+        with catalog.transaction() as transaction:
+            (level,) = transaction._connection.execute("PRAGMA synchronous").fetchone()
+            assert level == 1
+
+
+def test_a_large_log_is_merged_into_the_database(catalog: Catalog, tmp_path: Path) -> None:
+    log = tmp_path / "catalog.sqlite3-wal"
+    generation = add(catalog, ObjectVersion("key", "etag", 1 << 20))
+    while log.stat().st_size <= 4 << 20:
+        with catalog.transaction() as transaction:
+            run = PartRun(0, os.urandom(CRC_BYTES * 100_000))
+            transaction.apply(generation, changes(run))
+    catalog.checkpoint_if_large()
+    with catalog.transaction() as transaction:
+        transaction.add_fact("restarts the log")
+    assert log.stat().st_size < 1 << 20
+
+
+def test_a_newer_schema_is_refused_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite3"
+    Catalog(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    connection.close()
+    with pytest.raises(CacheError, match=f"schema version {schema.VERSION + 1}") as raised:
+        Catalog(path)
+    assert not isinstance(raised.value, DamagedCatalog)
+
+
+def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite3"
+    path.write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(DamagedCatalog, match=str(path)):
+        Catalog(path)
+
+
+def test_a_path_that_cannot_be_opened_is_not_damaged(tmp_path: Path) -> None:
+    with pytest.raises(CacheError) as raised:
+        Catalog(tmp_path / "no such folder" / "catalog.sqlite3")
+    assert not isinstance(raised.value, DamagedCatalog)
+    assert isinstance(raised.value.__cause__, sqlite3.OperationalError)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ObjectVersion]]:
+    """The path of a catalogue of 100 000 complete objects, a thousandth of them discarded once."""
+    path = tmp_path_factory.mktemp("large") / "catalog.sqlite3"
+    versions = [ObjectVersion(f"folder/{n // 1000}/{n}", f"{n:032x}", 5) for n in range(MANY)]
+    Catalog(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.executemany(
+            "INSERT INTO entry (key, etag, size, part_size, incarnation, file_suffix, part_crc,"
+            " parts_present, bytes_present, last_used) VALUES (?, ?, ?, 16, ?, ?, 1, 1, 5, 1)",
+            (
+                (*version_columns(version), number % 1000 == 0, f"{number:016x}")
+                for number, version in enumerate(versions)
+            ),
+        )
+    connection.close()
+    return path, versions
+
+
+def test_opening_does_not_depend_on_the_number_of_entries(
+    large: tuple[Path, list[ObjectVersion]],
+) -> None:
+    path, _ = large
+    began = time.perf_counter()
+    catalog = Catalog(path)
+    incarnations = catalog.incarnations()
+    took = time.perf_counter() - began
+    catalog.close()
+    assert len(incarnations) == MANY // 1000
+    assert took < 1
+
+
+def test_a_listing_of_a_thousand_is_answered_at_once(
+    large: tuple[Path, list[ObjectVersion]],
+) -> None:
+    path, versions = large
+    catalog = Catalog(path)
+    asked = [ObjectVersion("unknown", "etag", 5), *versions[41_000:41_999]]
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        sizes = catalog.present_bytes(asked)
+        took.append(time.perf_counter() - began)
+    catalog.close()
+    assert sizes[:3] == [0, 5, 5]
+    assert sum(sizes) == 999 * 5
+    assert min(took) < 0.020
+
+
+def test_the_catalogues_files_are_private(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite3"
+    path.touch(0o600)
+    catalog = Catalog(path)
+    add(catalog, ObjectVersion("key", "etag", 1))
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    catalog.close()
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}

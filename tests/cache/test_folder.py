@@ -1,0 +1,33 @@
+"""Owners of a store."""
+
+from pathlib import Path
+
+import pytest
+
+from ossfs_resume.cache.folder import StoreFolder
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[StoreFolder, StoreFolder]:
+    return StoreFolder(tmp_path, "bucket"), StoreFolder(tmp_path, "bucket")
+
+
+def test_an_owner_is_alive_while_it_is_registered(
+    folders: tuple[StoreFolder, StoreFolder],
+) -> None:
+    one, other = folders
+    with one.opening():
+        one.register_owner()
+        assert one.other_owners() == 0
+        assert other.other_owners() == 1
+        one.unregister_owner()
+        assert other.other_owners() == 0
+
+
+def test_what_a_dead_owner_left_is_removed(tmp_path: Path) -> None:
+    folder = StoreFolder(tmp_path, "bucket")
+    left = tmp_path / "bucket" / "owners" / "dead"
+    left.touch()
+    with folder.opening():
+        assert folder.other_owners() == 0
+    assert not left.exists()

@@ -1,0 +1,93 @@
+"""What a process knows about parts."""
+
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.ledger import PartLedger
+from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredParts
+
+FIVE_PARTS = Geometry(5 * 16 - 3, 16)
+STORED = StoredParts(
+    written=b"\x0f",
+    synced=b"\x03",
+    crcs=b"".join(n.to_bytes(CRC_BYTES, "little") for n in range(5)),
+)
+
+
+def test_written_parts_are_present_trusted_and_to_be_committed_with_their_checksums() -> None:
+    ledger = PartLedger(FIVE_PARTS)
+    ledger.wrote(3, [7, 8])
+    assert ledger.missing(0, 5) == [range(3)]
+    assert ledger.trusts(3, 5)
+    assert ledger.present_bytes == 16 + 13
+    expected = (7).to_bytes(8, "little") + (8).to_bytes(8, "little")
+    assert ledger.take_uncommitted() == [PartRun(3, expected)]
+    assert ledger.take_uncommitted() == []
+
+
+def test_stored_parts_are_present_but_unchecked() -> None:
+    ledger = PartLedger(FIVE_PARTS, STORED)
+    assert ledger.missing(0, 5) == [range(4, 5)]
+    assert not ledger.trusts(0, 1)
+    assert ledger.unchecked(1, 5) == [range(1, 4)]
+    assert ledger.crc(2) == 2
+    ledger.checked(2)
+    assert ledger.trusts(2, 3)
+    assert ledger.unchecked(0, 5) == [range(2), range(3, 4)]
+
+
+def test_only_unchecked_parts_can_be_forgotten() -> None:
+    ledger = PartLedger(FIVE_PARTS, STORED)
+    ledger.checked(1)
+    assert ledger.forget([0, 1, 4]) == [0]
+    assert ledger.missing(0, 5) == [range(1), range(4, 5)]
+
+
+def test_an_absent_part_is_never_trusted() -> None:
+    ledger = PartLedger(FIVE_PARTS, STORED)
+    ledger.forget([0])
+    ledger.checked(0)
+    assert not ledger.trusts(0, 1)
+
+
+def test_a_failed_commit_is_taken_again_unless_the_parts_are_gone() -> None:
+    ledger = PartLedger(FIVE_PARTS)
+    ledger.wrote(0, [1, 2])
+    runs = ledger.take_uncommitted()
+    ledger.commit_failed(runs)
+    assert ledger.take_uncommitted() == runs
+    ledger.forget_all()
+    ledger.commit_failed(runs)
+    assert ledger.take_uncommitted() == []
+
+
+def test_parts_that_an_earlier_process_left_unsynced_are_synced() -> None:
+    ledger = PartLedger(FIVE_PARTS, STORED)
+    assert ledger.unsynced_count == 2
+    assert ledger.begin_sync()
+    assert ledger.syncing() == [range(2, 4)]
+    ledger.end_sync()
+    assert not ledger.begin_sync()
+
+
+def test_a_part_written_during_the_sync_is_not_covered_by_it() -> None:
+    ledger = PartLedger(FIVE_PARTS)
+    ledger.wrote(0, [1, 2, 3])
+    ledger.begin_sync()
+    ledger.wrote(1, [2])
+    assert ledger.syncing() == [range(1), range(2, 3)]
+    ledger.end_sync()
+    assert ledger.unsynced_count == 1
+
+
+def test_a_failed_sync_leaves_its_parts_unsynced() -> None:
+    ledger = PartLedger(FIVE_PARTS)
+    ledger.wrote(0, [1])
+    ledger.begin_sync()
+    ledger.sync_failed()
+    assert ledger.syncing() == []
+    assert ledger.unsynced_count == 1
+
+
+def test_objects_of_one_part_are_never_unsynced() -> None:
+    ledger = PartLedger(Geometry(10, 16))
+    ledger.wrote(0, [1])
+    assert not ledger.begin_sync()

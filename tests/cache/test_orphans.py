@@ -1,0 +1,63 @@
+"""Data files that no row names."""
+
+from pathlib import Path
+from typing import Any
+
+from ossfs_resume.cache import CacheSettings, CacheStore
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.datafile import DataFolder
+from ossfs_resume.cache.orphans import OrphanRemoval
+
+Parts = Any  # of conftest.py
+
+
+def run(settings: CacheSettings) -> None:
+    """One whole pass."""
+    folder = settings.directory / settings.identity
+    catalog = Catalog(folder / "catalog.sqlite3")
+    removal = OrphanRemoval(catalog, DataFolder(folder / "data"))
+    removal.start()
+    removal.wait()
+    catalog.close()
+
+
+def test_files_without_a_row_go_and_others_stay(settings: CacheSettings, parts: Parts) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(2)), 0, 1)
+    kept = parts.data_file(settings.directory)
+    row_id = kept.name.partition("-")[0]
+    strangers = [kept.with_name(f"{row_id}-other.0"), kept.with_name("99999-abc.0")]
+    foreign = kept.with_name("README")
+    for path in (*strangers, foreign):
+        path.touch()
+    run(settings)
+    assert kept.exists()
+    assert foreign.exists()
+    assert not any(path.exists() for path in strangers)
+    store.close()
+
+
+def test_a_file_of_an_uncommitted_part_of_a_living_process_stays(
+    settings: CacheSettings,
+    parts: Parts,
+) -> None:
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 2)
+    run(settings)
+    store.close()
+    store = CacheStore.open(settings)
+    assert store.acquire(parts.version(2)).check(0, 2) == []
+    assert store.cached_bytes([parts.version(2)]) == [2 * parts.SIZE]
+    store.close()
+
+
+def test_opening_a_store_removes_them(settings: CacheSettings) -> None:
+    CacheStore.open(settings).close()
+    stranger = Path(settings.directory / "bucket" / "data" / "07" / "7-abc.0")
+    stranger.parent.mkdir()
+    stranger.touch()
+    store = CacheStore.open(settings)
+    store._orphans.wait()
+    assert not stranger.exists()
+    store.close()

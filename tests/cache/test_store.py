@@ -1,0 +1,600 @@
+"""The store as its callers see it."""
+
+import errno
+import itertools
+import logging
+import os
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ossfs_resume.cache import CacheSettings, CacheStore, Entry, ObjectVersion
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.errors import CacheError
+
+Parts = Any  # of conftest.py
+PATIENCE_S = 10
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store against dictionaries: what is in memory, what is committed, what is damaged."""
+
+    def __init__(self, directory: Path, parts: Parts) -> None:
+        super().__init__()
+        self.parts = parts
+        self.directory = directory
+        self.settings = parts.quiet(directory)
+        self.versions = [
+            parts.version(5, less=3, key="five"),
+            parts.version(1, less=9, key="one"),
+            parts.version(0, key="empty"),
+        ]
+        self.present: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
+        self.committed: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
+        self.trusted: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
+        self.damaged: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
+        self.incarnation = dict.fromkeys(self.versions, 0)
+        self.open()
+
+    def open(self) -> None:
+        self.store = CacheStore.open(self.settings)
+        self.entries = {version: self.store.acquire(version) for version in self.versions}
+
+    def pick(self, data: st.DataObject) -> tuple[ObjectVersion, Entry, range]:
+        version = data.draw(st.sampled_from(self.versions))
+        entry = self.entries[version]
+        first = data.draw(st.integers(0, entry.part_count))
+        return version, entry, range(first, data.draw(st.integers(first, entry.part_count)))
+
+    @rule(data=st.data())
+    def write(self, data: st.DataObject) -> None:
+        version, entry, run = self.pick(data)
+        for missing in entry.missing(run.start, run.stop):
+            self.parts.write(entry, missing.start, missing.stop)
+            self.present[version] |= set(missing)
+            self.trusted[version] |= set(missing)
+            self.damaged[version] -= set(missing)
+
+    @rule(sync=st.booleans())
+    def commit(self, sync: bool) -> None:
+        if sync:
+            self.store.sync()
+        self.store.commit()
+        self.committed = {version: set(parts) for version, parts in self.present.items()}
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.store.close()
+        self.committed = {version: set(parts) for version, parts in self.present.items()}
+        self.trusted = {version: set() for version in self.versions}
+        self.open()
+
+    @rule()
+    def crash_and_open(self) -> None:
+        self.store.abandon()
+        self.present = {version: set(parts) for version, parts in self.committed.items()}
+        self.trusted = {version: set() for version in self.versions}
+        self.open()
+
+    @rule(data=st.data())
+    def discard(self, data: st.DataObject) -> None:
+        version, entry, _ = self.pick(data)
+        self.store.discard(entry)
+        with pytest.raises(CacheError, match="discarded"):
+            entry.write_parts(0, [])
+        self.store.release(entry)
+        self.entries[version] = self.store.acquire(version)
+        for model in (self.present, self.committed, self.trusted, self.damaged):
+            model[version] = set()
+        self.incarnation[version] += 1
+
+    def unchecked(self) -> list[tuple[ObjectVersion, int]]:
+        return [(v, p) for v in self.versions for p in self.present[v] - self.trusted[v]]
+
+    @precondition(lambda self: self.unchecked())
+    @rule(data=st.data())
+    def damage(self, data: st.DataObject) -> None:
+        version, part = data.draw(st.sampled_from(self.unchecked()))
+        if part in self.damaged[version]:
+            return
+        (path,) = {
+            path
+            for path in self.directory.glob("bucket/data/*/*")
+            if path.name.startswith(f"{self.entries[version].generation.row_id}-")
+        }
+        start, stop = self.entries[version].geometry.span(part)
+        self.parts.damage(path, (start + stop) // 2)
+        self.damaged[version].add(part)
+
+    @rule(data=st.data())
+    def check(self, data: st.DataObject) -> None:
+        version, entry, run = self.pick(data)
+        bad = self.damaged[version] & set(run)
+        assert entry.check(run.start, run.stop) == sorted(bad)
+        for model in (self.present, self.committed, self.damaged):
+            model[version] -= bad
+        self.trusted[version] |= self.present[version] & set(run)
+
+    @rule(data=st.data())
+    def read(self, data: st.DataObject) -> None:
+        version, entry, _ = self.pick(data)
+        offset = data.draw(st.integers(0, version.size))
+        length = data.draw(st.integers(0, version.size - offset))
+        if set(entry.geometry.parts(offset, length)) <= self.trusted[version]:
+            expected = self.parts.whole(entry.geometry)[offset : offset + length]
+            assert entry.read(offset, length) == expected
+            assert entry.read_nowait(offset, length) in (expected, None)
+        else:
+            for read in (entry.read, entry.read_nowait):
+                with pytest.raises(CacheError, match="absent or unchecked"):
+                    read(offset, length)
+
+    @rule(data=st.data())
+    def prove(self, data: st.DataObject) -> None:
+        version, entry, _ = self.pick(data)
+        entry.expect_crc64(self.parts.crc64(entry.geometry))
+        complete = len(self.present[version]) == entry.part_count
+        assert entry.prove() is (True if complete else None)
+        assert entry.is_verified == complete
+
+    @invariant()
+    def agrees_with_the_model(self) -> None:
+        for version, entry in self.entries.items():
+            present, everything = self.present[version], set(range(entry.part_count))
+            assert {p for run in entry.missing(0, entry.part_count) for p in run} == (
+                everything - present
+            )
+            size = sum(stop - start for start, stop in map(entry.geometry.span, present))
+            assert (entry.present_count, entry.present_bytes) == (len(present), size)
+            assert entry.is_complete == (present == everything)
+            assert entry.unchecked(0, entry.part_count) == bool(present - self.trusted[version])
+            assert self.store.cached_bytes([version]) == [size]
+            assert entry.incarnation == self.incarnation[version]
+        assert self.store.incarnations() == {v: n for v, n in self.incarnation.items() if n}
+
+    def teardown(self) -> None:
+        self.store.close()
+
+
+def test_store_agrees_with_dictionaries(tmp_path: Path, parts: Parts) -> None:
+    numbers = itertools.count()
+    run_state_machine_as_test(
+        lambda: StoreMachine(tmp_path / str(next(numbers)), parts),
+        settings=hypothesis_settings(max_examples=25, stateful_step_count=20, deadline=None),
+    )
+
+
+def test_holders_share_one_entry_and_the_file_is_closed_after_the_last(
+    store: CacheStore, parts: Parts
+) -> None:
+    first, second = (store.acquire(parts.version(2)) for _ in range(2))
+    assert first is second
+    store.release(first)
+    store.sync()
+    store.commit()
+    assert store.statistics().open_entries == 1
+    store.release(second)
+    store.commit()
+    assert store.statistics().open_entries == 0
+    assert store.acquire(parts.version(2)) is not first
+
+
+def test_a_released_entry_stays_open_until_it_is_synced(store: CacheStore, parts: Parts) -> None:
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 1)
+    store.release(entry)
+    store.commit()
+    assert store.statistics().open_entries == 1
+    assert store.acquire(parts.version(2)) is entry
+    store.release(entry)
+    store.sync()
+    assert store.statistics().open_entries == 0
+
+
+def test_an_object_of_one_part_is_closed_without_a_sync(store: CacheStore, parts: Parts) -> None:
+    entry = store.acquire(parts.version(1))
+    parts.write(entry, 0, 1)
+    store.release(entry)
+    store.commit()
+    assert store.statistics().open_entries == 0
+    assert store.statistics().unsynced_bytes == 0
+
+
+def test_progress_is_committed_and_synced_in_the_background(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    eager = replace(settings, commit_interval_s=0.001, sync_interval_s=0.002)
+    synced = threading.Event()
+
+    class Watched(DataFile):
+        def sync(self) -> None:
+            super().sync()
+            synced.set()
+
+    store = CacheStore.open(eager, data_file=Watched)
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 2)
+    assert synced.wait(PATIENCE_S)
+    store.abandon()
+    again = CacheStore.open(settings)
+    assert again.cached_bytes([parts.version(2)]) == [2 * parts.SIZE]
+    again.close()
+
+
+def test_looking_at_an_entry_leaves_nothing_behind(store: CacheStore, parts: Parts) -> None:
+    entry = store.acquire(parts.version(2))
+    assert entry.missing(0, 2) == [range(2)]
+    assert entry.check(0, 2) == []
+    store.release(entry)
+    store.commit()
+    assert store.state(parts.version(2)) is None
+
+
+def test_state_is_the_same_from_memory_and_from_the_catalogue(
+    store: CacheStore, parts: Parts
+) -> None:
+    version = parts.version(3, less=1)
+    entry = store.acquire(version)
+    parts.write(entry, 0, 3)
+    entry.expect_crc64(parts.crc64(entry.geometry))
+    assert entry.prove() is True
+    in_memory = store.state(version)
+    store.release(entry)
+    store.sync()
+    assert store.statistics().open_entries == 0
+    assert store.state(version) == in_memory
+    assert in_memory is not None
+    assert (in_memory.is_complete, in_memory.is_verified) == (True, True)
+
+
+def test_a_wrong_checksum_is_disproof_and_an_unknown_one_is_neither(
+    store: CacheStore, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 2)
+    assert entry.prove() is None
+    entry.expect_crc64(1)
+    assert entry.prove() is False
+    assert not entry.is_verified
+
+
+def test_a_verified_object_that_loses_a_part_is_verified_no_longer(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 2)
+    entry.expect_crc64(parts.crc64(entry.geometry))
+    entry.prove()
+    store.close()
+    parts.damage(parts.data_file(settings.directory), 10)
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(2))
+    assert entry.is_verified
+    assert entry.check(0, 2) == [0]
+    assert not entry.is_verified
+    store.abandon()
+    store = CacheStore.open(settings)
+    summary = store.state(parts.version(2))
+    assert summary is not None
+    assert (summary.is_verified, summary.parts_present) == (False, 1)
+    store.close()
+
+
+def test_parts_that_a_file_ends_before_are_found_missing(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 3)
+    store.close()
+    os.truncate(parts.data_file(settings.directory), parts.SIZE + 1)
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(3))
+    assert entry.check(0, 3) == [1, 2]
+    assert entry.missing(0, 3) == [range(1, 3)]
+    store.close()
+
+
+def test_a_whole_file_that_is_gone_costs_its_parts_and_can_be_written_again(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+    parts.data_file(settings.directory).unlink()
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(2))
+    assert entry.check(0, 2) == [0, 1]
+    parts.write(entry, 0, 2)
+    assert entry.read(0, 2 * parts.SIZE) == parts.whole(entry.geometry)
+    store.close()
+
+
+def test_a_part_of_the_wrong_length_is_refused(store: CacheStore, parts: Parts) -> None:
+    entry = store.acquire(parts.version(2))
+    with pytest.raises(ValueError, match="part 1"):
+        entry.write_parts(0, [[bytes(parts.SIZE)], [b"short"]])
+    assert entry.present_count == 0
+
+
+def test_reading_outside_the_object_is_refused(store: CacheStore, parts: Parts) -> None:
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 2)
+    for offset, length in ((-1, 1), (0, -1), (2 * parts.SIZE, 1)):
+        with pytest.raises(CacheError, match="not inside"):
+            entry.read(offset, length)
+
+
+def test_a_discarded_file_is_gone_and_its_name_is_not_used_again(
+    store: CacheStore, settings: CacheSettings, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 1)
+    store.commit()
+    old = parts.data_file(settings.directory)
+    store.discard(entry)
+    assert not old.exists()
+    new = store.acquire(parts.version(2))
+    parts.write(new, 1, 2)
+    assert parts.data_file(settings.directory).name != old.name
+    assert new.missing(0, 2) == [range(1)]
+    store.discard(entry)
+    assert new.read(parts.SIZE, 1) == parts.content(new.geometry, 1)[:1]
+
+
+class DiscardedWhileWriting(DataFile):
+    """Lets the test act between the write into the file and the marking of the part."""
+
+    written = threading.Event()
+    go_on = threading.Event()
+
+    def write(self, offset: int, chunks: Any) -> None:
+        super().write(offset, chunks)
+        self.written.set()
+        assert self.go_on.wait(PATIENCE_S)
+
+
+def test_a_writer_that_is_overtaken_by_a_discard_marks_nothing(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings, data_file=DiscardedWhileWriting)
+    entry = store.acquire(parts.version(2))
+    refused: list[CacheError] = []
+
+    def write() -> None:
+        try:
+            parts.write(entry, 0, 2)
+        except CacheError as error:
+            refused.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert DiscardedWhileWriting.written.wait(PATIENCE_S)
+    store.discard(entry)
+    DiscardedWhileWriting.go_on.set()
+    writer.join()
+    assert len(refused) == 1
+    assert entry.present_count == 0
+    assert store.cached_bytes([parts.version(2)]) == [0]
+    store.close()
+
+
+class FailingSync(DataFile):
+    def sync(self) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_failed_sync_discards_the_entry(
+    settings: CacheSettings, parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CacheStore.open(settings, data_file=FailingSync)
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 3)
+    store.commit()
+    with caplog.at_level(logging.WARNING):
+        store.sync()
+    assert "Input/output error" in caplog.text
+    assert entry.present_count == 0
+    with pytest.raises(CacheError, match="discarded"):
+        parts.write(entry, 0, 1)
+    assert store.cached_bytes([parts.version(3)]) == [0]
+    assert store.incarnations() == {parts.version(3): 1}
+    assert not list(settings.directory.glob("bucket/data/*/*"))
+    store.release(entry)
+    store.close()
+
+
+def test_readers_and_writers_go_on_while_a_sync_waits_for_the_disk(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    waiting, go_on = threading.Event(), threading.Event()
+
+    class SlowSync(DataFile):
+        def sync(self) -> None:
+            waiting.set()
+            assert go_on.wait(PATIENCE_S)
+            super().sync()
+
+    store = CacheStore.open(settings, data_file=SlowSync)
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 1)
+    sync = threading.Thread(target=store.sync)
+    sync.start()
+    assert waiting.wait(PATIENCE_S)
+    parts.write(entry, 1, 2)
+    store.commit()
+    assert entry.read(0, 2 * parts.SIZE) == parts.whole(entry.geometry)[: 2 * parts.SIZE]
+    store.release(entry)
+    store.commit()
+    assert store.statistics().open_entries == 1
+    go_on.set()
+    sync.join()
+    assert store.statistics().unsynced_bytes == parts.SIZE
+    store.close()
+
+
+class FullDisk(DataFile):
+    def write(self, offset: int, chunks: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_failed_write_keeps_its_cause_and_marks_nothing(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings, data_file=FullDisk)
+    entry = store.acquire(parts.version(2))
+    with pytest.raises(CacheError, match="No space left") as raised:
+        parts.write(entry, 0, 2)
+    assert isinstance(raised.value.__cause__, OSError)
+    assert entry.present_count == 0
+    store.close()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a tmpfs")
+    mountpoint = tmp_path / "tiny"
+    mountpoint.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mountpoint)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    yield mountpoint
+    subprocess.run(["umount", str(mountpoint)], check=True)
+
+
+def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Parts) -> None:
+    settings = parts.quiet(tiny_disk / "cache")
+    ballast = tiny_disk / "ballast"
+    ballast.write_bytes(bytes(1 << 20))
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(200))
+    with pytest.raises(CacheError, match="No space left"):  # noqa: PT012
+        for part in range(200):
+            parts.write(entry, part, part + 1)
+    stored = entry.present_count
+    assert 0 < stored < 64
+    with pytest.raises(CacheError) as raised:
+        store.commit()
+    assert raised.value.__cause__ is not None
+    ballast.unlink()
+    parts.write(entry, stored, stored + 1)
+    store.close()
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(200))
+    assert entry.missing(0, 200) == [range(stored + 1, 200)]
+    assert entry.check(0, 200) == []
+    whole = parts.whole(entry.geometry)
+    assert entry.read(0, (stored + 1) * parts.SIZE) == whole[: (stored + 1) * parts.SIZE]
+    store.close()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_nobody_else_can_read_the_cache_whatever_the_umask(
+    tmp_path: Path, parts: Parts, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        store = CacheStore.open(parts.quiet(tmp_path / "new" / "cache"))
+        parts.write(store.acquire(parts.version(2)), 0, 2)
+        store.sync()
+        paths = list((tmp_path / "new").rglob("*"))
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
+        store.close()
+    finally:
+        os.umask(before)
+    assert {modes[path] for path in paths if path.is_dir()} == {0o700}
+    assert {modes[path] for path in paths if path.is_file()} == {0o600}
+    assert {path.name for path in paths} >= {"catalog.sqlite3-wal", "catalog.sqlite3-shm", "lock"}
+
+
+def test_a_store_is_new_until_it_was_mounted(settings: CacheSettings) -> None:
+    for expected in (True, False):
+        store = CacheStore.open(settings)
+        assert store.is_new is expected
+        store.mark_known()
+        assert not store.is_new
+        store.abandon()
+
+
+def test_jobs_survive_in_their_order(settings: CacheSettings) -> None:
+    store = CacheStore.open(settings)
+    numbers = [store.add_job(path) for path in ("b", "a", "c")]
+    store.remove_job(numbers[1])
+    store.abandon()
+    store = CacheStore.open(settings)
+    assert store.jobs() == [(numbers[0], "b"), (numbers[2], "c")]
+    assert store.add_job("d") > numbers[2]
+    store.close()
+
+
+def test_a_damaged_catalogue_is_moved_aside_with_its_data(
+    settings: CacheSettings, parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+    (settings.directory / "bucket" / "catalog.sqlite3").write_bytes(b"garbage" * 1000)
+    store = CacheStore.open(settings)
+    assert store.cached_bytes([parts.version(2)]) == [0]
+    (aside,) = settings.directory.glob("bucket/damaged-*")
+    assert (aside / "catalog.sqlite3").read_bytes().startswith(b"garbage")
+    assert len(list(aside.glob("data/*/*"))) == 1
+    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+
+
+def test_a_damaged_catalogue_in_use_stays_where_it_is(settings: CacheSettings) -> None:
+    CacheStore.open(settings).close()
+    catalog = settings.directory / "bucket" / "catalog.sqlite3"
+    catalog.write_bytes(b"garbage" * 1000)
+    other = StoreFolder(settings.directory, settings.identity)
+    other.register_owner()
+    with pytest.raises(CacheError, match="not a database"):
+        CacheStore.open(settings)
+    assert catalog.exists()
+    other.unregister_owner()
+
+
+def test_a_directory_that_cannot_be_made_is_a_cache_error(tmp_path: Path, parts: Parts) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match="cannot open the cache in") as raised:
+        CacheStore.open(parts.quiet(tmp_path / "file" / "cache"))
+    assert isinstance(raised.value.__cause__, OSError)
+
+
+def test_a_closed_store_gives_no_entries_and_takes_late_releases(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings)
+    entry = store.acquire(parts.version(2))
+    parts.write(entry, 0, 1)
+    store.close()
+    store.close()
+    store.release(entry)
+    with pytest.raises(CacheError, match="closed"):
+        store.acquire(parts.version(2))
+    with pytest.raises(CacheError, match="closed"):
+        parts.write(entry, 1, 2)
+
+
+def test_the_space_of_the_disk_is_told(store: CacheStore) -> None:
+    assert store.statvfs().f_blocks > 0
