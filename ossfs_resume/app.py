@@ -5,6 +5,7 @@ bucket is told before anything is mounted. Down: the readers that wait are let g
 then jobs and transfers, then the connections, last the catalogue, which writes what is left.
 """
 
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -100,6 +101,7 @@ async def _serve(
     request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
 ) -> None:
     incarnations = await trio.to_thread.run_sync(store.incarnations)
+    spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
             mounted = _Mounted(request, store, client, nursery, incarnations)
@@ -175,6 +177,16 @@ class _Mounted:
             "cache": asdict(self._store.statistics()),
             "tree": asdict(self._tree.statistics()),
         }
+
+
+def spare_the_collector() -> None:
+    """Keep Python's cycle collector from walking hundreds of thousands of names again and again.
+
+    Listing 100 000 names spent a third of its time there with the default thresholds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def fetch_settings(options: Options) -> FetchSettings:

@@ -1,0 +1,80 @@
+"""Attributes of nodes, many at a time."""
+
+import logging
+from collections.abc import Sequence
+
+import trio
+
+from ossfs_resume.errors import CacheError
+from ossfs_resume.vfs.handles import OpenFiles
+from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node, version_of
+from ossfs_resume.vfs.interfaces import CacheView
+from ossfs_resume.vfs.models import Attributes
+from ossfs_resume.vfs.shared import NANOSECONDS
+
+log = logging.getLogger(__name__)
+
+BUSY_VALID_S = 1.0
+"""Attributes of a file that may be growing in the cache are shown anew every second."""
+
+LEAST_ALLOCATED_BYTES = 512
+"""One block. tar -S archives a file of zero blocks as zeros, without reading it."""
+
+
+class AttributeReader:
+    """Joins what a node says with what the cache holds of it."""
+
+    def __init__(self, cache: CacheView, files: OpenFiles, metadata_ttl_s: float) -> None:
+        self._cache = cache
+        self._files = files
+        self._ttl_s = metadata_ttl_s
+
+    async def of(self, nodes: Sequence[Node]) -> list[Attributes]:
+        """The attributes of each node, with one thread hop at most."""
+        files = [node for node in nodes if isinstance(node, FileNode) and node.meta.size]
+        live = {file.inode: self._files.present_bytes(file) for file in files if file.handles}
+        present = await self._present_bytes([file for file in files if not file.handles])
+        present |= live
+        return [
+            self._of_directory(node)
+            if isinstance(node, DirectoryNode)
+            else self._of_file(node, present.get(node.inode, 0))
+            for node in nodes
+        ]
+
+    async def _present_bytes(self, files: Sequence[FileNode]) -> dict[int, int]:
+        """Cached bytes by inode; a cache that cannot say holds nothing."""
+        if not files:
+            return {}
+        versions = [version_of(file.meta) for file in files]
+        try:
+            present = await trio.to_thread.run_sync(self._cache.cached_bytes, versions)
+        except CacheError as error:
+            log.warning("cannot say what is cached: %s", error)
+            return {}
+        return {file.inode: size for file, size in zip(files, present, strict=True) if size}
+
+    def _of_directory(self, node: DirectoryNode) -> Attributes:
+        return Attributes(
+            inode=node.inode,
+            is_directory=True,
+            size=0,
+            allocated_bytes=0,
+            modified_ns=node.modified_ns,
+            valid_s=self._ttl_s if node.listable else 0.0,
+            listable=node.listable,
+        )
+
+    def _of_file(self, node: FileNode, present: int) -> Attributes:
+        meta = node.meta
+        # A job may start to fetch it at any time, and nobody would tell the kernel.
+        may_grow = present < meta.size
+        # Positional, for this is done for every name of a listing.
+        return Attributes(
+            node.inode,
+            False,
+            meta.size,
+            max(present, LEAST_ALLOCATED_BYTES) if meta.size else 0,
+            meta.modified * NANOSECONDS,
+            BUSY_VALID_S if may_grow else self._ttl_s,
+        )

@@ -1,0 +1,35 @@
+"""The directories that something is known of, the least recently used dropped first."""
+
+from collections import OrderedDict
+
+from ossfs_resume.vfs.directory import Directory
+from ossfs_resume.vfs.inodes import DirectoryNode
+from ossfs_resume.vfs.shared import Shared
+
+MAX_DIRECTORIES = 10_000
+"""A walk through a bucket visits each directory once; what it learned need not stay for ever."""
+
+
+class Directories:
+    """One `Directory` for each prefix."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._directories: OrderedDict[str, Directory] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._directories)
+
+    def __repr__(self) -> str:
+        return f"<Directories {len(self)}>"
+
+    def of(self, node: DirectoryNode) -> Directory:
+        """The directory of this node; a dropped one starts again, knowing nothing."""
+        directory = self._directories.get(node.prefix)
+        if directory is None:
+            directory = self._directories[node.prefix] = Directory(node, self._shared)
+            if len(self._directories) > MAX_DIRECTORIES:
+                self._directories.popitem(last=False)
+        else:
+            self._directories.move_to_end(node.prefix)
+        return directory

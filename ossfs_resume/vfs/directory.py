@@ -1,0 +1,158 @@
+"""One directory: what its names stand for, from what is known already or by asking.
+
+Knowledge comes from listings and from single lookups, and is believed for the metadata TTL from the
+time it was asked for; absence found by a lookup only for the negative TTL. Whatever was asked for
+last has the word. What has expired is asked for again, and still serves if the origin cannot be
+reached. Only absence does not: an expired "no such name" is never repeated without the origin's
+word, since a program that is told so may act on it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, Node, current
+from ossfs_resume.vfs.listing import Listing
+from ossfs_resume.vfs.listings import Listings
+from ossfs_resume.vfs.models import AbsentName
+from ossfs_resume.vfs.names import is_representable
+from ossfs_resume.vfs.origin import SharedCall
+from ossfs_resume.vfs.probe import Found, FoundDirectory, find
+from ossfs_resume.vfs.shared import NANOSECONDS, Shared
+
+STALE_VALID_S = 1.0
+"""How long the kernel may keep what was served because the origin could not be reached."""
+
+MAX_ANSWERS = 10_000
+"""Lookups remembered per directory; programs that probe for random names must not fill memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a lookup found (None: nothing), and the monotonic time at which it was asked."""
+
+    node: Node | None
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a name stands for (None: nothing), and the monotonic time until which it is believed."""
+
+    node: Node | None
+    until: float
+
+
+class Directory:
+    """The entries of one directory, by name or in a listing."""
+
+    def __init__(self, node: DirectoryNode, shared: Shared) -> None:
+        self.node = node
+        self.listings = Listings(node, shared, self._on_page)
+        self._shared = shared
+        self._answers: dict[bytes, _Answer] = {}
+        self._asking: dict[bytes, SharedCall[_Known]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Directory {self.node.prefix!r} {self.listings!r} answers={len(self._answers)}>"
+
+    async def lookup(self, name: bytes) -> Node:
+        """The node of ``name``. Raises AbsentName, or OriginError if nobody can say."""
+        self._shared.lookups += 1
+        if not is_representable(name):
+            raise AbsentName(name, self._shared.settings.metadata_ttl_s)
+        known = self._known(name)
+        if known is not None and trio.current_time() < known.until:
+            self._shared.lookups_without_request += 1
+        else:
+            known = await self._renew(name, known)
+        if known.node is None:
+            remaining_s = max(known.until - trio.current_time(), 0.0)
+            raise AbsentName(name, min(remaining_s, self._shared.settings.negative_ttl_s))
+        return known.node
+
+    def valid_s(self, nodes: Sequence[Node]) -> list[float]:
+        """For each node the seconds for which the kernel may keep its connection with a name."""
+        expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s
+        least_s = STALE_VALID_S if self._shared.origin.is_down else 0.0
+        return [max(node.confirmed_at - expired_at, least_s) for node in nodes]
+
+    async def _renew(self, name: bytes, known: _Known | None) -> _Known:
+        """Ask for a name of which nothing, or only something old, is known."""
+        if known is None or known.node is None:
+            return await self._ask(name).result()
+        return await self._shared.origin.attempt(partial(self._ask, name)) or known
+
+    def _known(self, name: bytes) -> _Known | None:
+        answer, newest = self._answers.get(name), self.listings.newest
+        if answer is not None:
+            is_overtaken = newest is not None and newest.started_at > answer.asked_at
+            if newest is None or not is_overtaken or not newest.has_passed(name):
+                return self._knowing(answer.node, answer.asked_at)
+        denied_until = self.listings.denied_until(name)
+        if denied_until is not None:
+            return _Known(None, denied_until)
+        node = self.listings.find(name)
+        return None if node is None else self._knowing(node, NEVER)
+
+    def _knowing(self, node: Node | None, asked_at: float) -> _Known:
+        if node is None:
+            return _Known(None, asked_at + self._shared.settings.negative_ttl_s)
+        node = current(node)
+        return _Known(node, self._believed_until(node))
+
+    def _believed_until(self, node: Node) -> float:
+        return node.confirmed_at + self._shared.settings.metadata_ttl_s
+
+    def _ask(self, name: bytes) -> SharedCall[_Known]:
+        if name not in self._asking:
+            self._asking[name] = self._shared.origin.share(partial(self._resolve, name))
+        return self._asking[name]
+
+    async def _resolve(self, name: bytes) -> _Known:
+        asked_at = trio.current_time()
+        try:
+            found = await find(self._shared.origin, self.node.prefix, name)
+        finally:
+            del self._asking[name]
+        node = self._node_of(found, asked_at)
+        self._replace(name, node, asked_at, None)
+        self._answers.pop(name, None)
+        self._answers[name] = _Answer(node, asked_at)
+        if len(self._answers) > MAX_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        return self._knowing(node, asked_at)
+
+    def _node_of(self, found: Found, asked_at: float) -> Node | None:
+        if found is None:
+            return None
+        if not isinstance(found, FoundDirectory):
+            file = self._shared.table.file(found)
+            file.confirm(found, asked_at)
+            return file
+        directory = self._shared.table.directory(found.prefix, self._shared.now_ns())
+        directory.listable = found.listable
+        directory.confirmed_at = asked_at if found.listable else NEVER
+        if found.marker is not None:
+            directory.saw_marker(found.marker.modified * NANOSECONDS)
+        return directory
+
+    def _on_page(self, listing: Listing, names: list[bytes], asked_at: float) -> None:
+        """A page of a listing is there; it overtakes the lookups that were asked before."""
+        if not self._answers and self.listings.is_only(listing):
+            return
+        for name in names:
+            self._replace(name, listing.nodes[name], asked_at, listing)
+            answer = self._answers.get(name)
+            if answer is not None and answer.asked_at <= asked_at:
+                del self._answers[name]
+
+    def _replace(
+        self, name: bytes, node: Node | None, asked_at: float, source: Listing | None
+    ) -> None:
+        answer = self._answers.get(name)
+        old = answer.node if answer is not None else self.listings.find(name, besides=source)
+        if old is not None:
+            self._shared.replace(self.node.inode, name, current(old), node, asked_at)

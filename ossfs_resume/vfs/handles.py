@@ -1,0 +1,125 @@
+"""Open files: each handle is bound to the object version that was current when it was opened."""
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import trio
+
+from ossfs_resume.errors import NotFound, ObjectChanged, StaleVersion
+from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.vfs.inodes import FileNode, InodeTable, version_of
+from ossfs_resume.vfs.interfaces import ByteSource
+
+if TYPE_CHECKING:
+    from ossfs_resume.fetch.download import Download
+
+CONFIRM_AGE_S = 1.0
+"""Metadata older than this is checked before an incomplete version is opened, so that nobody who
+has read nothing yet fails because the object was replaced meanwhile."""
+
+
+@dataclass(eq=False, slots=True)
+class OpenFile:
+    """One handle. An empty object has no download: there is nothing to ask for."""
+
+    node: FileNode
+    download: "Download | None"
+    pattern: AccessPattern = field(default_factory=AccessPattern)
+
+
+class OpenFiles:
+    """All open file handles, by number."""
+
+    def __init__(self, source: ByteSource, table: InodeTable) -> None:
+        self._source = source
+        self._table = table
+        self._files: dict[int, OpenFile] = {}
+        self._downloads: dict[int, Download] = {}
+        self._numbers = count(1)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __repr__(self) -> str:
+        return f"<OpenFiles {len(self)}>"
+
+    async def open(self, node: FileNode) -> int:
+        """A handle on the version that ``node`` stands for.
+
+        Raises StaleVersion if it is not the current one any more, CacheError.
+        """
+        _raise_if_superseded(node)
+        download = await self._download(node) if node.meta.size else None
+        handle = next(self._numbers)
+        self._files[handle] = OpenFile(node, download)
+        if download is not None:
+            self._downloads[node.inode] = download
+        self._table.opened(node)
+        return handle
+
+    async def read(self, handle: int, offset: int, length: int) -> bytes:
+        """The bytes ``[offset, offset + length)``, clipped at the end of the file.
+
+        Raises StaleVersion if the object was replaced and a byte asked for is not cached;
+        otherwise what the engine raises.
+        """
+        file = self._get(handle)
+        stop = min(offset + length, file.node.meta.size)
+        if file.download is None or offset >= stop:
+            return b""
+        try:
+            return await self._source.read(file.download, file.pattern, offset, stop - offset)
+        except (ObjectChanged, NotFound, StaleVersion) as error:
+            file.node.supersede()
+            raise StaleVersion(f"{file.node.meta.key}: {error}") from error
+
+    def release(self, handle: int) -> None:
+        """Close a handle."""
+        file = self._files.pop(handle, None)
+        if file is None:
+            return
+        self._table.closed(file.node)
+        if not file.node.handles:
+            self._downloads.pop(file.node.inode, None)
+        if file.download is not None:
+            self._source.close(file.download)
+
+    def present_bytes(self, node: FileNode) -> int:
+        """Bytes of an open file that are cached at this moment."""
+        return self._downloads[node.inode].entry.present_bytes
+
+    def _get(self, handle: int) -> OpenFile:
+        file = self._files.get(handle)
+        if file is None:
+            raise StaleVersion(f"file handle {handle} is not open")
+        return file
+
+    async def _download(self, node: FileNode) -> "Download":
+        download = await self._source.open(node.meta)
+        try:
+            await self._confirm(node, download)
+        except BaseException:
+            self._source.close(download)
+            raise
+        return download
+
+    async def _confirm(self, node: FileNode, download: "Download") -> None:
+        """Raises StaleVersion if ``node`` is not what a new handle may be bound to."""
+        meta, incarnation = node.meta, download.entry.incarnation
+        if incarnation != node.incarnation:
+            # Another process threw the cached bytes away: the kernel's pages may be as bad.
+            self._table.reincarnate(version_of(meta), incarnation)
+        age_s = trio.current_time() - node.confirmed_at
+        if not download.entry.is_complete and age_s > CONFIRM_AGE_S:
+            try:
+                await self._source.confirm(download)
+            except (ObjectChanged, NotFound) as error:
+                node.supersede()
+                raise StaleVersion(f"{meta.key}: {error}") from error
+        _raise_if_superseded(node)
+
+
+def _raise_if_superseded(node: FileNode) -> None:
+    if node.superseded:
+        raise StaleVersion(f"{node.meta.key} has another version by now")

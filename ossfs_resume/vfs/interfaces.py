@@ -1,0 +1,52 @@
+"""What the tree needs of the origin, of the cache and of the engine between them."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+
+if TYPE_CHECKING:
+    from ossfs_resume.fetch.download import Download
+
+
+class Lister(Protocol):
+    """Metadata requests. Both raise OriginError, after the retries that make sense."""
+
+    async def list_page(
+        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
+    ) -> ListPage:
+        """One page of the keys below ``prefix``."""
+
+    async def head(self, key: str) -> ObjectMeta:
+        """The current version of one object. Raises NotFound."""
+
+
+class ByteSource(Protocol):
+    """Bytes of object versions, from the cache or the origin."""
+
+    async def open(self, meta: ObjectMeta) -> "Download":
+        """Hold a version for reading; `close` gives it up."""
+
+    def close(self, download: "Download") -> None:
+        """Give up one `open`."""
+
+    async def read(
+        self, download: "Download", pattern: AccessPattern, offset: int, length: int
+    ) -> bytes:
+        """Exactly these bytes, which must lie within the object."""
+
+    async def confirm(self, download: "Download") -> None:
+        """Raises ObjectChanged or NotFound if the origin says that the version is gone."""
+
+
+class CacheView(Protocol):
+    """What is cached; all of it blocks."""
+
+    def cached_bytes(self, versions: Sequence[ObjectVersion]) -> Sequence[int]:
+        """For each version how many of its bytes are present."""
+
+    def statvfs(self) -> os.statvfs_result:
+        """Space of the disk that holds the cache."""

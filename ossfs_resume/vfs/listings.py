@@ -1,0 +1,131 @@
+"""The listings of one directory, read page by page as somebody needs them.
+
+The newest listing serves every reader that starts while it is young. Until it is complete, the one
+before it is kept as well: it knows the names that the newest has not come to, and serves readers
+from its start when the origin cannot be reached. At most one request for each next page is under
+way, in the background; it changes what is known in one step when its answer is there.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node
+from ossfs_resume.vfs.listing import Listing
+from ossfs_resume.vfs.origin import SharedCall
+from ossfs_resume.vfs.shared import Shared
+
+PREFETCH_NAMES = 1000
+"""The next page is asked for when a reader, past the first page, has this many names left."""
+
+
+class Listings:
+    """The newest listing of a directory and the one before.
+
+    ``on_page`` is called with the names that a page added, before they can be looked up, and the
+    time at which the page was asked for.
+    """
+
+    def __init__(
+        self,
+        node: DirectoryNode,
+        shared: Shared,
+        on_page: Callable[[Listing, list[bytes], float], None],
+    ) -> None:
+        self.newest: Listing | None = None
+        self._node = node
+        self._shared = shared
+        self._on_page = on_page
+        self._previous: Listing | None = None
+        self._beginning: SharedCall[Listing] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Listings newest={self.newest!r} previous={self._previous!r}>"
+
+    async def young(self) -> Listing:
+        """A listing to be read from its start, of which the first page is there.
+
+        Raises OriginError; but if only the origin's silence is the trouble, and there is a complete
+        listing from before, it is that one.
+        """
+        newest = self.newest
+        if newest is not None and not self._is_expired(newest):
+            return newest
+        for listing in self._known():
+            if listing.is_complete:
+                return await self._shared.origin.attempt(self._begin) or listing
+        return await self._begin().result()
+
+    async def reach(self, listing: Listing, index: int) -> None:
+        """Read pages until entry ``index`` is there, or the end. Raises OriginError."""
+        while index >= len(listing.names) and not listing.is_complete:
+            await self._next_page(listing).result()
+        is_near = len(listing.names) - index <= PREFETCH_NAMES
+        if is_near and listing.pages > 1 and not listing.is_complete:
+            self._next_page(listing)
+
+    def find(self, name: bytes, besides: Listing | None = None) -> Node | None:
+        """The node of ``name`` in the newest listing that has it."""
+        for listing in self._known():
+            if listing is not besides and name in listing.nodes:
+                return listing.nodes[name]
+        return None
+
+    def is_only(self, listing: Listing) -> bool:
+        """Whether no other listing is known."""
+        return all(known is listing for known in self._known())
+
+    def denied_until(self, name: bytes) -> float | None:
+        """Until when the newest listing proves that there is no ``name``; None if it does not."""
+        if self.newest is None or name in self.newest.nodes or not self.newest.has_passed(name):
+            return None
+        return self.newest.started_at + self._shared.settings.metadata_ttl_s
+
+    def _known(self) -> list[Listing]:
+        return [listing for listing in (self.newest, self._previous) if listing is not None]
+
+    def _is_expired(self, listing: Listing) -> bool:
+        age_s = trio.current_time() - listing.started_at
+        return age_s >= self._shared.settings.metadata_ttl_s
+
+    def _begin(self) -> SharedCall[Listing]:
+        if self._beginning is None or self._beginning.is_done:
+            self._beginning = self._shared.origin.share(self._start)
+        return self._beginning
+
+    async def _start(self) -> Listing:
+        listing = Listing(self._node, self._shared.table, trio.current_time())
+        await self._read_page(listing)
+        return listing
+
+    def _next_page(self, listing: Listing) -> SharedCall[None]:
+        if listing.paging is None or listing.paging.is_done:
+            listing.paging = self._shared.origin.share(partial(self._read_page, listing))
+        return listing.paging
+
+    async def _read_page(self, listing: Listing) -> None:
+        asked_at = trio.current_time()
+        page = await self._shared.origin.list_page(self._node.prefix, token=listing.token)
+        names = listing.absorb(page, asked_at, self._shared.now_ns())
+        self._node.listable = True
+        self._shared.hidden.note(listing.take_hidden())
+        self._on_page(listing, names, asked_at)
+        if listing.pages == 1:
+            self._install(listing)
+        if listing.is_complete and listing is self.newest:
+            self._retire_previous(listing)
+
+    def _install(self, listing: Listing) -> None:
+        if self.newest is not None and (self.newest.is_complete or self._previous is None):
+            self._previous = self.newest
+        self.newest = listing
+
+    def _retire_previous(self, listing: Listing) -> None:
+        """A complete listing has the last word: what it does not show is gone."""
+        if self._previous is not None:
+            for name, node in self._previous.nodes.items():
+                is_seen = name in listing.nodes or node.confirmed_at >= listing.started_at
+                if isinstance(node, FileNode) and not is_seen:
+                    node.supersede()
+        self._previous = None

@@ -1,0 +1,72 @@
+"""Values that the tree hands to its caller."""
+
+from dataclasses import dataclass
+
+from ossfs_resume.errors import NoSuchName
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSettings:
+    """How long, in seconds, what the origin said is taken for true without asking again.
+
+    A minute is what a listing of a busy bucket may be behind without surprise; absence is
+    believed for less time, because whoever asked for a name usually expects it to appear.
+    """
+
+    metadata_ttl_s: float = 60.0
+    negative_ttl_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What stat says of an inode.
+
+    ``size`` and ``allocated_bytes`` (what is cached of it) are in bytes, ``modified_ns`` in Unix
+    nanoseconds. ``valid_s`` is how long the kernel may keep this. A directory whose names nobody
+    may list, but whose known paths open, is not ``listable``.
+    """
+
+    inode: int
+    is_directory: bool
+    size: int
+    allocated_bytes: int
+    modified_ns: int
+    valid_s: float
+    listable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A name and what it stands for, with the seconds the kernel may keep that connection.
+
+    ``next_offset`` is where a directory is read on after this entry.
+    """
+
+    name: bytes
+    attributes: Attributes
+    next_offset: int
+    valid_s: float
+
+
+class AbsentName(NoSuchName):
+    """No object and no directory has this name; the kernel may remember that for ``valid_s``."""
+
+    def __init__(self, name: bytes, valid_s: float) -> None:
+        super().__init__(f"{name!r} does not exist")
+        self.valid_s = valid_s
+
+
+@dataclass(frozen=True, slots=True)
+class TreeStatistics:
+    """Counters since the tree was made, and what it holds at this moment."""
+
+    nodes: int
+    directories: int
+    open_files: int
+    list_requests: int
+    head_requests: int
+    lookups: int
+    lookups_without_request: int
+    stale_served: int
+    hidden_keys: int
+    origin_is_down: bool

@@ -1,0 +1,129 @@
+"""Asking the origin for metadata: shared between those who ask the same, and never in vain.
+
+*Could not ask* is not *gone*. Whoever already knows something, however old, waits two seconds at
+most for news and then goes on with what it knows. Once a request failed or took too long the origin
+counts as *down*, and nobody who knows something waits at all; every few seconds one such caller's
+request is sent in the background, and any answer, to whomever, ends the state. Whoever knows
+nothing always waits for the request itself, as long as the client below retries.
+
+Requests run in the nursery of the mount, not in the caller's task: a caller that gives up leaves
+the request running, and its answer serves the next one.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import trio
+
+from ossfs_resume.errors import OriginError, ShuttingDown, TransientError
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.vfs.interfaces import Lister
+
+T = TypeVar("T")
+
+PATIENCE_S = 2.0
+"""How long somebody who has an old answer waits for a new one."""
+
+RETRY_INTERVAL_S = 5.0
+"""Pause between background requests while the origin is down."""
+
+
+class SharedCall(Generic[T]):
+    """One call running in the background whose outcome any number of tasks may await."""
+
+    def __init__(self, nursery: trio.Nursery, call: Callable[[], Awaitable[T]]) -> None:
+        self._done = trio.Event()
+        self._values: list[T] = []
+        self._error: Exception = ShuttingDown("the file system is being unmounted")
+        nursery.start_soon(self._run, call)
+
+    @property
+    def is_done(self) -> bool:
+        """The outcome is known."""
+        return self._done.is_set()
+
+    async def result(self) -> T:
+        """Wait for the outcome. Raises what the call raised; ShuttingDown if it was cancelled."""
+        await self._done.wait()
+        if self._values:
+            return self._values[0]
+        # One exception for many tasks: each starts a traceback of its own.
+        raise self._error.with_traceback(None)
+
+    async def _run(self, call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            self._values.append(await call())
+        except Exception as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+
+class Origin:
+    """Metadata requests, counted, with the one judgement of whether the origin can be reached."""
+
+    def __init__(self, lister: Lister, nursery: trio.Nursery) -> None:
+        self.is_down = False
+        self.list_requests = 0
+        self.head_requests = 0
+        self.stale_served = 0
+        self._lister = lister
+        self._nursery = nursery
+        self._retry_at = 0.0
+
+    def __repr__(self) -> str:
+        state = "down" if self.is_down else "up"
+        return f"<Origin {state} lists={self.list_requests} heads={self.head_requests}>"
+
+    async def list_page(
+        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
+    ) -> ListPage:
+        """One page of keys. Raises OriginError."""
+        self.list_requests += 1
+        return await self._judge(
+            self._lister.list_page(prefix, token=token, delimiter=delimiter, max_keys=max_keys)
+        )
+
+    async def head(self, key: str) -> ObjectMeta:
+        """The current version of an object. Raises OriginError."""
+        self.head_requests += 1
+        return await self._judge(self._lister.head(key))
+
+    def share(self, call: Callable[[], Awaitable[T]]) -> SharedCall[T]:
+        """Run ``call`` in the background, for any number of tasks to await."""
+        return SharedCall(self._nursery, call)
+
+    async def attempt(self, start: Callable[[], SharedCall[T]]) -> T | None:
+        """The result of a shared call, or None if the caller should go on with what it knows.
+
+        Raises OriginError for answers that another attempt would not better.
+        """
+        if self.is_down:
+            if trio.current_time() >= self._retry_at:
+                self._fail()
+                start()
+        else:
+            with trio.move_on_after(PATIENCE_S):
+                try:
+                    return await start().result()
+                except TransientError:
+                    pass
+            self._fail()
+        self.stale_served += 1
+        return None
+
+    async def _judge(self, request: Awaitable[T]) -> T:
+        try:
+            answer = await request
+        except TransientError:
+            self._fail()
+            raise
+        except OriginError:
+            self.is_down = False
+            raise
+        self.is_down = False
+        return answer
+
+    def _fail(self) -> None:
+        self.is_down = True
+        self._retry_at = trio.current_time() + RETRY_INTERVAL_S

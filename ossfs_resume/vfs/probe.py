@@ -1,0 +1,106 @@
+"""What one name is, asked of the origin when no listing can tell.
+
+An object is found by HEAD, a directory by listing one key below it; both are asked at once and the
+directory wins. The listing also brings the marker object, which sorts before every other key.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import trio
+
+from ossfs_resume.errors import AccessDenied, NotFound, OssfsError
+from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.vfs.names import decode, has_shadow, is_possible, shadowed
+from ossfs_resume.vfs.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDirectory:
+    """A directory: known from a key below it, or not ``listable`` and only assumed."""
+
+    prefix: str
+    marker: ObjectMeta | None = None
+    listable: bool = True
+
+
+Found: TypeAlias = ObjectMeta | FoundDirectory | None
+
+
+async def find(origin: Origin, parent_prefix: str, name: bytes) -> Found:
+    """What ``name`` stands for; None if nothing. Raises OriginError if that cannot be said."""
+    found = await _object_or_directory(origin, parent_prefix + decode(name))
+    base = shadowed(name)
+    if found is None and base is not None:
+        return await _shadow(origin, parent_prefix + decode(base))
+    return found
+
+
+async def _object_or_directory(origin: Origin, key: str) -> Found:
+    meta: ObjectMeta | None = None
+    directory: FoundDirectory | None = None
+    head_error: OssfsError | None = None
+    list_error: OssfsError | None = None
+
+    async def look_for_object() -> None:
+        nonlocal meta, head_error
+        try:
+            meta = await _object(origin, key)
+        except OssfsError as error:
+            head_error = error
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look_for_object)
+        try:
+            directory = await _directory(origin, key + "/")
+        except OssfsError as error:
+            list_error = error
+        if directory is not None:
+            nursery.cancel_scope.cancel()
+    if directory is not None:
+        return directory
+    return _without_directory(key, meta, head_error, list_error)
+
+
+def _without_directory(
+    key: str, meta: ObjectMeta | None, head_error: OssfsError | None, list_error: OssfsError | None
+) -> Found:
+    """No directory was seen. Where listing is forbidden, known paths must open all the same."""
+    if list_error is not None and not isinstance(list_error, AccessDenied):
+        raise list_error
+    if head_error is not None:
+        raise head_error
+    if meta is None and list_error is not None:
+        return FoundDirectory(key + "/", listable=False)
+    return meta
+
+
+async def _shadow(origin: Origin, key: str) -> ObjectMeta | None:
+    """The object of this key if it is displaced by a directory of the same name."""
+    if await _directory(origin, key + "/") is None:
+        return None
+    meta = await _object(origin, key)
+    return meta if meta is not None and has_shadow(meta) else None
+
+
+async def _object(origin: Origin, key: str) -> ObjectMeta | None:
+    if not is_possible(key):
+        return None
+    try:
+        return await origin.head(key)
+    except NotFound:
+        return None
+
+
+async def _directory(origin: Origin, prefix: str) -> FoundDirectory | None:
+    if not is_possible(prefix):
+        return None
+    token = ""
+    while True:
+        page = await origin.list_page(prefix, token=token, max_keys=1)
+        if page.objects or page.prefixes:
+            is_marker = bool(page.objects) and page.objects[0].key == prefix
+            return FoundDirectory(prefix, page.objects[0] if is_marker else None)
+        if not page.next_token:
+            return None
+        token = page.next_token

@@ -1,0 +1,70 @@
+"""What all directories of one tree have in common."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ossfs_resume.vfs.inodes import FileNode, InodeTable, Node
+from ossfs_resume.vfs.models import TreeSettings
+from ossfs_resume.vfs.origin import Origin
+
+log = logging.getLogger(__name__)
+
+NANOSECONDS = 1_000_000_000
+
+MAX_HIDDEN_NAMED = 1000
+"""Hidden keys named in the log, each once; a bucket may have millions, which are only counted."""
+
+
+class HiddenKeys:
+    """The keys that no path can express: counted, and named in the log once."""
+
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def note(self, keys: list[str]) -> None:
+        """These keys were left out of a listing."""
+        for key in keys:
+            if key not in self._keys and len(self._keys) < MAX_HIDDEN_NAMED:
+                log.warning("no path can express the key %r: it is hidden", key)
+            self._keys.add(key)
+
+
+@dataclass(slots=True)
+class Shared:
+    """The services that directories use, and their counters.
+
+    ``wall_clock`` gives Unix seconds. ``on_superseded`` is told the parent's inode, the name and
+    the old inode when a known name got another inode; it must not block.
+    """
+
+    table: InodeTable
+    origin: Origin
+    settings: TreeSettings
+    wall_clock: Callable[[], float]
+    on_superseded: Callable[[int, bytes, int], None]
+    hidden: HiddenKeys = field(default_factory=HiddenKeys)
+    lookups: int = 0
+    lookups_without_request: int = 0
+
+    def now_ns(self) -> int:
+        """The wall clock in Unix nanoseconds."""
+        return int(self.wall_clock() * NANOSECONDS)
+
+    def replace(
+        self, parent: int, name: bytes, old: Node | None, new: Node | None, asked_at: float
+    ) -> None:
+        """A request of ``asked_at`` found ``new`` (None: nothing) where ``old`` was known.
+
+        An object that a directory displaced may be confirmed under its shadow's name by the same
+        request; a request that was sent later knows better. Neither is superseded by this one.
+        """
+        if old is None or old is new:
+            return
+        if isinstance(old, FileNode) and old.confirmed_at < asked_at:
+            old.supersede()
+        if new is not None:
+            self.on_superseded(parent, name, old.inode)

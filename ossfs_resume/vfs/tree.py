@@ -1,0 +1,197 @@
+"""The bucket as a tree of inodes: what a file system asks, answered in the bucket's terms.
+
+Two things keep an inode: the kernel's lookup count, which every `lookup` and `remember` raises and
+`forget` lowers, and open handles. The rest of what is known about names is a cache, which may be
+dropped at any time (`directories`).
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import trio
+
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.errors import IsADirectory, NotADirectory
+from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.vfs import inodes
+from ossfs_resume.vfs.attributes import AttributeReader
+from ossfs_resume.vfs.directories import Directories
+from ossfs_resume.vfs.directory import Directory
+from ossfs_resume.vfs.handles import OpenFiles
+from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, InodeTable, Node
+from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
+from ossfs_resume.vfs.models import Attributes, Listed, TreeSettings, TreeStatistics
+from ossfs_resume.vfs.names import directory_prefix, parent_prefix
+from ossfs_resume.vfs.origin import Origin
+from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
+from ossfs_resume.vfs.shared import NANOSECONDS, Shared
+
+
+def _ignore(parent: int, name: bytes, inode: int) -> None:
+    pass
+
+
+class Tree:
+    """The keys of a bucket that lie below one prefix.
+
+    ``prefix`` is the mounted part of the bucket, with or without its final slash. ``incarnations``
+    are the versions whose incarnation is not 0 (`CacheStore.incarnations`). ``nursery`` must
+    outlive every call; metadata requests run in it. ``wall_clock`` gives Unix seconds.
+
+    ``on_superseded`` is called with the parent's inode, the name and the old inode when a known
+    name turns out to stand for something else, so that the kernel's copies can be dropped. It is
+    called on the event loop and must not block.
+    """
+
+    ROOT: int = inodes.ROOT
+
+    def __init__(
+        self,
+        lister: Lister,
+        source: ByteSource,
+        cache: CacheView,
+        nursery: trio.Nursery,
+        *,
+        incarnations: Mapping[ObjectVersion, int],
+        prefix: str = "",
+        settings: TreeSettings | None = None,
+        wall_clock: Callable[[], float] = time.time,
+        on_superseded: Callable[[int, bytes, int], None] = _ignore,
+    ) -> None:
+        settings = settings or TreeSettings()
+        now_ns = int(wall_clock() * NANOSECONDS)
+        self._table = InodeTable(directory_prefix(prefix), now_ns, incarnations)
+        self._origin = Origin(lister, nursery)
+        self._shared = Shared(self._table, self._origin, settings, wall_clock, on_superseded)
+        self._cache = cache
+        self._directories = Directories(self._shared)
+        self._files = OpenFiles(source, self._table)
+        self._readers = DirectoryReaders(self._table)
+        self._attributes = AttributeReader(cache, self._files, settings.metadata_ttl_s)
+
+    def __repr__(self) -> str:
+        return f"<Tree {self._table!r} {self._directories!r} {self._origin!r}>"
+
+    # --- names and inodes ---
+
+    async def lookup(self, parent: int, name: bytes) -> Listed:
+        """What ``name`` stands for in a directory; the kernel holds it until `forget`.
+
+        Raises AbsentName (a NoSuchName with ``valid_s``), NotADirectory, StaleVersion for an
+        unknown parent, and OriginError if the origin had to be asked and could not be.
+        """
+        directory = self._directory(parent)
+        if name == b".":
+            node: Node = directory.node
+        elif name == b"..":
+            node = self._parent(directory.node)
+        else:
+            node = await directory.lookup(name)
+        [attributes] = await self._attributes.of([node])
+        [valid_s] = directory.valid_s([node])
+        self._table.remember(node)
+        return Listed(name, attributes, 0, valid_s)
+
+    def remember(self, listed: Listed) -> None:
+        """The kernel took this entry of a listing and holds it until `forget`."""
+        self._table.remember(self._table.get(listed.attributes.inode))
+
+    def forget(self, inode: int, count: int) -> None:
+        """The kernel gives up ``count`` of its holds. Never raises."""
+        self._table.forget(inode, count)
+
+    async def attributes(self, inode: int) -> Attributes:
+        """What stat says, without a request: an inode is one version. Raises StaleVersion."""
+        [attributes] = await self._attributes.of([self._table.get(inode)])
+        return attributes
+
+    def version_of(self, inode: int) -> ObjectMeta:
+        """The object version of a file. Raises IsADirectory, StaleVersion."""
+        return self._file(inode).meta
+
+    def prefix_of(self, inode: int) -> str:
+        """What all keys below a directory start with. Raises NotADirectory, StaleVersion."""
+        return self._directory(inode).node.prefix
+
+    def incarnation_changed(self, version: ObjectVersion) -> int:
+        """The cached bytes of ``version`` were thrown away, its incarnation is one higher.
+
+        From now on the version has another inode. Returns the old inode, whose pages the kernel
+        must drop; handles on it go on reading the same version.
+        """
+        return self._table.reincarnate(version)
+
+    # --- directories ---
+
+    async def open_directory(self, inode: int) -> int:
+        """A handle for reading a directory; nothing is asked yet."""
+        directory = self._directory(inode)
+        return self._readers.add(DirectoryReader(directory, self._attributes))
+
+    async def list_directory(self, handle: int, offset: int, limit: int) -> list[Listed]:
+        """At most ``limit`` entries from ``offset`` on (0 starts anew), none at the end.
+
+        Raises OriginError (AccessDenied where listing is forbidden).
+        """
+        return await self._readers.get(handle).read(offset, limit)
+
+    def close_directory(self, handle: int) -> None:
+        """Close a directory handle."""
+        self._readers.close(handle)
+
+    # --- files ---
+
+    async def open(self, inode: int) -> int:
+        """A handle on exactly the version that ``inode`` stands for.
+
+        Raises IsADirectory; StaleVersion if the object has another version by now, upon which the
+        kernel looks the path up again.
+        """
+        return await self._files.open(self._file(inode))
+
+    async def read(self, handle: int, offset: int, length: int) -> bytes:
+        """Exactly these bytes, clipped at the end of the file; see `OpenFiles.read`."""
+        return await self._files.read(handle, offset, length)
+
+    async def release(self, handle: int) -> None:
+        """Close a file handle."""
+        self._files.release(handle)
+
+    # --- the whole ---
+
+    def space(self) -> os.statvfs_result:
+        """Space of the cache's disk; blocks."""
+        return self._cache.statvfs()
+
+    def statistics(self) -> TreeStatistics:
+        """Counters and sizes at this moment."""
+        return TreeStatistics(
+            nodes=len(self._table),
+            directories=len(self._directories),
+            open_files=len(self._files),
+            list_requests=self._origin.list_requests,
+            head_requests=self._origin.head_requests,
+            lookups=self._shared.lookups,
+            lookups_without_request=self._shared.lookups_without_request,
+            stale_served=self._origin.stale_served,
+            hidden_keys=len(self._shared.hidden),
+            origin_is_down=self._origin.is_down,
+        )
+
+    def _file(self, inode: int) -> FileNode:
+        node = self._table.get(inode)
+        if not isinstance(node, FileNode):
+            raise IsADirectory(f"{node.prefix!r} is a directory")
+        return node
+
+    def _directory(self, inode: int) -> Directory:
+        node = self._table.get(inode)
+        if not isinstance(node, DirectoryNode):
+            raise NotADirectory(f"{node.meta.key!r} is a file")
+        return self._directories.of(node)
+
+    def _parent(self, node: DirectoryNode) -> DirectoryNode:
+        if node is self._table.root:
+            return node
+        return self._table.directory(parent_prefix(node.prefix), self._shared.now_ns())

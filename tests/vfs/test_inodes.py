@@ -1,0 +1,166 @@
+import gc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.errors import StaleVersion
+from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.vfs.inodes import MAX_INODE, ROOT, DirectoryNode, InodeTable, current, hash63
+
+
+def table(**kwargs: object) -> InodeTable:
+    return InodeTable("", 0, kwargs.pop("incarnations", {}), **kwargs)  # type: ignore[arg-type]
+
+
+def meta(key: str = "k", etag: str = "E", size: int = 1, **more: int) -> ObjectMeta:
+    return ObjectMeta(key, size, etag, more.pop("modified", 0), **more)
+
+
+IDENTITIES = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("EF"), st.integers(0, 2)),
+        st.sampled_from(["a/", "b/", "a/b/", ""]),
+    ),
+    max_size=40,
+)
+
+
+@given(IDENTITIES, st.integers(1, 5))
+def test_one_live_node_for_each_identity_whatever_collides(
+    identities: list[object], buckets: int
+) -> None:
+    inodes = table(hash_identity=lambda identity: hash63(identity) % buckets)
+    nodes: dict[object, object] = {}
+    for identity in identities:
+        if isinstance(identity, str):
+            node = inodes.directory(identity, 0)
+        else:
+            node = inodes.file(meta(*identity))
+        assert nodes.setdefault(identity, node) is node
+        assert 1 <= node.inode <= MAX_INODE
+        assert inodes.get(node.inode) is node
+    assert len({node.inode for node in nodes.values()}) == len(nodes)  # type: ignore[attr-defined]
+
+
+def test_a_displaced_node_keeps_its_number_when_the_one_before_it_is_gone() -> None:
+    inodes = table(hash_identity=lambda identity: 7)
+    first, second = inodes.file(meta("a")), inodes.file(meta("b"))
+    assert (first.inode, second.inode) == (7, 8)
+    del first
+    gc.collect()
+    assert inodes.file(meta("b")) is second
+
+
+@given(st.text(), st.text(alphabet="0123456789ABCDEF"), st.integers(min_value=0))
+def test_numbers_are_the_same_after_a_remount(key: str, etag: str, size: int) -> None:
+    def number() -> tuple[int, int]:
+        inodes = table()
+        return inodes.file(meta(key, etag, size)).inode, inodes.directory(key + "/", 0).inode
+
+    assert number() == number()
+
+
+@pytest.mark.parametrize("changed", [meta("l"), meta(etag="F"), meta(size=2)])
+def test_another_version_has_another_number(changed: ObjectMeta) -> None:
+    inodes = table()
+    assert inodes.file(meta()).inode != inodes.file(changed).inode
+
+
+@pytest.mark.parametrize("choice", [0, 1, MAX_INODE])
+def test_zero_is_never_handed_out_and_one_is_the_root(choice: int) -> None:
+    inodes = table(hash_identity=lambda identity: choice)
+    nodes = [inodes.file(meta(key)) for key in "abc"]
+    assert len({node.inode for node in nodes} - {0, ROOT}) == 3
+    assert inodes.directory("", 0).inode == ROOT
+
+
+@given(st.lists(st.integers(1, 3), max_size=5), st.lists(st.integers(1, 3), max_size=5))
+def test_a_node_lives_as_long_as_its_lookup_count(remembered: list[int], taken: list[int]) -> None:
+    inodes = table()
+    node = inodes.file(meta())
+    number = node.inode
+    for _ in remembered:
+        inodes.remember(node)
+    for count in taken:
+        inodes.forget(number, count)
+    is_kept = len(remembered) > sum(taken)
+    assert len(inodes) == 1 + is_kept
+    del node
+    if is_kept:
+        assert inodes.get(number).inode == number
+    else:
+        with pytest.raises(StaleVersion):
+            inodes.get(number)
+
+
+def test_an_open_handle_keeps_a_forgotten_node() -> None:
+    inodes = table()
+    number = inodes.file(meta()).inode
+    node = inodes.file(meta())
+    inodes.remember(node)
+    inodes.opened(node)
+    inodes.forget(number, 1)
+    assert inodes.get(number) is node
+    inodes.closed(node)
+    assert len(inodes) == 1
+
+
+def test_the_root_stays_and_forgetting_the_unknown_does_nothing() -> None:
+    inodes = table()
+    inodes.forget(ROOT, 100)
+    inodes.forget(12345, 1)
+    assert inodes.get(ROOT) is inodes.root
+
+
+def test_a_new_incarnation_is_a_new_number_and_lasts() -> None:
+    inodes, version = table(), ObjectVersion("k", "E", 1)
+    node = inodes.file(meta())
+    node.confirm(meta(), 5.0)
+    old = inodes.reincarnate(version)
+    successor = inodes.file(meta())
+    assert old == node.inode != successor.inode
+    assert node.superseded
+    assert current(node) is successor
+    assert successor.confirmed_at == 5.0
+    remounted = table(incarnations={version: 1})
+    assert remounted.file(meta()).inode == successor.inode
+
+
+def test_learning_the_present_incarnation_changes_nothing() -> None:
+    inodes = table()
+    node = inodes.file(meta())
+    inodes.reincarnate(ObjectVersion("k", "E", 1), 0)
+    assert inodes.file(meta()) is node
+    assert not node.superseded
+
+
+def test_a_listing_does_not_take_away_the_crc_that_a_head_brought() -> None:
+    node = table().file(meta(crc64=9))
+    node.confirm(meta(), 1.0)
+    assert node.meta.crc64 == 9
+    node.confirm(meta(modified=3), 2.0)
+    assert node.meta.modified == 3
+
+
+def test_a_directorys_time_rises_only_when_its_names_change() -> None:
+    node = DirectoryNode(2, "d/", 100)
+    node.saw_names([b"a"], 200)
+    assert node.modified_ns == 100
+    node.saw_names([b"a"], 300)
+    assert node.modified_ns == 100
+    node.saw_names([b"a", b"b"], 400)
+    assert node.modified_ns == 400
+    node.saw_names([b"a"], 350)
+    assert node.modified_ns == 400
+
+
+def test_a_marker_gives_the_time_but_never_turns_it_back_after_a_change() -> None:
+    node = DirectoryNode(2, "d/", 100)
+    node.saw_marker(50)
+    assert node.modified_ns == 50
+    node.saw_names([b"a"], 200)
+    node.saw_names([b"b"], 300)
+    node.saw_marker(50)
+    assert node.modified_ns == 300

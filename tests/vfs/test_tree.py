@@ -1,0 +1,293 @@
+"""Inodes and open files as a file system uses them."""
+
+import pytest
+import trio
+import trio.testing
+
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.errors import (
+    CacheError,
+    IsADirectory,
+    NoProgress,
+    NotADirectory,
+    OssfsError,
+    StaleVersion,
+)
+from ossfs_resume.vfs.tree import Tree
+
+TTL = 60.0
+
+
+async def error_of(call) -> BaseException:
+    with pytest.raises(OssfsError) as caught:
+        await call
+    return caught.value
+
+
+def holders(world) -> int:
+    return sum(download.holders for download in world.cache.downloads)
+
+
+def version(world, key: str) -> ObjectVersion:
+    meta = world.bucket.objects[key][0]
+    return ObjectVersion(meta.key, meta.etag, meta.size)
+
+
+# --- reading ---
+
+
+async def test_a_read_is_exact_and_clipped_at_the_end(world, autojump_clock) -> None:
+    world.bucket.put("a", b"0123456789")
+    handle = await world.open("a")
+    for offset, length, expected in [(2, 3, b"234"), (8, 9, b"89"), (10, 1, b""), (99, 1, b"")]:
+        assert await world.tree.read(handle, offset, length) == expected
+    await world.tree.release(handle)
+    assert holders(world) == 0
+    assert isinstance(await error_of(world.tree.read(handle, 0, 1)), StaleVersion)
+
+
+async def test_an_empty_object_is_opened_and_read_without_the_engine(world, autojump_clock) -> None:
+    world.bucket.put("a", b"")
+    handle = await world.open("a")
+    assert await world.tree.read(handle, 0, 10) == b""
+    await world.tree.release(handle)
+    assert world.cache.downloads == []
+
+
+async def test_files_and_directories_are_not_taken_for_each_other(world, autojump_clock) -> None:
+    world.bucket.put("d/x")
+    directory = (await world.lookup("d")).attributes.inode
+    file = (await world.lookup("d/x")).attributes.inode
+    assert isinstance(await error_of(world.tree.open(directory)), IsADirectory)
+    assert isinstance(await error_of(world.tree.open_directory(file)), NotADirectory)
+    assert isinstance(await error_of(world.tree.lookup(file, b"y")), NotADirectory)
+    assert world.tree.version_of(file).key == "d/x"
+    assert world.tree.prefix_of(directory) == "d/"
+    with pytest.raises(IsADirectory):
+        world.tree.version_of(directory)
+
+
+async def test_an_unknown_inode_is_stale(world, autojump_clock) -> None:
+    for call in (world.tree.attributes, world.tree.open, world.tree.open_directory):
+        assert isinstance(await error_of(call(4711)), StaleVersion)
+    assert isinstance(await error_of(world.tree.list_directory(4711, 0, 1)), StaleVersion)
+
+
+# --- replaced objects ---
+
+
+async def test_a_superseded_version_cannot_be_opened(world, autojump_clock) -> None:
+    world.bucket.put("a", b"1")
+    old = (await world.lookup("a")).attributes.inode
+    await trio.sleep(TTL)
+    world.bucket.put("a", b"2")
+    await world.names()
+    assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
+    assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
+
+
+async def test_a_version_that_a_whole_listing_no_longer_shows_cannot_be_opened(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a")
+    await world.names()
+    inode = (await world.lookup("a")).attributes.inode
+    world.cache.of("a").is_complete = True
+    del world.bucket.objects["a"]
+    await trio.sleep(TTL)
+    await world.names()
+    assert isinstance(await error_of(world.tree.open(inode)), StaleVersion)
+
+
+async def test_opening_an_incomplete_file_known_for_long_asks_whether_it_is_current(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a", b"1")
+    inode = (await world.lookup("a")).attributes.inode
+    await trio.sleep(10)
+    world.bucket.put("a", b"2")
+    assert isinstance(await error_of(world.tree.open(inode)), StaleVersion)
+    assert holders(world) == 0
+    assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
+    assert world.superseded == [(Tree.ROOT, b"a", inode)]
+
+
+@pytest.mark.parametrize(("age_s", "is_complete"), [(0.5, False), (10, True)])
+async def test_a_file_just_seen_or_wholly_cached_opens_without_asking(
+    world, autojump_clock, age_s, is_complete
+) -> None:
+    world.bucket.put("a")
+    inode = (await world.lookup("a")).attributes.inode
+    world.cache.of("a").is_complete = is_complete
+    await trio.sleep(age_s)
+    await world.tree.open(inode)
+    assert world.cache.confirmations == 0
+
+
+async def test_an_open_that_fails_leaves_nothing_open(world, autojump_clock, monkeypatch) -> None:
+    async def confirm(download: object) -> None:
+        raise NoProgress("silence")
+
+    monkeypatch.setattr(world.cache, "confirm", confirm)
+    world.bucket.put("a")
+    inode = (await world.lookup("a")).attributes.inode
+    await trio.sleep(10)
+    assert isinstance(await error_of(world.tree.open(inode)), NoProgress)
+    assert holders(world) == 0
+    assert world.tree.statistics().open_files == 0
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+async def test_a_reader_of_a_changed_object_gets_stale_and_the_next_lookup_asks(
+    world, autojump_clock, change
+) -> None:
+    world.bucket.put("a", b"1")
+    handle = await world.open("a")
+    del world.bucket.objects["a"]
+    if change == "replaced":
+        world.bucket.put("a", b"2")
+    requests = len(world.bucket.requests)
+    assert isinstance(await error_of(world.tree.read(handle, 0, 1)), StaleVersion)
+    if change == "replaced":
+        assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
+    else:
+        assert "does not exist" in str(await error_of(world.lookup("a")))
+    assert len(world.bucket.requests) == requests + 2
+
+
+# --- bad cached bytes ---
+
+
+async def test_a_new_incarnation_is_a_new_inode_at_once_and_without_a_request(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a")
+    await world.names()
+    old = (await world.lookup("a")).attributes.inode
+    requests = len(world.bucket.requests)
+    assert world.tree.incarnation_changed(version(world, "a")) == old
+    world.cache.of("a").incarnation = 1
+    new = (await world.lookup("a")).attributes.inode
+    assert [listed.attributes.inode for listed in await world.entries()] == [new]
+    assert new != old
+    assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
+    await world.tree.open(new)
+    assert len(world.bucket.requests) == requests
+
+
+async def test_a_discard_by_another_process_is_noticed_at_open(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    old = (await world.lookup("a")).attributes.inode
+    world.cache.of("a").incarnation = 3
+    assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
+    assert holders(world) == 0
+    new = (await world.lookup("a")).attributes.inode
+    assert new != old
+    await world.tree.open(new)
+
+
+async def test_inodes_survive_a_remount(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    world.tree.incarnation_changed(version(world, "a"))
+    inode = (await world.lookup("a")).attributes.inode
+    world.tree = world.make_tree(incarnations={version(world, "a"): 1})
+    assert (await world.lookup("a")).attributes.inode == inode
+
+
+# --- attributes ---
+
+
+async def test_allocated_bytes_are_what_is_cached_but_never_zero(world, autojump_clock) -> None:
+    for key in ("partial", "remote", "whole"):
+        world.bucket.put(key, b"x" * 5000)
+    world.bucket.put("zero", b"")
+    world.cache.of("partial").present_bytes = 2000
+    world.cache.of("whole").present_bytes = 5000
+    attributes = [listed.attributes for listed in await world.entries()]
+    assert [found.allocated_bytes for found in attributes] == [2000, 512, 5000, 0]
+    assert [found.valid_s for found in attributes] == [1.0, 1.0, TTL, TTL]
+    assert world.cache.questions == 1
+
+
+async def test_an_open_files_allocated_bytes_are_live_and_short_lived(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a", b"x" * 5000)
+    handle = await world.open("a")
+    inode = (await world.lookup("a")).attributes.inode
+    world.cache.of("a").present_bytes = 3000
+    questions = world.cache.questions
+    found = await world.tree.attributes(inode)
+    assert (found.allocated_bytes, found.valid_s) == (3000, 1.0)
+    assert world.cache.questions == questions
+    await world.tree.release(handle)
+    world.cache.of("a").present_bytes = 5000
+    assert (await world.tree.attributes(inode)).valid_s == TTL
+
+
+async def test_a_cache_that_cannot_say_fails_no_stat(
+    world, autojump_clock, monkeypatch, caplog
+) -> None:
+    def cached_bytes(versions: object) -> list[int]:
+        raise CacheError("disk")
+
+    monkeypatch.setattr(world.cache, "cached_bytes", cached_bytes)
+    world.bucket.put("a")
+    assert (await world.lookup("a")).attributes.allocated_bytes == 512
+    assert "disk" in caplog.text
+
+
+# --- lifetime ---
+
+
+async def test_a_listed_entry_is_held_only_once_the_kernel_took_it(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    world.bucket.put("b")
+    first, second = await world.entries()
+    world.tree.remember(first)
+    assert world.tree.statistics().nodes == 2
+    world.tree.forget(first.attributes.inode, 1)
+    world.tree.forget(second.attributes.inode, 1)
+    assert world.tree.statistics().nodes == 1
+
+
+async def test_every_lookup_counts(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    inode = (await world.lookup("a")).attributes.inode
+    await world.lookup("a")
+    world.tree.forget(inode, 1)
+    assert world.tree.statistics().nodes == 2
+    world.tree.forget(inode, 1)
+    assert world.tree.statistics().nodes == 1
+
+
+async def test_open_handles_outlive_forget(world, autojump_clock) -> None:
+    world.bucket.put("d/a")
+    directory = (await world.lookup("d")).attributes.inode
+    listing = await world.tree.open_directory(directory)
+    world.tree.forget(directory, 1)
+    assert len(await world.tree.list_directory(listing, 0, 10)) == 1
+    world.tree.close_directory(listing)
+    world.tree.close_directory(listing)
+    assert world.tree.statistics().nodes == 1
+
+
+async def test_space_is_the_caches(world, autojump_clock) -> None:
+    assert world.tree.space().f_bsize > 0
+
+
+async def test_requests_cut_off_by_the_end_of_the_mount_say_so(world, autojump_clock) -> None:
+    world.bucket.delay_s = 100.0
+    errors = []
+
+    async def look() -> None:
+        errors.append(await error_of(world.lookup("a")))
+
+    async with trio.open_nursery() as callers, trio.open_nursery() as mount:
+        world.tree = type(world.tree)(
+            world.bucket, world.cache, world.cache, mount, incarnations={}
+        )
+        callers.start_soon(look)
+        await trio.testing.wait_all_tasks_blocked()
+        mount.cancel_scope.cancel()
+    assert type(errors[0]).__name__ == "ShuttingDown"
