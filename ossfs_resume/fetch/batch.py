@@ -25,14 +25,15 @@ class PartBatch:
 
     def add(self, chunk: bytes) -> None:
         """Append the next bytes of the stream."""
-        while len(chunk) >= self._room:
-            self._chunks.append(chunk[: self._room])
-            chunk = chunk[self._room :]
+        start = 0
+        while len(chunk) - start >= self._room:
+            stop = start + self._room
+            self._chunks.append(chunk[start:stop])
             self._finish_part()
-            if not chunk:
-                return
-        self._chunks.append(chunk)
-        self._room -= len(chunk)
+            start = stop
+        if start < len(chunk):
+            self._chunks.append(chunk[start:])
+            self._room -= len(chunk) - start
 
     def take(self) -> tuple[int, list[list[bytes]]]:
         """Hand over the whole parts: the number of the first, and each as its chunks."""
