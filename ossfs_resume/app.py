@@ -154,8 +154,8 @@ class _Mounted:
         request = self._request
 
         def ready(report: KernelReport) -> None:
-            log.info("%s is mounted on %s", request.source, request.mountpoint)
             on_ready()
+            log.info("%s is mounted on %s", request.source, request.mountpoint)
 
         session = SessionSettings(
             str(request.source), request.mountpoint, request.options.allow_other
