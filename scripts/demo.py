@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -57,7 +57,7 @@ def demonstrate(place: Path, url: str, mount: "Mounting") -> None:
 
     source, copy = mount.point / "archive.tar", place / "copy.tar"
     say("3. Copying archive.tar, and killing the mount with kill -9 half-way.")
-    finished = copy_file(source, copy, until=ARCHIVE_BYTES // 2, kill=mount.kill)
+    finished = copy_file(source, copy, kill_at=ARCHIVE_BYTES // 2, kill=mount.kill)
     before = fetched_bytes(url)
     assert not finished
     click.echo(f"   Killed. The copy has failed; {format_size(before)} had been downloaded.")
@@ -188,13 +188,11 @@ def mounting(place: Path, url: str) -> Iterator[Mounting]:
         mount.stop()
 
 
-def copy_file(
-    source: Path, target: Path, until: int | None = None, kill: "object | None" = None
-) -> bool:
-    """Copy as cp does, with a bar; at ``until`` bytes call ``kill``. True if all was copied."""
-    size, copied = ARCHIVE_BYTES, 0
+def copy_file(source: Path, target: Path, kill_at: int = -1, kill: Callable = bool) -> bool:
+    """Copy as cp does, showing progress; at ``kill_at`` bytes call ``kill``. True if all came."""
+    copied = 0
     with (
-        click.progressbar(length=size, label="   copying", width=40) as bar,
+        progress_shown() as advance,
         contextlib.suppress(OSError),
         source.open("rb", buffering=0) as reader,
         target.open("wb") as writer,
@@ -202,11 +200,29 @@ def copy_file(
         while data := reader.read(COPY_BYTES):
             writer.write(data)
             copied += len(data)
-            bar.update(len(data))
-            if until is not None and copied >= until and callable(kill):
+            advance(len(data))
+            if 0 <= kill_at <= copied:
+                kill_at = -1
                 kill()
-                until = None
-    return copied == size
+    return copied == ARCHIVE_BYTES
+
+
+@contextlib.contextmanager
+def progress_shown() -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, a line for each eighth elsewhere; yields what to call with counts."""
+    if sys.stdout.isatty():
+        with click.progressbar(length=ARCHIVE_BYTES, label="   copying", width=40) as bar:
+            yield bar.update
+        return
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if before * 8 // ARCHIVE_BYTES != done * 8 // ARCHIVE_BYTES:
+            click.echo(f"   copied {format_size(done)} of {format_size(ARCHIVE_BYTES)}")
+
+    yield advance
 
 
 def fetched_bytes(url: str) -> int:
