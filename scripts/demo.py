@@ -76,8 +76,8 @@ def demonstrate(place: Path, url: str, mount: "Mounting") -> None:
     total = fetched_bytes(url)
     click.echo(f"   Copy and original are identical (SHA-256 {sha256(copy)[:16]}...).")
     click.echo(
-        f"   Downloaded in all: {format_size(total)} for an object of "
-        f"{format_size(ARCHIVE_BYTES)}; fetched twice: {format_size(total - ARCHIVE_BYTES)}."
+        f"   Downloaded in all: {total / MIB:.1f} MiB for an object of {ARCHIVE_BYTES // MIB} MiB; "
+        f"fetched twice: {(total - ARCHIVE_BYTES) / MIB:.1f} MiB."
     )
     click.echo("   Other mounts would have fetched all of the first half again.")
 

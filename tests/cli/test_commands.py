@@ -1,0 +1,50 @@
+"""The command line as a user meets it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ossfs_resume", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["mount", "--help"], ["umount", "--help"], ["emulate", "--help"]]
+)
+def test_help_is_complete_and_quiet(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage:")
+    assert result.stderr == ""
+
+
+def test_the_version_is_told() -> None:
+    assert "0.1.0" in run("--version").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["mount"], ["mount", "oss://b"], ["nonsense"], ["mount", "--nonsense"], ["emulate", "/none"]],
+)
+def test_wrong_usage_is_status_2_without_a_traceback(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_source_that_is_no_bucket_is_one_line() -> None:
+    result = run("mount", "s3://b", "/mnt")
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "ossfs-resume: 's3://b' is not a bucket; write oss://BUCKET or oss://BUCKET/PREFIX"
+    ]
+
+
+def test_unmounting_what_is_not_mounted_says_so(tmp_path: object) -> None:
+    result = run("umount", str(tmp_path))
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "not mounted" in result.stderr

@@ -1,0 +1,121 @@
+"""A bucket in memory, and an engine over it that fetches by adding to a list."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+
+from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.errors import NotFound, OssfsError
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+
+
+class Bucket:
+    """Objects by key; pages of two keys, so that every listing has several."""
+
+    def __init__(self, *keys: str) -> None:
+        self.objects = {key: ObjectMeta(key, 10, f"etag-{key}", 0) for key in keys}
+        self.failures: list[OssfsError] = []
+
+    async def list_page(
+        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
+    ) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        if self.failures:
+            raise self.failures.pop(0)
+        keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > token]
+        page = tuple(self.objects[key] for key in keys[:2])
+        return ListPage(page, (), page[-1].key if len(keys) > 2 else "")
+
+    async def head(self, key: str) -> ObjectMeta:
+        await trio.lowlevel.checkpoint()
+        if key not in self.objects:
+            raise NotFound(key)
+        return self.objects[key]
+
+
+@dataclass(eq=False)
+class Opened:
+    """Stands for a download."""
+
+    meta: ObjectMeta
+
+
+@dataclass
+class RecordingEngine:
+    """``failures`` are raised by successive fills; ``hold`` makes every fill wait."""
+
+    filled: list[ObjectMeta] = field(default_factory=list)
+    failures: list[OssfsError] = field(default_factory=list)
+    hold: bool = False
+    opened: int = 0
+    done: trio.Event = field(default_factory=trio.Event)
+
+    async def open(self, meta: ObjectMeta) -> Opened:
+        self.opened += 1
+        return Opened(meta)
+
+    async def fill(self, download: Opened) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.hold:
+            await trio.sleep_forever()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.filled.append(download.meta)
+        self.done.set()
+
+    def close(self, download: Opened) -> None:
+        self.opened -= 1
+
+
+class JobRows:
+    """The catalogue's rows of jobs."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, str] = {}
+        self._next = 1
+
+    def add_job(self, path_key: str) -> int:
+        number, self._next = self._next, self._next + 1
+        self.rows[number] = path_key
+        return number
+
+    def jobs(self) -> list[tuple[int, str]]:
+        return list(self.rows.items())
+
+    def remove_job(self, job_id: int) -> None:
+        self.rows.pop(job_id, None)
+
+
+@pytest.fixture
+def engine() -> RecordingEngine:
+    return RecordingEngine()
+
+
+@pytest.fixture
+def rows() -> JobRows:
+    return JobRows()
+
+
+@pytest.fixture
+def make_bucket() -> Callable[..., Bucket]:
+    return Bucket
+
+
+@asynccontextmanager
+async def running_jobs(
+    bucket: Bucket, engine: RecordingEngine, rows: JobRows
+) -> AsyncIterator[Jobs]:
+    """Jobs that run while the block does."""
+    jobs = Jobs(bucket, engine, rows)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(jobs.run)
+        yield jobs
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def running() -> Callable[..., object]:
+    return running_jobs

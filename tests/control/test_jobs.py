@@ -1,0 +1,125 @@
+"""Jobs survive restarts, wait out a broken network, and end when the origin refuses for good."""
+
+import pytest
+import trio
+import trio.testing
+
+from ossfs_resume.control.jobs import Job
+from ossfs_resume.errors import AccessDenied, ObjectChanged, Unreachable
+
+
+async def until_idle(rows) -> None:
+    with trio.fail_after(5):
+        while rows.rows:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_key_is_fetched_and_its_row_removed(make_bucket, engine, rows, running) -> None:
+    async with running(make_bucket("a", "b"), engine, rows) as jobs:
+        await jobs.add("a")
+        assert list(rows.rows.values()) == ["a"]
+        await until_idle(rows)
+    assert [meta.key for meta in engine.filled] == ["a"]
+    assert engine.opened == 0
+
+
+async def test_a_prefix_is_everything_below_it(make_bucket, engine, rows, running) -> None:
+    bucket = make_bucket("d/a", "d/b", "d/c/x", "d/c/y", "d/e", "e")
+    async with running(bucket, engine, rows) as jobs:
+        await jobs.add("d/")
+        await until_idle(rows)
+    assert sorted(meta.key for meta in engine.filled) == ["d/a", "d/b", "d/c/x", "d/c/y", "d/e"]
+
+
+async def test_a_job_of_an_earlier_process_goes_on(make_bucket, engine, rows, running) -> None:
+    rows.add_job("a")
+    async with running(make_bucket("a"), engine, rows):
+        await until_idle(rows)
+    assert [meta.key for meta in engine.filled] == ["a"]
+
+
+async def test_the_same_job_is_accepted_once(make_bucket, engine, rows, running) -> None:
+    engine.hold = True
+    async with running(make_bucket("a"), engine, rows) as jobs:
+        await jobs.add("a")
+        await jobs.add("a")
+        assert len(rows.rows) == 1
+
+
+async def test_a_broken_network_is_waited_out(
+    make_bucket, engine, rows, running, autojump_clock: trio.testing.MockClock
+) -> None:
+    bucket = make_bucket("d/a")
+    bucket.failures = [Unreachable("down")] * 3
+    engine.failures = [Unreachable("down")] * 3
+    began = trio.current_time()
+    async with running(bucket, engine, rows) as jobs:
+        await jobs.add("d/")
+        await engine.done.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert jobs.error("d/a") is None
+    assert 30 < trio.current_time() - began < 120
+
+
+async def test_a_refusal_ends_the_job_and_is_remembered(make_bucket, engine, rows, running) -> None:
+    engine.failures = [AccessDenied("no")]
+    async with running(make_bucket("a"), engine, rows) as jobs:
+        await jobs.add("a")
+        await until_idle(rows)
+        assert jobs.state("a") == "failed"
+        assert isinstance(jobs.error("a"), AccessDenied)
+        await jobs.add("a")
+        await until_idle(rows)
+        assert jobs.state("a") == ""
+    assert engine.opened == 0
+
+
+async def test_one_refused_file_does_not_end_the_others(make_bucket, engine, rows, running) -> None:
+    engine.failures = [AccessDenied("no")]
+    async with running(make_bucket("d/a", "d/b", "d/c"), engine, rows) as jobs:
+        await jobs.add("d/")
+        await until_idle(rows)
+        assert len(engine.filled) == 2
+
+
+async def test_a_replaced_object_is_fetched_in_its_new_version(
+    make_bucket, engine, rows, running
+) -> None:
+    engine.failures = [ObjectChanged("412")]
+    async with running(make_bucket("a"), engine, rows) as jobs:
+        await jobs.add("a")
+        await until_idle(rows)
+    assert [meta.key for meta in engine.filled] == ["a"]
+
+
+async def test_an_object_that_is_not_there_ends_the_job(make_bucket, engine, rows, running) -> None:
+    async with running(make_bucket(), engine, rows) as jobs:
+        await jobs.add("gone")
+        await until_idle(rows)
+        assert jobs.state("gone") == "failed"
+
+
+@pytest.mark.parametrize(("job", "cancelled"), [("d/a", "d/a"), ("d/a", "d/"), ("d/a", "")])
+async def test_cancel_ends_what_runs_and_forgets_the_row(
+    make_bucket, engine, rows, running, job: str, cancelled: str
+) -> None:
+    engine.hold = True
+    async with running(make_bucket("d/a"), engine, rows) as jobs:
+        await jobs.add(job)
+        with trio.fail_after(5):
+            while jobs.state("d/a") != "fetching":
+                await trio.lowlevel.checkpoint()
+        await jobs.cancel(cancelled)
+        with trio.fail_after(5):
+            while engine.opened:
+                await trio.lowlevel.checkpoint()
+        assert jobs.state("d/a") == ""
+        assert rows.rows == {}
+
+
+def test_a_job_covers_its_key_or_what_is_below_its_prefix() -> None:
+    assert Job(1, "a").covers("a")
+    assert not Job(1, "a").covers("ab")
+    assert Job(1, "a/").covers("a/b")
+    assert not Job(1, "a/").covers("ab")
+    assert Job(1, "").covers("anything")

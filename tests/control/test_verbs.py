@@ -1,0 +1,133 @@
+"""What an attribute says is what the cache holds and the jobs do."""
+
+import json
+
+import pytest
+import trio
+
+from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.verbs import Presence, Verbs
+from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute
+from ossfs_resume.oss.models import ObjectMeta
+
+FILE, DIRECTORY = 2, 3
+META = ObjectMeta("dir/file", 1_000_000, "E", 0, crc64=7, storage_class="IA")
+
+
+class Namespace:
+    """One file, its directory, and the root."""
+
+    ROOT = 1
+
+    def version_of(self, inode: int) -> ObjectMeta:
+        if inode != FILE:
+            raise IsADirectory(str(inode))
+        return META
+
+    def prefix_of(self, inode: int) -> str:
+        return "dir/" if inode == DIRECTORY else ""
+
+
+class NothingOpen:
+    def find(self, meta: ObjectMeta) -> None:
+        return None
+
+
+class Summaries:
+    """Says of any version what it was told to."""
+
+    def __init__(self) -> None:
+        self.parts_present = 0
+        self.is_verified = False
+
+    def state(self, version: ObjectVersion) -> EntrySummary | None:
+        if not self.parts_present:
+            return None
+        done = self.parts_present
+        return EntrySummary(version, 0, 262144, 4, done, done * 250_000, self.is_verified)
+
+
+@pytest.fixture
+def summaries() -> Summaries:
+    return Summaries()
+
+
+@pytest.fixture
+def jobs(make_bucket, engine, rows) -> Jobs:
+    return Jobs(make_bucket("dir/file"), engine, rows)
+
+
+@pytest.fixture
+def verbs(summaries: Summaries, jobs: Jobs) -> Verbs:
+    return Verbs(Namespace(), NothingOpen(), summaries, jobs, 262144, lambda: {"pid": 1})
+
+
+@pytest.mark.parametrize(
+    ("present", "verified", "state", "progress"),
+    [
+        (0, False, "remote", "0/4 parts 0.0%"),
+        (1, False, "partial", "1/4 parts 25.0%"),
+        (4, False, "complete", "4/4 parts 100.0%"),
+        (4, True, "verified", "4/4 parts 100.0%"),
+    ],
+)
+async def test_state_progress_and_status_agree(
+    verbs: Verbs, summaries: Summaries, present: int, verified: bool, state: str, progress: str
+) -> None:
+    summaries.parts_present, summaries.is_verified = present, verified
+    assert await verbs.get(FILE, "state") == state.encode()
+    assert await verbs.get(FILE, "progress") == progress.encode()
+    status = json.loads(await verbs.get(FILE, "status"))
+    assert (status["state"], status["parts_present"], status["parts"]) == (state, present, 4)
+
+
+async def test_constants_come_from_the_listing(verbs: Verbs) -> None:
+    assert await verbs.get(FILE, "key") == b"dir/file"
+    assert await verbs.get(FILE, "etag") == b"E"
+    assert await verbs.get(FILE, "crc64") == b"7"
+    assert await verbs.get(FILE, "storage-class") == b"IA"
+    assert await verbs.get(DIRECTORY, "key") == b"dir/"
+
+
+async def test_statistics_are_the_roots_alone(verbs: Verbs) -> None:
+    assert json.loads(await verbs.get(1, "stats")) == {"pid": 1}
+    for inode in (FILE, DIRECTORY):
+        with pytest.raises(NoSuchAttribute):
+            await verbs.get(inode, "stats")
+
+
+@pytest.mark.parametrize("name", ["error", "nonsense", "materialize", ""])
+async def test_what_is_not_there_is_said_so(verbs: Verbs, name: str) -> None:
+    with pytest.raises(NoSuchAttribute):
+        await verbs.get(FILE, name)
+
+
+async def test_materialize_queues_a_file_or_everything_below_a_directory(
+    verbs: Verbs, jobs: Jobs, engine, rows
+) -> None:
+    engine.hold = True
+    async with trio.open_nursery() as nursery:
+        await nursery.start(jobs.run)
+        await verbs.set(FILE, "materialize", b"1")
+        await verbs.set(DIRECTORY, "materialize", b"1\n")
+        assert sorted(rows.rows.values()) == ["dir/", "dir/file"]
+        assert await verbs.get(FILE, "state") in (b"queued", b"fetching")
+        await verbs.set(DIRECTORY, "cancel", b"1")
+        assert rows.rows == {}
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("value", [b"", b"0", b"yes", b"11"])
+async def test_a_verb_takes_nothing_but_1(verbs: Verbs, value: bytes) -> None:
+    with pytest.raises(BadValue):
+        await verbs.set(FILE, "materialize", value)
+
+
+async def test_an_unknown_verb_is_refused_whatever_its_value(verbs: Verbs) -> None:
+    with pytest.raises(NoSuchAttribute):
+        await verbs.set(FILE, "state", b"1")
+
+
+def test_an_empty_object_is_all_there() -> None:
+    assert str(Presence(0, 0, 0, True)) == "0/0 parts 100.0%"
