@@ -99,3 +99,19 @@ def check_claims(cache: Path, data: bytes) -> None:
             store.release(entry)
     finally:
         store.close()
+
+
+def test_a_part_that_the_disk_damaged_costs_that_part_and_no_wrong_byte(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    data = make_object(emulator, 8 * MIB)
+    mount = mounts().start()
+    assert (mount.point / "object").read_bytes() == data
+    mount.stop()
+    [file] = mount.cache.glob("*/data/*/*.0")
+    with file.open("r+b") as damaged:
+        damaged.seek(3 * MIB + 5)
+        damaged.write(b"\0" * 100)
+    mount.start()
+    assert (mount.point / "object").read_bytes() == data
+    assert fetched(emulator) == 8 * MIB + 256 * 1024
