@@ -47,8 +47,9 @@ class Committer:
         self._settled = settled
         self._discard = discard
         self._lock = threading.Lock()
-        self._changed: set[Entry] = set()
-        self._unsynced: set[Entry] = set()
+        # Sets in the order of their making, so that the same changes make the same transactions.
+        self._changed: dict[Entry, None] = {}
+        self._unsynced: dict[Entry, None] = {}
         self._commit_pass, self._sync_pass = threading.Lock(), threading.Lock()
         self._commits = DelayedWork(
             "cache-commit",
@@ -79,10 +80,10 @@ class Committer:
     def announce(self, entry: Entry, written_bytes: int) -> None:
         """``entry`` has changed. Never blocks."""
         with self._lock:
-            self._changed.add(entry)
+            self._changed[entry] = None
             has_unsynced = written_bytes > 0 and entry.progress.unsynced_bytes > 0
             if has_unsynced:
-                self._unsynced.add(entry)
+                self._unsynced[entry] = None
         self._commits.notify(written_bytes)
         if has_unsynced:
             self._syncs.notify(written_bytes)
@@ -91,7 +92,7 @@ class Committer:
         """``entry`` came with parts that a former process has not synced. Never blocks."""
         if unsynced := entry.progress.unsynced_bytes:
             with self._lock:
-                self._unsynced.add(entry)
+                self._unsynced[entry] = None
             self._syncs.notify(unsynced)
 
     def commit(self) -> None:
@@ -155,15 +156,17 @@ class Committer:
             self._discard(entry)
             return False
 
-    def _take(self, entries: set[Entry]) -> list[Entry]:
+    def _take(self, entries: dict[Entry, None]) -> list[Entry]:
         with self._lock:
             taken = list(entries)
             entries.clear()
         return taken
 
-    def _again(self, entries: Sequence[Entry], pending: set[Entry], work: DelayedWork) -> None:
+    def _again(
+        self, entries: Sequence[Entry], pending: dict[Entry, None], work: DelayedWork
+    ) -> None:
         with self._lock:
-            pending.update(entries)
+            pending.update(dict.fromkeys(entries))
         work.notify(0)
 
     def _all_settled(self, entries: Iterable[Entry]) -> None:

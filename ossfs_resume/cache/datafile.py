@@ -78,7 +78,8 @@ class DataFile:
         self._segment_count = -(-size // self.segment_bytes)
         self._lock = threading.Lock()
         self._descriptors: dict[int, int] = {}
-        self._has_new_names = False
+        # An earlier process may have created segments and been killed before it synced them.
+        self._has_new_names = True
         self._is_unlinked = False
         self._is_closed = False
 

@@ -18,7 +18,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ossfs_resume.cache.filesystem import require_local
@@ -36,6 +36,19 @@ def make_private_directory(path: Path) -> None:
         make_private_directory(path.parent)
         path.mkdir(0o700)
     path.chmod(0o700)
+
+
+def make_durable_directory(path: Path) -> None:
+    """Create ``path`` and what is missing above it, mode 0700, so that a power cut keeps its name.
+
+    The name of a directory that exists already may have been lost with its maker, so it is made
+    durable too. A parent that may be written but not read cannot be synced.
+    """
+    if not path.parent.exists():
+        make_durable_directory(path.parent)
+    make_private_directory(path)
+    with suppress(PermissionError):
+        sync_directory(path.parent)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -62,18 +75,18 @@ class StoreFolder:
     def __init__(self, directory: Path, identity: str) -> None:
         self.path = directory / identity
         require_local(self.path)
-        make_private_directory(directory)
+        make_durable_directory(directory)
         self.data = self.path / "data"
         self.catalog = self.path / CATALOG_NAME
         self._owners = self.path / "owners"
-        make_private_directory(self.path)
+        make_durable_directory(self.path)
         self.path.chmod(0o700)
         make_private_directory(self._owners)
         self._owner: tuple[Path, int] | None = None
 
     def prepare(self) -> None:
         """Create what SQLite would create with other permissions, and the data folder."""
-        make_private_directory(self.data)
+        make_durable_directory(self.data)
         # Closing any descriptor of a file drops all POSIX locks that this process has on it.
         if not self.catalog.exists():
             os.close(open_private(self.catalog, os.O_RDWR | os.O_CREAT))
