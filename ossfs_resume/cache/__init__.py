@@ -13,9 +13,9 @@ files are sparse and say nothing by themselves.
 and **synced** only after an ``fdatasync`` that began later has succeeded. A failed ``fdatasync``
 discards the whole entry: the kernel has dropped the dirty pages and will report success next time.
 
-*Trust is per process.* A process serves unchecked only what it wrote itself. Every other part,
-synced or not, is compared with its stored CRC-64 before its first use; a bad part costs one part.
-This is what makes it safe to commit *written* without waiting for the disk.
+*Trust is per process.* A process serves unchecked only what it wrote or checked itself. Every
+other part, synced or not, is compared with its stored CRC-64 before its first use; a bad part costs
+one part. This is what makes it safe to commit *written* without waiting for the disk.
 
 *Names are never used again.* A data file is called ``<row>-<random>.<segment>``. The row that
 names it is committed before the file is created, and has got another random suffix, durably,

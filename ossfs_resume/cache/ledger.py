@@ -106,6 +106,16 @@ class PartLedger:
         if self._present.test(part):
             self._trusted.set(part)
 
+    def trusted(self) -> bytes:
+        """The trusted parts, packed; none if a write-back error could still touch them."""
+        return self._trusted.to_bytes() if self._tracks_sync else b""
+
+    def trust(self, trusted: bytes) -> None:
+        """This process has seen these parts before; those that are present need no check."""
+        seen = PartBitmap.from_bytes(len(self._present), trusted)
+        for run in seen.present(0, len(seen)):
+            self._trusted.update(self._present.present(run.start, run.stop))
+
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make those of the parts absent that are still unchecked, and return them."""
         forgotten = [p for p in parts if self._present.test(p) and not self._trusted.test(p)]

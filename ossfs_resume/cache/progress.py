@@ -103,6 +103,16 @@ class Progress:
         with self._lock:
             self._ledger.checked(part)
 
+    def trusted(self) -> bytes:
+        """The trusted parts, packed, of a settled entry."""
+        with self._lock:
+            return self._ledger.trusted()
+
+    def trust(self, trusted: bytes) -> None:
+        """Present parts that this process trusted before it closed the entry."""
+        with self._lock:
+            self._ledger.trust(trusted)
+
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent whose bytes are not what their CRC says; those that are so now."""
         with self._lock:

@@ -22,6 +22,7 @@ from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion
 from ossfs_resume.cache.orphans import OrphanRemoval
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.cache.trust import TrustMemory
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class CacheStore:
         self._is_new = not catalog.has_fact(_KNOWN)
         self._opening = threading.Lock()
         self._table = EntryTable()
+        self._trust = TrustMemory()
         self._discarded = 0
         self._committer = Committer(
             catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
@@ -210,9 +212,12 @@ class CacheStore:
             geometry = Geometry.fitting(version.size, self._settings.part_size)
         else:
             geometry = Geometry(version.size, row.part_size)
+        progress = Progress(geometry, row, parts)
+        if row is not None:
+            progress.trust(self._trust.recall(row.row_id, row.incarnation))
         return Entry(
             version,
-            Progress(geometry, row, parts),
+            progress,
             Backing(self._catalog, self._make_file, version, geometry, row),
             self._committer.announce,
         )
@@ -228,6 +233,8 @@ class CacheStore:
 
     def _close_if_idle(self, entry: Entry) -> None:
         if self._table.remove_if_idle(entry):
+            if entry.generation:
+                self._trust.remember(entry.generation, entry.progress.trusted())
             entry.close()
 
     def _stop(self) -> bool:

@@ -1,0 +1,86 @@
+"""Trust that outlives an open file."""
+
+from pathlib import Path
+from typing import Any
+
+from ossfs_resume.cache import CacheSettings, CacheStore, Entry, Geometry
+from ossfs_resume.cache.records import Generation
+from ossfs_resume.cache.trust import TrustMemory
+
+Parts = Any  # of conftest.py
+
+
+def closed(store: CacheStore, entry: Entry) -> None:
+    store.release(entry)
+    store.sync()
+    store.commit()
+    assert store.statistics().open_entries == 0
+
+
+def test_an_entry_that_was_closed_idle_is_not_checked_again(
+    store: CacheStore, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 2)
+    closed(store, entry)
+    again = store.acquire(parts.version(3))
+    assert not again.unchecked(0, 3)
+    assert again.read(0, 2 * parts.SIZE) == parts.whole(entry.geometry)[: 2 * parts.SIZE]
+    assert again.missing(0, 3) == [range(2, 3)]
+    store.release(again)
+
+
+def test_what_only_another_process_has_seen_is_checked(
+    settings: CacheSettings, store: CacheStore, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 1)
+    closed(store, entry)
+    other = CacheStore.open(settings)
+    theirs = other.acquire(parts.version(3))
+    parts.write(theirs, 1, 3)
+    other.close()
+    again = store.acquire(parts.version(3))
+    assert not again.unchecked(0, 1)
+    assert again.unchecked(1, 2)
+    store.release(again)
+
+
+def test_a_new_process_and_a_new_incarnation_trust_nothing(
+    settings: CacheSettings, store: CacheStore, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 3)
+    closed(store, entry)
+    other = CacheStore.open(settings)
+    theirs = other.acquire(parts.version(3))
+    assert theirs.unchecked(0, 3)
+    other.discard(theirs)
+    other.release(theirs)
+    other.close()
+    again = store.acquire(parts.version(3))
+    assert again.present_count == 0
+    store.release(again)
+
+
+def test_an_object_of_one_part_is_never_synced_and_so_checked_each_time(
+    store: CacheStore, parts: Parts, settings: CacheSettings
+) -> None:
+    entry = store.acquire(parts.version(1))
+    parts.write(entry, 0, 1)
+    closed(store, entry)
+    path: Path = parts.data_file(settings.directory)
+    parts.damage(path, 77)
+    again = store.acquire(parts.version(1))
+    assert again.check(0, 1) == [0]
+    store.release(again)
+
+
+def test_the_longest_closed_is_forgotten_first() -> None:
+    memory = TrustMemory(limit=3 * (256 + 10))
+    geometry = Geometry(1 << 20, 1 << 16)
+    for row in range(4):
+        memory.remember(Generation(row, 0, geometry), bytes(9) + bytes([row + 1]))
+        memory.remember(Generation(1, 0, geometry), b"b" * 10)
+    assert [memory.recall(row, 0)[-1:] for row in range(4)] == [b"", b"b", b"\x03", b"\x04"]
+    assert memory.recall(1, 1) == b""
