@@ -7,12 +7,15 @@ parts are synced with ``synchronous=FULL``. They are two because a slow disk may
 up for as long as it likes, and the first must not wait.
 
 A change that could not be committed stays with its entry and is tried again an interval later.
+When too much waits for the first thread (the second holds the catalogue's write lock while it waits
+for the disk), so do those who write.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from ossfs_resume.cache.backlog import Backlog
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.delayed import DelayedWork
 from ossfs_resume.cache.entry import Entry
@@ -24,6 +27,9 @@ from ossfs_resume.errors import CacheError
 _log = logging.getLogger(__name__)
 
 EntryAction = Callable[[Entry], None]
+
+_PATIENCE_S = 5.0
+"""How long a commit may take before writers go on without it."""
 
 _Taken = tuple[Entry, Generation, EntryChanges]
 
@@ -50,6 +56,8 @@ class Committer:
         # Sets in the order of their making, so that the same changes make the same transactions.
         self._changed: dict[Entry, None] = {}
         self._unsynced: dict[Entry, None] = {}
+        # A commit begins when there are commit_bytes, and while it runs there may be half again.
+        self._backlog = Backlog(limit=settings.commit_bytes * 3 // 2, patience_s=_PATIENCE_S)
         self._commit_pass, self._sync_pass = threading.Lock(), threading.Lock()
         self._commits = DelayedWork(
             "cache-commit",
@@ -73,20 +81,24 @@ class Committer:
         self._syncs.start()
 
     def stop(self) -> None:
-        """Stop both threads; commits and syncs nothing more."""
+        """Stop both threads; commits and syncs nothing more, and nobody waits for it."""
+        self._backlog.give_up()
         self._commits.stop()
         self._syncs.stop()
 
     def announce(self, entry: Entry, written_bytes: int) -> None:
-        """``entry`` has changed. Never blocks."""
+        """``entry`` has changed. If bytes were written, waits while too many are not committed."""
         with self._lock:
             self._changed[entry] = None
             has_unsynced = written_bytes > 0 and entry.progress.unsynced_bytes > 0
             if has_unsynced:
                 self._unsynced[entry] = None
+            self._backlog.add(written_bytes)
         self._commits.notify(written_bytes)
         if has_unsynced:
             self._syncs.notify(written_bytes)
+        if written_bytes:
+            self._backlog.wait()
 
     def announce_unsynced(self, entry: Entry) -> None:
         """``entry`` came with parts that a former process has not synced. Never blocks."""
@@ -98,12 +110,15 @@ class Committer:
     def commit(self) -> None:
         """Commit everything announced so far. Raises CacheError; nothing is lost then."""
         with self._commit_pass:
-            entries = self._take(self._changed)
+            with self._lock:
+                entries, count = self._taken(self._changed), self._backlog.bytes
             try:
                 self._commit_entries(entries, is_synced=False)
             except CacheError:
+                self._backlog.give_up()
                 self._again(entries, self._changed, self._commits)
                 raise
+            self._backlog.committed(count)
             self.commit_count += 1
         self._all_settled(entries)
 
@@ -114,7 +129,8 @@ class Committer:
         data could not be synced is discarded, with a warning.
         """
         with self._sync_pass:
-            entries = self._take(self._unsynced)
+            with self._lock:
+                entries = self._taken(self._unsynced)
             synced = [entry for entry in entries if self._sync_file(entry)]
             try:
                 self._commit_entries(synced, is_synced=True)
@@ -156,10 +172,10 @@ class Committer:
             self._discard(entry)
             return False
 
-    def _take(self, entries: dict[Entry, None]) -> list[Entry]:
-        with self._lock:
-            taken = list(entries)
-            entries.clear()
+    @staticmethod
+    def _taken(entries: dict[Entry, None]) -> list[Entry]:
+        taken = list(entries)
+        entries.clear()
         return taken
 
     def _again(

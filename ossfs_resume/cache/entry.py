@@ -20,7 +20,8 @@ from ossfs_resume.errors import CacheError
 _log = logging.getLogger(__name__)
 
 Announce = Callable[["Entry", int], None]
-"""Told of every change that wants to be committed, and how many bytes were written."""
+"""Told of every change that wants to be committed, and how many bytes were written; then it may
+wait until the catalogue keeps up."""
 
 
 class Entry:
