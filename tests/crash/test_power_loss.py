@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.powercut.disk import Disk, Fate, Image
+from support.powercut.disk import Disk, Fate, Image, Link, Operation, SyncFile
 from support.powercut.recorder import Recorder
 from support.powercut.verdict import judge, lay_out
 from support.powercut.workload import Workload
@@ -61,6 +61,22 @@ def test_power_cuts_while_recovering_from_power_cuts(root: Path, seed: int) -> N
         recorder, workload = recorded(root / "recorded", seed, steps=8, before=workload, at=crash)
 
 
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS // 4))
+def test_a_disk_that_lies_about_its_syncs_costs_parts_and_no_wrong_byte(
+    root: Path, seed: int
+) -> None:
+    recorder, workload = recorded(root / "recorded", seed)
+    chance = random.Random(seed)
+    operations = without_data_syncs(recorder.operations)
+    for crash in crashes(len(operations), chance):
+        promised = workload.promised(crash).copy()
+        promised.synced = {}
+        image = Disk(operations[:crash]).image(Fate.TORN, chance)
+        lay_out(image, root / "cut")
+        judge(root / "cut", promised)
+
+
 def test_a_workload_is_reproducible(root: Path) -> None:
     first, _ = recorded(root / "recorded", 1)
     shutil.rmtree(root / "recorded")
@@ -77,6 +93,15 @@ def recorded(
     workload = Workload(recorder, seed, before.promised(at) if before else None)
     workload.run(steps)
     return recorder, workload
+
+
+def without_data_syncs(operations: list[Operation]) -> list[Operation]:
+    """As many operations, but no sync of a data file has done anything."""
+    data = {op.file for op in operations if isinstance(op, Link) and "/data/" in op.path}
+    return [
+        SyncFile(op.file, 0) if isinstance(op, SyncFile) and op.file in data else op
+        for op in operations
+    ]
 
 
 def crashes(count: int, chance: random.Random) -> list[int]:
