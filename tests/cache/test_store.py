@@ -1,7 +1,6 @@
 """The store as its callers see it."""
 
 import errno
-import itertools
 import logging
 import os
 import stat
@@ -13,171 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
-from ossfs_resume.cache import CacheSettings, CacheStore, Entry, ObjectVersion
+from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError
 
 Parts = Any  # of conftest.py
 PATIENCE_S = 10
-
-
-class StoreMachine(RuleBasedStateMachine):
-    """A store against dictionaries: what is in memory, what is committed, what is damaged."""
-
-    def __init__(self, directory: Path, parts: Parts) -> None:
-        super().__init__()
-        self.parts = parts
-        self.directory = directory
-        self.settings = parts.quiet(directory)
-        self.versions = [
-            parts.version(5, less=3, key="five"),
-            parts.version(1, less=9, key="one"),
-            parts.version(0, key="empty"),
-        ]
-        self.present: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
-        self.committed: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
-        self.trusted: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
-        self.damaged: dict[ObjectVersion, set[int]] = {v: set() for v in self.versions}
-        self.incarnation = dict.fromkeys(self.versions, 0)
-        self.open()
-
-    def open(self) -> None:
-        self.store = CacheStore.open(self.settings)
-        self.entries = {version: self.store.acquire(version) for version in self.versions}
-
-    def pick(self, data: st.DataObject) -> tuple[ObjectVersion, Entry, range]:
-        version = data.draw(st.sampled_from(self.versions))
-        entry = self.entries[version]
-        first = data.draw(st.integers(0, entry.part_count))
-        return version, entry, range(first, data.draw(st.integers(first, entry.part_count)))
-
-    @rule(data=st.data())
-    def write(self, data: st.DataObject) -> None:
-        version, entry, run = self.pick(data)
-        for missing in entry.missing(run.start, run.stop):
-            self.parts.write(entry, missing.start, missing.stop)
-            self.present[version] |= set(missing)
-            self.trusted[version] |= set(missing)
-            self.damaged[version] -= set(missing)
-
-    @rule(sync=st.booleans())
-    def commit(self, sync: bool) -> None:
-        if sync:
-            self.store.sync()
-        self.store.commit()
-        self.committed = {version: set(parts) for version, parts in self.present.items()}
-
-    @rule()
-    def close_and_open(self) -> None:
-        self.store.close()
-        self.committed = {version: set(parts) for version, parts in self.present.items()}
-        self.trusted = {version: set() for version in self.versions}
-        self.open()
-
-    @rule()
-    def crash_and_open(self) -> None:
-        self.store.abandon()
-        self.present = {version: set(parts) for version, parts in self.committed.items()}
-        self.trusted = {version: set() for version in self.versions}
-        self.open()
-
-    @rule(data=st.data())
-    def discard(self, data: st.DataObject) -> None:
-        version, entry, _ = self.pick(data)
-        self.store.discard(entry)
-        with pytest.raises(CacheError, match="discarded"):
-            entry.write_parts(0, [])
-        self.store.release(entry)
-        self.entries[version] = self.store.acquire(version)
-        for model in (self.present, self.committed, self.trusted, self.damaged):
-            model[version] = set()
-        self.incarnation[version] += 1
-
-    def unchecked(self) -> list[tuple[ObjectVersion, int]]:
-        return [(v, p) for v in self.versions for p in self.present[v] - self.trusted[v]]
-
-    @precondition(lambda self: self.unchecked())
-    @rule(data=st.data())
-    def damage(self, data: st.DataObject) -> None:
-        version, part = data.draw(st.sampled_from(self.unchecked()))
-        if part in self.damaged[version]:
-            return
-        (path,) = {
-            path
-            for path in self.directory.glob("bucket/data/*/*")
-            if path.name.startswith(f"{self.entries[version].generation.row_id}-")
-        }
-        start, stop = self.entries[version].geometry.span(part)
-        self.parts.damage(path, (start + stop) // 2)
-        self.damaged[version].add(part)
-
-    @rule(data=st.data())
-    def check(self, data: st.DataObject) -> None:
-        version, entry, run = self.pick(data)
-        bad = self.damaged[version] & set(run)
-        assert entry.check(run.start, run.stop) == sorted(bad)
-        for model in (self.present, self.committed, self.damaged):
-            model[version] -= bad
-        self.trusted[version] |= self.present[version] & set(run)
-
-    @rule(data=st.data())
-    def read(self, data: st.DataObject) -> None:
-        version, entry, _ = self.pick(data)
-        offset = data.draw(st.integers(0, version.size))
-        length = data.draw(st.integers(0, version.size - offset))
-        if set(entry.geometry.parts(offset, length)) <= self.trusted[version]:
-            expected = self.parts.whole(entry.geometry)[offset : offset + length]
-            assert entry.read(offset, length) == expected
-            assert entry.read_nowait(offset, length) in (expected, None)
-        else:
-            for read in (entry.read, entry.read_nowait):
-                with pytest.raises(CacheError, match="absent or unchecked"):
-                    read(offset, length)
-
-    @rule(data=st.data())
-    def prove(self, data: st.DataObject) -> None:
-        version, entry, _ = self.pick(data)
-        entry.expect_crc64(self.parts.crc64(entry.geometry))
-        complete = len(self.present[version]) == entry.part_count
-        assert entry.prove() is (True if complete else None)
-        assert entry.is_verified == complete
-
-    @invariant()
-    def agrees_with_the_model(self) -> None:
-        for version, entry in self.entries.items():
-            present, everything = self.present[version], set(range(entry.part_count))
-            assert {p for run in entry.missing(0, entry.part_count) for p in run} == (
-                everything - present
-            )
-            size = sum(stop - start for start, stop in map(entry.geometry.span, present))
-            assert (entry.present_count, entry.present_bytes) == (len(present), size)
-            assert entry.is_complete == (present == everything)
-            assert entry.unchecked(0, entry.part_count) == bool(present - self.trusted[version])
-            assert self.store.cached_bytes([version]) == [size]
-            assert entry.incarnation == self.incarnation[version]
-        assert self.store.incarnations() == {v: n for v, n in self.incarnation.items() if n}
-
-    def teardown(self) -> None:
-        self.store.close()
-
-
-def test_store_agrees_with_dictionaries(tmp_path: Path, parts: Parts) -> None:
-    numbers = itertools.count()
-    run_state_machine_as_test(
-        lambda: StoreMachine(tmp_path / str(next(numbers)), parts),
-        settings=hypothesis_settings(max_examples=25, stateful_step_count=20, deadline=None),
-    )
 
 
 def test_holders_share_one_entry_and_the_file_is_closed_after_the_last(

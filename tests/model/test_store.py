@@ -1,0 +1,326 @@
+"""The store against dictionaries, with everything that can go wrong going wrong."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ossfs_resume.cache import CacheStore, Entry, ObjectVersion
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.errors import CacheError
+from support.powercut.workload import PART, content, crc64, quiet_settings, write
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
+STEPS = int(os.environ.get("MODEL_STEPS", "40"))
+
+VERSIONS = (
+    ObjectVersion("key", "old", 5 * PART - 3),
+    ObjectVersion("key", "new", 5 * PART - 3),
+    ObjectVersion("one", "etag", PART - 9),
+    ObjectVersion("empty", "etag", 0),
+)
+
+
+class BadDisk(DataFile):
+    """Has room for ``room`` bytes more, and may not be able to sync."""
+
+    room: int | None = None
+    sync_fails = False
+
+    def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+        data = b"".join(chunks)
+        if self.room is None or len(data) <= self.room:
+            super().write(offset, [data])
+            return
+        super().write(offset, [data[: self.room]])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def sync(self) -> None:
+        if self.sync_fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync()
+
+
+class _Parts(dict[ObjectVersion, set[int]]):
+    """Sets of parts by version."""
+
+    def __init__(self) -> None:
+        super().__init__({version: set() for version in VERSIONS})
+
+    def become(self, other: "_Parts") -> None:
+        self.update({version: set(parts) for version, parts in other.items()})
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """What is in memory, in the catalogue, trusted, not yet synced, and damaged on the disk."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(dir=_memory())
+        self.root = Path(self.folder.name)
+        self.present, self.committed, self.trusted = _Parts(), _Parts(), _Parts()
+        self.unsynced, self.damaged = _Parts(), _Parts()
+        self.incarnation = dict.fromkeys(VERSIONS, 0)
+        self.last_used: dict[bytes, int] = {}
+        self.clock = 10**9
+        clock = SimpleNamespace(time=lambda: self.clock)
+        self.patches = [
+            mock.patch(f"ossfs_resume.cache.{name}.time", clock) for name in ("progress", "backing")
+        ]
+        for patch in self.patches:
+            patch.start()
+        self.open()
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.store.abandon()
+            for patch in self.patches:
+                patch.stop()
+            self.folder.cleanup()
+
+    def open(self) -> None:
+        self.store = CacheStore.open(quiet_settings(self.root), data_file=BadDisk)
+        self.entries = {version: self.store.acquire(version) for version in VERSIONS}
+
+    def pick(self, data: st.DataObject) -> tuple[ObjectVersion, Entry, range]:
+        version = data.draw(st.sampled_from(VERSIONS))
+        entry = self.entries[version]
+        first = data.draw(st.integers(0, entry.part_count))
+        return version, entry, range(first, data.draw(st.integers(first, entry.part_count)))
+
+    # --- downloading ---
+
+    @rule(data=st.data())
+    def write(self, data: st.DataObject) -> None:
+        version, entry, run = self.pick(data)
+        for missing in entry.missing(run.start, run.stop):
+            write(entry, missing.start, missing.stop)
+            self.wrote(version, missing)
+
+    @rule(data=st.data(), room=st.integers(0, 5 * PART))
+    def write_until_the_disk_is_full(self, data: st.DataObject, room: int) -> None:
+        version, entry, run = self.pick(data)
+        for missing in entry.missing(run.start, run.stop):
+            start, stop = entry.geometry.bytes_of(missing.start, missing.stop)
+            with mock.patch.object(BadDisk, "room", room):
+                if stop - start <= room:
+                    write(entry, missing.start, missing.stop)
+                    self.wrote(version, missing)
+                else:
+                    with pytest.raises(CacheError, match="No space left"):
+                        write(entry, missing.start, missing.stop)
+
+    def wrote(self, version: ObjectVersion, run: Sequence[int]) -> None:
+        self.present[version] |= set(run)
+        self.trusted[version] |= set(run)
+        self.damaged[version] -= set(run)
+        if self.entries[version].part_count > 1:
+            self.unsynced[version] |= set(run)
+
+    @rule()
+    def commit(self) -> None:
+        self.store.commit()
+        self.committed.become(self.present)
+
+    @rule()
+    def sync(self) -> None:
+        self.store.sync()
+        self.committed_by_sync()
+        self.unsynced = _Parts()
+
+    def committed_by_sync(self) -> None:
+        """A sync commits those that it syncs, and leaves the others to the next commit."""
+        for version in VERSIONS:
+            if self.unsynced[version]:
+                self.committed[version] = set(self.present[version])
+
+    @rule()
+    def commit_into_a_full_catalogue(self) -> None:
+        """It may still find room for this; if it does not, nothing is lost."""
+        writer = self.store._catalog._writer
+        (pages,) = writer.execute("PRAGMA page_count").fetchone()
+        (limit,) = writer.execute("PRAGMA max_page_count").fetchone()
+        writer.execute(f"PRAGMA max_page_count = {pages}")
+        try:
+            with suppress(CacheError):
+                self.commit()
+        finally:
+            writer.execute(f"PRAGMA max_page_count = {limit}")
+
+    @rule()
+    def sync_that_fails(self) -> None:
+        with mock.patch.object(BadDisk, "sync_fails", True):
+            self.store.sync()
+        for version in VERSIONS:
+            if self.unsynced[version]:
+                self.discarded(version)
+
+    # --- ends and beginnings ---
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.store.close()
+        self.committed.become(self.present)
+        self.unsynced, self.trusted = _Parts(), _Parts()
+        self.open()
+
+    @rule()
+    def crash_and_open(self) -> None:
+        self.store.abandon()
+        self.present.become(self.committed)
+        for version in VERSIONS:
+            self.unsynced[version] &= self.present[version]
+        self.trusted = _Parts()
+        self.open()
+
+    @rule(data=st.data())
+    def let_go_and_take_again(self, data: st.DataObject) -> None:
+        version, entry, _ = self.pick(data)
+        self.store.release(entry)
+        self.sync()
+        self.commit()
+        if entry.part_count == 1:
+            self.trusted[version] = set()
+        self.entries[version] = self.store.acquire(version)
+        assert self.entries[version] is not entry
+
+    @rule(data=st.data())
+    def discard(self, data: st.DataObject) -> None:
+        version, entry, _ = self.pick(data)
+        self.store.discard(entry)
+        with pytest.raises(CacheError, match="discarded"):
+            entry.write_parts(0, [])
+        self.discarded(version)
+
+    def discarded(self, version: ObjectVersion) -> None:
+        self.store.release(self.entries[version])
+        self.entries[version] = self.store.acquire(version)
+        for model in (self.present, self.committed, self.trusted, self.unsynced, self.damaged):
+            model[version] = set()
+        self.incarnation[version] += 1
+
+    @rule(seconds=st.integers(-(10**9), 10**9))
+    def the_clock_is_set(self, seconds: int) -> None:
+        self.clock = max(0, self.clock + seconds)
+
+    # --- bad bytes ---
+
+    def unchecked(self) -> list[tuple[ObjectVersion, int]]:
+        return [(v, p) for v in VERSIONS for p in sorted(self.present[v] - self.trusted[v])]
+
+    @precondition(lambda self: self.unchecked())
+    @rule(data=st.data(), truncate=st.booleans())
+    def damage(self, data: st.DataObject, truncate: bool) -> None:
+        version, part = data.draw(st.sampled_from(self.unchecked()))
+        if part in self.damaged[version]:
+            return
+        generation = self.entries[version].generation
+        assert generation is not None
+        (path,) = self.root.glob(f"cache/bucket/data/*/{generation.row_id}-*")
+        start, stop = self.entries[version].geometry.span(part)
+        if truncate and not any(p > part for p in self.present[version]):
+            os.truncate(path, start + 1)
+        else:
+            flip(path, (start + stop) // 2)
+        self.damaged[version].add(part)
+
+    @rule(data=st.data())
+    def check(self, data: st.DataObject) -> None:
+        version, entry, run = self.pick(data)
+        bad = self.damaged[version] & set(run)
+        assert entry.check(run.start, run.stop) == sorted(bad)
+        for model in (self.present, self.committed, self.unsynced, self.damaged):
+            model[version] -= bad
+        self.trusted[version] |= self.present[version] & set(run)
+
+    # --- what users see ---
+
+    @rule(data=st.data())
+    def read(self, data: st.DataObject) -> None:
+        version, entry, _ = self.pick(data)
+        offset = data.draw(st.integers(0, version.size))
+        length = data.draw(st.integers(0, version.size - offset))
+        if set(entry.geometry.parts(offset, length)) <= self.trusted[version]:
+            expected = content(version)[offset : offset + length]
+            assert entry.read(offset, length) == expected
+            assert entry.read_nowait(offset, length) in (expected, None)
+        else:
+            for read in (entry.read, entry.read_nowait):
+                with pytest.raises(CacheError, match="absent or unchecked"):
+                    read(offset, length)
+
+    @rule(data=st.data(), is_right=st.booleans())
+    def prove(self, data: st.DataObject, is_right: bool) -> None:
+        version, entry, _ = self.pick(data)
+        is_complete = len(self.present[version]) == entry.part_count
+        entry.expect_crc64(crc64(version) ^ (not is_right))
+        assert entry.prove() is (is_right if is_complete else None)
+        assert entry.is_verified == (is_complete and is_right)
+
+    @invariant()
+    def memory_agrees(self) -> None:
+        for version in VERSIONS:
+            entry, present = self.entries[version], self.present[version]
+            missing = {part for run in entry.missing(0, entry.part_count) for part in run}
+            assert missing == set(range(entry.part_count)) - present
+            assert entry.present_bytes == sum(
+                stop - start for start, stop in map(entry.geometry.span, present)
+            )
+            assert entry.incarnation == self.incarnation[version]
+            assert not (entry.is_verified and missing)
+
+    @invariant()
+    def the_catalogue_agrees(self) -> None:
+        for version in VERSIONS:
+            row = self.store._catalog.find(version)
+            assert (row.parts_present if row else 0) == len(self.committed[version])
+            assert (row.incarnation if row else 0) == self.incarnation[version]
+
+    @invariant()
+    def last_use_never_goes_back(self) -> None:
+        with self.store._catalog._reading() as reader:
+            now = dict(reader.execute("SELECT key || '/' || etag, last_used FROM entry"))
+        assert all(now[key] >= used for key, used in self.last_used.items())
+        self.last_used = now
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+@pytest.mark.timeout(3600)
+def test_the_store_agrees_with_dictionaries() -> None:
+    run_state_machine_as_test(
+        StoreMachine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize="MODEL_EXAMPLES" not in os.environ,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
