@@ -26,7 +26,7 @@ from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.errors import CacheError
 from support.powercut.workload import PART, content, crc64, quiet_settings, write
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
 STEPS = int(os.environ.get("MODEL_STEPS", "40"))
 
 VERSIONS = (
@@ -101,8 +101,10 @@ class StoreMachine(RuleBasedStateMachine):
     def pick(self, data: st.DataObject) -> tuple[ObjectVersion, Entry, range]:
         version = data.draw(st.sampled_from(VERSIONS))
         entry = self.entries[version]
-        first = data.draw(st.integers(0, entry.part_count))
-        return version, entry, range(first, data.draw(st.integers(first, entry.part_count)))
+        if not entry.part_count:
+            return version, entry, range(0)
+        first = data.draw(st.integers(0, entry.part_count - 1))
+        return version, entry, range(first, data.draw(st.integers(first + 1, entry.part_count)))
 
     # --- downloading ---
 
@@ -113,10 +115,20 @@ class StoreMachine(RuleBasedStateMachine):
             write(entry, missing.start, missing.stop)
             self.wrote(version, missing)
 
-    @rule(data=st.data(), room=st.integers(0, 5 * PART))
-    def write_until_the_disk_is_full(self, data: st.DataObject, room: int) -> None:
-        version, entry, run = self.pick(data)
-        for missing in entry.missing(run.start, run.stop):
+    @rule(version=st.sampled_from(VERSIONS), stop=st.integers(1, 5))
+    def write_from_the_start(self, version: ObjectVersion, stop: int) -> None:
+        self.write_missing(version, stop)
+
+    def write_missing(self, version: ObjectVersion, stop: int) -> None:
+        entry = self.entries[version]
+        for missing in entry.missing(0, min(stop, entry.part_count)):
+            write(entry, missing.start, missing.stop)
+            self.wrote(version, missing)
+
+    @rule(version=st.sampled_from(VERSIONS), room=st.integers(0, 5 * PART))
+    def write_until_the_disk_is_full(self, version: ObjectVersion, room: int) -> None:
+        entry = self.entries[version]
+        for missing in entry.missing(0, entry.part_count):
             start, stop = entry.geometry.bytes_of(missing.start, missing.stop)
             with mock.patch.object(BadDisk, "room", room):
                 if stop - start <= room:
@@ -150,21 +162,19 @@ class StoreMachine(RuleBasedStateMachine):
             if self.unsynced[version]:
                 self.committed[version] = set(self.present[version])
 
-    @rule()
-    def commit_into_a_full_catalogue(self) -> None:
-        """It may still find room for this; if it does not, nothing is lost."""
+    @rule(version=st.sampled_from(VERSIONS))
+    def commit_into_a_catalogue_that_takes_nothing(self, version: ObjectVersion) -> None:
+        self.write_missing(version, 2)
         writer = self.store._catalog._writer
-        (pages,) = writer.execute("PRAGMA page_count").fetchone()
-        (limit,) = writer.execute("PRAGMA max_page_count").fetchone()
-        writer.execute(f"PRAGMA max_page_count = {pages}")
-        try:
-            with suppress(CacheError):
-                self.commit()
-        finally:
-            writer.execute(f"PRAGMA max_page_count = {limit}")
+        writer.execute("PRAGMA query_only = 1")
+        with suppress(CacheError):
+            self.store.commit()
+            self.committed.become(self.present)  # there was nothing to commit
+        writer.execute("PRAGMA query_only = 0")
 
-    @rule()
-    def sync_that_fails(self) -> None:
+    @rule(version=st.sampled_from(VERSIONS))
+    def sync_that_fails(self, version: ObjectVersion) -> None:
+        self.write_missing(version, 3)
         with mock.patch.object(BadDisk, "sync_fails", True):
             self.store.sync()
         for version in VERSIONS:
@@ -200,9 +210,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.entries[version] = self.store.acquire(version)
         assert self.entries[version] is not entry
 
+    @precondition(lambda self: any(self.present.values()))
     @rule(data=st.data())
     def discard(self, data: st.DataObject) -> None:
-        version, entry, _ = self.pick(data)
+        version = data.draw(st.sampled_from([v for v in VERSIONS if self.present[v]]))
+        entry = self.entries[version]
         self.store.discard(entry)
         with pytest.raises(CacheError, match="discarded"):
             entry.write_parts(0, [])
