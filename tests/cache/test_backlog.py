@@ -93,8 +93,9 @@ def test_no_more_than_the_limit_is_written_while_a_commit_waits_for_the_disk(
 
 @pytest.mark.parametrize("end", ["close", "abandon"])
 def test_a_store_that_ends_lets_its_writers_go(
-    settings: CacheSettings, parts: Parts, end: str
+    settings: CacheSettings, parts: Parts, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.committer._PATIENCE_S", 1e6)
     settings = replace(settings, commit_bytes=parts.SIZE)
     store = CacheStore.open(settings)
     store._committer._commits.stop()  # nothing will ever be committed by itself

@@ -46,6 +46,22 @@ def test_what_only_another_process_has_seen_is_checked(
     store.release(again)
 
 
+def test_what_another_process_found_bad_is_absent(
+    settings: CacheSettings, store: CacheStore, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 3)
+    closed(store, entry)
+    parts.damage(parts.data_file(settings.directory), parts.SIZE + 5)
+    other = CacheStore.open(settings)
+    assert other.acquire(parts.version(3)).check(0, 3) == [1]
+    other.close()
+    again = store.acquire(parts.version(3))
+    assert again.missing(0, 3) == [range(1, 2)]
+    assert again.read(0, parts.SIZE) == parts.content(entry.geometry, 0)
+    store.release(again)
+
+
 def test_a_new_process_and_a_new_incarnation_trust_nothing(
     settings: CacheSettings, store: CacheStore, parts: Parts
 ) -> None:

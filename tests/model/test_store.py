@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -166,11 +167,11 @@ class StoreMachine(RuleBasedStateMachine):
     def commit_into_a_catalogue_that_takes_nothing(self, version: ObjectVersion) -> None:
         self.write_missing(version, 2)
         writer = self.store._catalog._writer
-        writer.execute("PRAGMA query_only = 1")
+        writer.set_authorizer(_refuse_updates)
         with suppress(CacheError):
             self.store.commit()
             self.committed.become(self.present)  # there was nothing to commit
-        writer.execute("PRAGMA query_only = 0")
+        writer.set_authorizer(None)
 
     @rule(version=st.sampled_from(VERSIONS))
     def sync_that_fails(self, version: ObjectVersion) -> None:
@@ -236,10 +237,16 @@ class StoreMachine(RuleBasedStateMachine):
     def unchecked(self) -> list[tuple[ObjectVersion, int]]:
         return [(v, p) for v in VERSIONS for p in sorted(self.present[v] - self.trusted[v])]
 
-    @precondition(lambda self: self.unchecked())
-    @rule(data=st.data(), truncate=st.booleans())
-    def damage(self, data: st.DataObject, truncate: bool) -> None:
-        version, part = data.draw(st.sampled_from(self.unchecked()))
+    @precondition(lambda self: any(self.present.values()))
+    @rule(data=st.data(), restart=st.booleans(), truncate=st.booleans())
+    def damage(self, data: st.DataObject, restart: bool, truncate: bool) -> None:
+        """What this process trusts it may not look at again, so most often it is a new one."""
+        if restart:
+            self.close_and_open()
+        if unchecked := self.unchecked():
+            self.damage_part(*data.draw(st.sampled_from(unchecked)), truncate=truncate)
+
+    def damage_part(self, version: ObjectVersion, part: int, *, truncate: bool) -> None:
         if part in self.damaged[version]:
             return
         generation = self.entries[version].generation
@@ -295,6 +302,7 @@ class StoreMachine(RuleBasedStateMachine):
                 stop - start for start, stop in map(entry.geometry.span, present)
             )
             assert entry.incarnation == self.incarnation[version]
+            assert entry.unchecked(0, entry.part_count) == bool(present - self.trusted[version])
             assert not (entry.is_verified and missing)
 
     @invariant()
@@ -310,6 +318,12 @@ class StoreMachine(RuleBasedStateMachine):
             now = dict(reader.execute("SELECT key || '/' || etag, last_used FROM entry"))
         assert all(now[key] >= used for key, used in self.last_used.items())
         self.last_used = now
+
+
+def _refuse_updates(action: int, table: str | None, column: str | None, *_: object) -> int:
+    """In the middle of a transaction: its first changes have been made by then."""
+    is_late = (action, table, column) == (sqlite3.SQLITE_UPDATE, "entry", "bytes_present")
+    return sqlite3.SQLITE_DENY if is_late else sqlite3.SQLITE_OK
 
 
 def flip(path: Path, offset: int) -> None:
