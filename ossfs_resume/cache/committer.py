@@ -1,6 +1,6 @@
 """Carries what entries know into the catalogue, in the background.
 
-Two threads. One commits new parts half a second after they were written: a transaction without
+Two threads. One commits new parts 0.2 seconds after they were written: a transaction without
 waiting for the disk, so kill -9 costs little. The other makes data safe from a power cut: it waits
 for the disk (``fdatasync``, without any lock that readers or writers need), then commits which
 parts are synced with ``synchronous=FULL``. They are two because a slow disk may hold the second one

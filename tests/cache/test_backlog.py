@@ -18,7 +18,7 @@ PATIENCE_S = 30.0
 @contextmanager
 def waiting(backlog: Backlog) -> Iterator[threading.Thread]:
     """A thread that waits; it must have ended when the block ends."""
-    thread = threading.Thread(target=backlog.wait)
+    thread = threading.Thread(target=backlog.wait, daemon=True)
     thread.start()
     try:
         yield thread
@@ -80,7 +80,7 @@ def test_no_more_than_the_limit_is_written_while_a_commit_waits_for_the_disk(
         written.set()
 
     with store._catalog.transaction():  # as a commit that waits for the disk
-        writer = threading.Thread(target=write_all)
+        writer = threading.Thread(target=write_all, daemon=True)
         writer.start()
         assert not written.wait(0.3)
         # One and a half times commit_bytes, the one write that is waiting, the one before.
@@ -100,7 +100,7 @@ def test_a_store_that_ends_lets_its_writers_go(
     store = CacheStore.open(settings)
     store._committer._commits.stop()  # nothing will ever be committed by itself
     entry = store.acquire(parts.version(8))
-    writer = threading.Thread(target=parts.write, args=(entry, 0, 8))
+    writer = threading.Thread(target=parts.write, args=(entry, 0, 8), daemon=True)
     writer.start()
     writer.join(0.1)
     assert writer.is_alive()
