@@ -77,6 +77,18 @@ def test_a_disk_that_lies_about_its_syncs_costs_parts_and_no_wrong_byte(
         judge(root / "cut", promised)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_recorder_misses_nothing(root: Path, seed: int) -> None:
+    recorder, _ = recorded(root / "recorded", seed)
+    image = Disk(recorder.operations).image(Fate.KEPT, random.Random(0))
+    found = {
+        str(path.relative_to(recorder.root)): None if path.is_dir() else path.read_bytes()
+        for path in recorder.root.rglob("*")
+        if path.suffix != ".sqlite3-shm"
+    }
+    assert image == found
+
+
 def test_a_workload_is_reproducible(root: Path) -> None:
     first, _ = recorded(root / "recorded", 1)
     shutil.rmtree(root / "recorded")
