@@ -1,4 +1,4 @@
-"""Compares the variants of ``durability_variants.py``, alternating; prints ratios of medians."""
+"""Compares the variants of ``durability_variants.py``, alternating; prints the ratios."""
 
 import argparse
 import os
@@ -17,8 +17,9 @@ from support.resume import MIB, make_object
 
 SCRIPT = Path(__file__).with_name("durability_variants.py")
 VARIANTS = ("off", "on", "slow")
-Figures = dict[str, list[tuple[float, float]]]
+Runs = list[tuple[float, float]]
 """Seconds and CPU seconds of each run."""
+Figures = dict[str, Runs]
 
 
 def through_the_store(place: Path, variant: str, size: int) -> tuple[float, float]:
@@ -46,18 +47,27 @@ def cpu_seconds(pid: int) -> float:
 
 def report(title: str, figures: Figures) -> None:
     print(f"{title:<20}{'median':>9}{'best':>9}{'CPU':>9}{'ratio':>9}{'of best':>9}{'of CPU':>9}")
-    base = summary(figures["off"])
     for variant, runs in figures.items():
-        found = summary(runs)
-        ratios = [f"{mine / theirs:>9.3f}" for mine, theirs in zip(found, base, strict=True)]
-        order = (ratios[0], ratios[1], ratios[2])
-        print(f"  {variant:<18}" + "".join(f"{value:>7.2f} s" for value in found) + "".join(order))
+        times = "".join(f"{value:>7.2f} s" for value in summary(runs))
+        print(
+            f"  {variant:<18}{times}" + "".join(f"{x:>9.3f}" for x in ratios(runs, figures["off"]))
+        )
 
 
-def summary(runs: list[tuple[float, float]]) -> tuple[float, float, float]:
+def summary(runs: Runs) -> tuple[float, float, float]:
     """Median and best of the seconds, median of the CPU seconds."""
     seconds = [run[0] for run in runs]
     return statistics.median(seconds), min(seconds), statistics.median(run[1] for run in runs)
+
+
+def ratios(runs: Runs, base: Runs) -> tuple[float, float, float]:
+    """Median of the ratios of seconds in each round, ratio of the best, median for the CPU."""
+    pairs = list(zip(runs, base, strict=True))
+    return (
+        statistics.median(mine[0] / theirs[0] for mine, theirs in pairs),
+        min(run[0] for run in runs) / min(run[0] for run in base),
+        statistics.median(mine[1] / theirs[1] for mine, theirs in pairs),
+    )
 
 
 def main() -> None:
