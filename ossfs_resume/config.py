@@ -58,6 +58,11 @@ def _request_size(text: str) -> int:
     return size
 
 
+def _path(text: str) -> Path:
+    """Absolute: a mount in the background leaves the directory that it was started in."""
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
 def _switch(text: str) -> bool:
     if text.lower() in ("", "1", "true", "yes", "on"):
         return True
@@ -91,7 +96,7 @@ OPTIONS = (
            environment="OSS_REGION"),
     Option("addressing", "auto, virtual, path or cname",
            _choice("auto", "virtual", "path", "cname"), "auto", "STYLE"),
-    Option("cache-dir", "where parts are kept", Path, None, "DIR", "OSSFS_CACHE_DIR"),
+    Option("cache-dir", "where parts are kept", _path, None, "DIR", "OSSFS_CACHE_DIR"),
     Option("part-size", "unit of resume: a power of two from 64KiB", _part_size, "256KiB", "SIZE"),
     Option("request-size", "largest ranged request", _request_size, "8MiB", "SIZE"),
     Option("connections", "parallel ranged requests", _integer(1, 1000), "32", "N"),
@@ -111,7 +116,7 @@ OPTIONS = (
            _choice("debug", "info", "warning", "error"), "info", "LEVEL"),
     Option("log-format", "text or json", _choice("text", "json"), "text", "FORMAT"),
     Option("log-file", "append the log to this file; default: stderr, or the system's journal",
-           Path, metavar="FILE"),
+           _path, metavar="FILE"),
 )  # fmt: skip
 
 _BY_NAME = {option.name: option for option in OPTIONS}

@@ -61,6 +61,11 @@ class Entry:
         return self.progress.is_complete
 
     @property
+    def is_open(self) -> bool:
+        """Whether parts can still be added; if not, acquiring the version gives another entry."""
+        return self.progress.is_open
+
+    @property
     def is_verified(self) -> bool:
         """Whether the object is complete and was proven against the origin's CRC-64."""
         return self.progress.is_verified

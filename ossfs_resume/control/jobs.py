@@ -20,9 +20,11 @@ from ossfs_resume.errors import (
     NotFound,
     ObjectChanged,
     OssfsError,
+    ShuttingDown,
     TransientError,
 )
 from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.engine import version_of
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 
 Result = TypeVar("Result")
@@ -98,6 +100,8 @@ class Jobs:
         self._fetching: set[str] = set()
         self._errors: dict[str, OssfsError] = {}
         self._files = trio.CapacityLimiter(FILES_AT_ONCE)
+        # Held while a row is added or removed, so that rows and jobs always agree.
+        self._rows = trio.Lock()
         self._nursery: trio.Nursery | None = None
 
     def __repr__(self) -> str:
@@ -118,17 +122,19 @@ class Jobs:
 
     async def add(self, path: str) -> None:
         """Accept a job; one that is accepted already is left alone. Raises CacheError."""
-        if path not in self._jobs:
-            number = await trio.to_thread.run_sync(self._store.add_job, path)
-            self._start(Job(number, path))
+        async with self._rows:
+            if path not in self._jobs:
+                number = await trio.to_thread.run_sync(self._store.add_job, path)
+                self._start(Job(number, path))
 
     async def cancel(self, path: str) -> None:
         """Drop the jobs for this path and below it; what has arrived stays cached."""
-        for job in list(self._jobs.values()):
-            if job.path == path or (is_prefix(path) and job.path.startswith(path)):
-                job.scope.cancel()
-                del self._jobs[job.path]
-                await trio.to_thread.run_sync(self._store.remove_job, job.number)
+        async with self._rows:
+            for job in list(self._jobs.values()):
+                if job.path == path or (is_prefix(path) and job.path.startswith(path)):
+                    job.scope.cancel()
+                    del self._jobs[job.path]
+                    await trio.to_thread.run_sync(self._store.remove_job, job.number)
 
     def state(self, key: str) -> str:
         """``fetching``, ``queued``, ``failed``, or empty if no job concerns this object."""
@@ -153,11 +159,12 @@ class Jobs:
                 await self._perform(job)
             except OssfsError as error:
                 self._fail(job.path, error)
-            self._jobs.pop(job.path, None)
-            try:
-                await trio.to_thread.run_sync(self._store.remove_job, job.number)
-            except CacheError as error:
-                log.warning("cannot remove a finished job: %s", error)
+            async with self._rows:
+                self._jobs.pop(job.path, None)
+                try:
+                    await trio.to_thread.run_sync(self._store.remove_job, job.number)
+                except CacheError as error:
+                    log.warning("cannot remove a finished job: %s", error)
 
     async def _perform(self, job: Job) -> None:
         if job.is_prefix:
@@ -166,11 +173,17 @@ class Jobs:
             await self._fetch(await self._insist(job.path, partial(self._origin.head, job.path)))
 
     async def _fetch_below(self, prefix: str) -> None:
+        refusal: OssfsError | None = None
         async with trio.open_nursery() as nursery, aclosing(self._walk(prefix)) as objects:
-            async for meta in objects:
-                turn = object()
-                await self._files.acquire_on_behalf_of(turn)
-                nursery.start_soon(self._fetch_in_turn, meta, turn)
+            try:
+                async for meta in objects:
+                    turn = object()
+                    await self._files.acquire_on_behalf_of(turn)
+                    nursery.start_soon(self._fetch_in_turn, meta, turn)
+            except OssfsError as error:
+                refusal = error  # raised below: a nursery would wrap it in a group
+        if refusal is not None:
+            raise refusal
 
     async def _walk(self, prefix: str) -> AsyncGenerator[ObjectMeta, None]:
         token = ""
@@ -201,7 +214,10 @@ class Jobs:
                 try:
                     return await self._insist(key, partial(self._fill, meta))
                 except (ObjectChanged, NotFound):
+                    refused = version_of(meta)
                     meta = await self._insist(key, partial(self._origin.head, key))
+                    if version_of(meta) == refused:  # HEAD and GET disagree: do not ask in a ring
+                        await trio.sleep(RETRY_SECONDS)
         finally:
             self._fetching.discard(key)
 
@@ -218,6 +234,8 @@ class Jobs:
         while True:
             try:
                 result = await attempt()
+            except ShuttingDown:
+                await trio.sleep_forever()  # until cancelled; the row stays for the next mount
             except (TransientError, NoProgress, CacheError) as error:
                 self._errors[path] = error
                 log.info("materialize %s: %s; trying again in %g s", path, error, seconds)

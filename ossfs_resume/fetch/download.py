@@ -41,6 +41,12 @@ class Transfer:
         return len(self.batch) > 0 and not self.writing.locked()
 
     @property
+    def unfinished_bytes(self) -> int:
+        """The most that it can lose: one part, or an object smaller than that."""
+        entry = self.download.entry
+        return min(entry.geometry.part_size, entry.version.size)
+
+    @property
     def parts(self) -> range:
         """The parts it brings."""
         return range(self.first, self.stop)

@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -90,7 +91,7 @@ class Engine:
         self._prover = Prover(store, self._discarded)
         self._pool = TransferPool(
             reader,
-            TransferSettings(settings.connections, settings.part_bytes),
+            TransferSettings(settings.connections),
             on_written=self._prover.prove,
             on_idle=self._retire,
         )
@@ -122,9 +123,9 @@ class Engine:
         """
         self._raise_if_stopping()
         version = version_of(meta)
-        if version not in self._downloads:
+        if self._usable(version) is None:
             entry = await trio.to_thread.run_sync(self._store.acquire, version)
-            if version in self._downloads:
+            if self._usable(version) is not None:
                 self._store.release(entry)
             else:
                 self._downloads[version] = Download(meta, entry, proven=entry.is_verified)
@@ -144,6 +145,11 @@ class Engine:
     def find(self, meta: ObjectMeta) -> Download | None:
         """The download of this version if somebody holds it."""
         return self._downloads.get(version_of(meta))
+
+    def _usable(self, version: ObjectVersion) -> Download | None:
+        """The download of a version, unless its entry was thrown away under it."""
+        download = self._downloads.get(version)
+        return download if download is not None and download.entry.is_open else None
 
     def _retire(self, download: Download) -> None:
         if download.holders or download.running:
@@ -192,10 +198,14 @@ class Engine:
         if missing:
             first = missing[0].start
             transfer = self._pool.demand(download, range(first, first + 1), 1)
-            with trio.move_on_after(CONFIRM_SECONDS):
-                await transfer.moved.wait()
+            transfer.waiters += 1
+            try:
+                with trio.move_on_after(CONFIRM_SECONDS):
+                    await transfer.moved.wait()
+            finally:
+                transfer.waiters -= 1
         if download.stale is not None:
-            raise download.stale
+            raise download.stale.with_traceback(None)
 
     async def fill(self, download: Download) -> None:
         """Fetch all that is missing, behind everybody who reads. Raises like `read`.
@@ -232,6 +242,8 @@ class Engine:
         window = readahead.window(run_bytes, self._settings.read_ahead_bytes)
         step = readahead.request_bytes(window, self._settings.request_bytes)
         target = readahead.target(stop, window, step, download.meta.size)
+        if first not in download.claims and download.entry.missing(first, first + 1):
+            pattern.planned = 0  # what was planned has failed or was given up
         if target <= pattern.planned or download.failures or download.stale is not None:
             return
         part_size = download.entry.geometry.part_size
@@ -264,7 +276,9 @@ class Engine:
         while not self._is_ready(download, parts):
             self._raise_if_hopeless(download, parts)
             if entry.unchecked(parts.start, parts.stop):
-                await trio.to_thread.run_sync(self._check, entry, parts, limiter=self._reads)
+                drop_damaged = partial(self._drop_damaged, entry, parts)
+                is_damaged = await trio.to_thread.run_sync(drop_damaged, limiter=self._reads)
+                download.proven = download.proven and not is_damaged
             missing = entry.missing(parts.start, parts.stop)
             transfers = [self._pool.demand(download, run, step) for run in missing]
             if transfers:
@@ -272,9 +286,12 @@ class Engine:
             else:
                 await self._prover.prove(download)
 
-    def _check(self, entry: Entry, parts: range) -> None:
-        for part in entry.check(parts.start, parts.stop):
+    def _drop_damaged(self, entry: Entry, parts: range) -> bool:
+        """Whether any of ``parts`` was damaged, and is absent now."""
+        damaged = entry.check(parts.start, parts.stop)
+        for part in damaged:
             log.warning("%s: cached part %d is damaged, fetching it again", entry.version.key, part)
+        return bool(damaged)
 
     async def _wait(self, transfer: Transfer, parts: range, since: float) -> None:
         """Wait until ``transfer`` moved. Raises NoProgress."""
@@ -308,7 +325,8 @@ class Engine:
             error = download.stale
         is_needed = download.entry.missing(parts.start, parts.stop)
         if error is not None and (is_needed or isinstance(error, CorruptObject)):
-            raise error
+            # One exception for many reads: each starts a traceback of its own.
+            raise error.with_traceback(None)
 
     def _raise_if_stopping(self) -> None:
         if self._stopping:

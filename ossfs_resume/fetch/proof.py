@@ -41,7 +41,7 @@ class Prover:
                     download.proven = True
                     return
                 await self._discard(download)
-        raise download.stale or CorruptObject(download.meta.key)
+        raise (download.stale or CorruptObject(download.meta.key)).with_traceback(None)
 
     async def _discard(self, download: Download) -> None:
         key = download.meta.key

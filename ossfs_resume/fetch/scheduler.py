@@ -78,22 +78,24 @@ SLOW_LINK_SECONDS = 5.0
 FEWEST_REQUESTS = 2
 
 
-def concurrency(bytes_per_second: float | None, part_size: int, limit: int) -> int:
+def concurrency(bytes_per_second: float | None, unfinished_bytes: int, limit: int) -> int:
     """How many requests may run at once.
 
     What a kill loses are the unfinished parts, one for each running request; on a slow link they
     must stay under five seconds of transfer. Where the rate grows with the number of requests
     (each connection is limited, not the link) so does the number. Unknown rate: a few.
+    ``unfinished_bytes`` is the most that one of the running requests may lose: a small object loses
+    no more than itself.
     """
     if bytes_per_second is None:
         return min(8, limit)
-    affordable = int(bytes_per_second * SLOW_LINK_SECONDS / part_size)
+    affordable = int(bytes_per_second * SLOW_LINK_SECONDS / max(unfinished_bytes, 1))
     return min(max(affordable, FEWEST_REQUESTS), limit)
 
 
 def reserved_for_demand(limit: int) -> int:
     """Requests that read-ahead and background leave free, for a reader who waits."""
-    return limit // 4
+    return max(limit // 4, 1) if limit > 1 else 0
 
 
 class RateMeter:

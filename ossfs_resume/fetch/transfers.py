@@ -26,7 +26,7 @@ import trio
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.download import Download, Failure, Transfer
-from ossfs_resume.fetch.readahead import KIB, MIB
+from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import (
     Priority,
     Queue,
@@ -40,7 +40,9 @@ log = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 5.0
 WRITE_BYTES = 1 * MIB
-"""Whole parts that nobody waits for are gathered to this size before they are written."""
+WRITE_SECONDS = 0.5
+"""Whole parts that nobody waits for are gathered to this size, or for this time, before they are
+written."""
 
 
 class RangeReader(Protocol):
@@ -54,10 +56,9 @@ class RangeReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
-    """``part_bytes`` is the usual size of a part, for deciding how many requests a link affords."""
+    """``connections`` bounds the requests that run at once."""
 
     connections: int = 32
-    part_bytes: int = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,11 @@ class TransferPool:
         """Run transfers until cancelled."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
-            await trio.sleep_forever()
+            while True:
+                await trio.sleep(WRITE_SECONDS)
+                for transfer in self._running:
+                    if transfer.has_unwritten_parts:
+                        self._nursery.start_soon(self._rescue, transfer)
 
     # --- claims and the queue ---
 
@@ -150,8 +155,7 @@ class TransferPool:
         """Nobody wants this object any more: only what runs may finish."""
         for transfer in set(download.claims.values()):
             if transfer.is_queued:
-                self._queue.discard(transfer)
-                download.unclaim(transfer)
+                self._drop(transfer)
 
     def abandon(self, transfers: Iterable[Transfer]) -> None:
         """End those background transfers that nobody waits for; what has arrived is kept."""
@@ -159,10 +163,16 @@ class TransferPool:
             if transfer.done or transfer.waiters or transfer.priority is not Priority.BACKGROUND:
                 continue
             if transfer.is_queued:
-                self._queue.discard(transfer)
-                transfer.download.unclaim(transfer)
+                self._drop(transfer)
             else:
                 transfer.scope.cancel()
+
+    def _drop(self, transfer: Transfer) -> None:
+        """Forget a queued transfer; whoever waits for it looks again."""
+        self._queue.discard(transfer)
+        transfer.done = True
+        transfer.download.unclaim(transfer)
+        transfer.wake()
 
     def _submit(self, download: Download, parts: range, priority: Priority) -> Transfer:
         transfer = Transfer(download, parts.start, parts.stop, priority)
@@ -184,9 +194,15 @@ class TransferPool:
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             return
-        settings = self._settings
-        allowed = concurrency(self._meter.rate, settings.part_bytes, settings.connections)
-        while (free := allowed - len(self._running)) > 0:
+        while True:
+            allowed = concurrency(
+                self._meter.rate,
+                max((transfer.unfinished_bytes for transfer in self._running), default=1),
+                self._settings.connections,
+            )
+            free = allowed - len(self._running)
+            if free <= 0:
+                return
             scarce = free <= reserved_for_demand(allowed)
             transfer = self._queue.pop(Priority.DEMAND if scarce else Priority.BACKGROUND)
             if transfer is None:
