@@ -23,7 +23,10 @@ ARCHIVE_BYTES = 1024 * MIB
 LINK_BYTES_PER_SECOND = 40 * MIB
 PROGRAM = [sys.executable, "-m", "ossfs_resume"]
 ACCESS_KEY = {"OSS_ACCESS_KEY_ID": "emulator", "OSS_ACCESS_KEY_SECRET": "emulator-secret"}
-ENVIRONMENT = os.environ | ACCESS_KEY
+# What the user has set for a bucket of his own must not reach this one.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("OSS_", "OSSFS_"))
+} | ACCESS_KEY
 REAL_DATA = ("/usr/lib", "/usr/bin", "/usr/share", "/usr/local", "/var/lib")
 COPY_BYTES = 4 * MIB
 
@@ -149,7 +152,15 @@ class Mounting:
     def __init__(self, place: Path, url: str) -> None:
         self.point = place / "mnt"
         self.point.mkdir()
-        self._command = [*PROGRAM, "mount", "--foreground", "--log-level", "error"]
+        self._command = [
+            *PROGRAM,
+            "mount",
+            "--foreground",
+            "--config",
+            os.devnull,
+            "--log-level",
+            "error",
+        ]
         self._command += ["--endpoint", url, "--cache-dir", str(place / "cache")]
         self._command += ["--region", "cn-hangzhou", "oss://sample", str(self.point)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -227,7 +238,8 @@ def progress_shown() -> Iterator[Callable[[int], None]]:
 
 def fetched_bytes(url: str) -> int:
     """What the endpoint has sent of the archive."""
-    with urllib.request.urlopen(f"{url}/-/statistics") as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"{url}/-/statistics") as answer:
         return int(json.load(answer)["bytes_by_key"]["archive.tar"])
 
 

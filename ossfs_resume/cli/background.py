@@ -8,13 +8,17 @@ import os
 import signal
 from collections.abc import Callable
 
+from ossfs_resume.errors import MountError
+
 
 def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     """Fork; the child calls ``serve(ready)`` and ends with its exit status.
 
     The parent returns 0 when the child calls ``ready``, else the child's exit status. Until then
-    the child's messages go to the terminal; an interrupt ends both.
+    the child's messages go to the terminal; an interrupt ends both. Raises MountError if a signal
+    ended the child.
     """
+    _fill_standard_descriptors()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -23,13 +27,27 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     os.close(writer)
     try:
         is_ready = os.read(reader, 1) != b""
-        return 0 if is_ready else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return 0 if is_ready else _status_of(child)
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
         raise
     finally:
         os.close(reader)
+
+
+def _status_of(child: int) -> int:
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        raise MountError(f"the mount process was ended by {signal.Signals(-status).name}")
+    return status
+
+
+def _fill_standard_descriptors() -> None:
+    """Somebody may have started us without them; a pipe must not get one of their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _run_child(serve: Callable[[Callable[[], None]], int], writer: int) -> int:

@@ -1,5 +1,6 @@
 """``ossfs-resume mount``: make the file system and return when it answers."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +14,9 @@ from ossfs_resume.cli.background import run_in_background
 from ossfs_resume.cli.options import gather, with_options
 from ossfs_resume.cli.outcome import outcome
 from ossfs_resume.config import parse_source
+from ossfs_resume.errors import OssfsError
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -41,11 +45,30 @@ def mount(
         trio.run(serve_mount, request, lambda: None)
         return 0
 
-    def serve(ready: Callable[[], None]) -> int:
-        def ready_in_background() -> None:
-            start_log(background=True)
-            ready()
+    return run_in_background(partial(serve_in_background, request, start_log))
 
-        return outcome(partial(trio.run, serve_mount, request, ready_in_background))
 
-    return run_in_background(serve)
+def serve_in_background(
+    request: MountRequest, start_log: Callable[..., None], ready: Callable[[], None]
+) -> int:
+    """Serve to the end; once the terminal is gone, the log says how it ended."""
+    is_ready = False
+
+    def became_ready() -> None:
+        nonlocal is_ready
+        start_log(background=True)
+        ready()
+        is_ready = True
+
+    def serve() -> None:
+        try:
+            trio.run(serve_mount, request, became_ready)
+        except OssfsError as error:
+            if is_ready:
+                log.error("%s: %s", request.source, error)
+            raise
+        except Exception:
+            log.exception("the mount of %s ended unexpectedly", request.source)
+            raise
+
+    return outcome(serve)

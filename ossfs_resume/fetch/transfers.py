@@ -225,7 +225,7 @@ class TransferPool:
             with transfer.scope:
                 await self._fetch(transfer)
             if transfer.scope.cancelled_caught:
-                await self._write_early(transfer)
+                await self._write(transfer)
         except OssfsError as error:
             self._failed(transfer, error)
         finally:
@@ -253,18 +253,18 @@ class TransferPool:
             self._progress(transfer, len(chunk))
             transfer.batch.add(chunk)
             if transfer.waiters or transfer.batch.whole_bytes >= WRITE_BYTES:
-                await self._write_early(transfer)
+                await self._write(transfer)
 
         download = transfer.download
         start, stop = download.entry.geometry.bytes_of(transfer.first, transfer.stop)
         try:
             crc64 = await self._reader.read_range(download.meta, start, stop, deliver)
         except OssfsError:
-            await self._write_early(transfer)
+            await self._write(transfer)
             raise
         if crc64 is not None:
             download.entry.expect_crc64(crc64)
-        await self._write(transfer)
+        await self._write(transfer, at_end=True)
 
     def _progress(self, transfer: Transfer, count: int) -> None:
         transfer.last_byte = self.newest_byte = trio.current_time()
@@ -275,18 +275,16 @@ class TransferPool:
     async def _rescue(self, transfer: Transfer) -> None:
         """Write what somebody waits for though the transfer, perhaps stalled, has not yet."""
         try:
-            await self._write_early(transfer)
+            await self._write(transfer)
         except OssfsError as error:
             self._failed(transfer, error)
 
-    async def _write_early(self, transfer: Transfer) -> None:
-        """Write whole parts, but never the last one: that waits for the request's good end."""
-        if transfer.batch.first + len(transfer.batch) < transfer.stop:
-            await self._write(transfer)
-
-    async def _write(self, transfer: Transfer) -> None:
+    async def _write(self, transfer: Transfer, *, at_end: bool = False) -> None:
+        """Write the whole parts at hand; the last one only ``at_end``, once the request is well."""
         download = transfer.download
         async with transfer.writing:
+            if not at_end and transfer.batch.first + len(transfer.batch) >= transfer.stop:
+                return
             first, parts = transfer.batch.take()
             if not parts:
                 return

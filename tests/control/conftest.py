@@ -50,6 +50,7 @@ class RecordingEngine:
     filled: list[ObjectMeta] = field(default_factory=list)
     failures: list[OssfsError] = field(default_factory=list)
     hold: bool = False
+    on_failure: Callable[[], object] = bool
     opened: int = 0
     done: trio.Event = field(default_factory=trio.Event)
 
@@ -62,6 +63,7 @@ class RecordingEngine:
         if self.hold:
             await trio.sleep_forever()
         if self.failures:
+            self.on_failure()
             raise self.failures.pop(0)
         self.filled.append(download.meta)
         self.done.set()

@@ -1,11 +1,13 @@
 """Jobs survive restarts, wait out a broken network, and end when the origin refuses for good."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
 
 from ossfs_resume.control.jobs import Job
-from ossfs_resume.errors import AccessDenied, ObjectChanged, Unreachable
+from ossfs_resume.errors import AccessDenied, ObjectChanged, ShuttingDown, Unreachable
 
 
 async def until_idle(rows) -> None:
@@ -85,11 +87,50 @@ async def test_one_refused_file_does_not_end_the_others(make_bucket, engine, row
 async def test_a_replaced_object_is_fetched_in_its_new_version(
     make_bucket, engine, rows, running
 ) -> None:
+    bucket = make_bucket("a")
+    successor = replace(bucket.objects["a"], etag="another")
     engine.failures = [ObjectChanged("412")]
-    async with running(make_bucket("a"), engine, rows) as jobs:
+    engine.on_failure = lambda: bucket.objects.update(a=successor)
+    async with running(bucket, engine, rows) as jobs:
         await jobs.add("a")
         await until_idle(rows)
-    assert [meta.key for meta in engine.filled] == ["a"]
+    assert [meta.etag for meta in engine.filled] == ["another"]
+
+
+async def test_an_origin_that_contradicts_itself_is_not_asked_in_a_ring(
+    make_bucket, engine, rows, running, autojump_clock: trio.testing.MockClock
+) -> None:
+    engine.failures = [ObjectChanged("412")] * 3
+    began = trio.current_time()
+    async with running(make_bucket("a"), engine, rows) as jobs:
+        await jobs.add("a")
+        await engine.done.wait()
+    assert trio.current_time() - began >= 15
+
+
+async def test_a_refused_listing_ends_the_job_alone(make_bucket, engine, rows, running) -> None:
+    bucket = make_bucket("d/a", "e")
+    bucket.failures = [AccessDenied("no listing")]
+    async with running(bucket, engine, rows) as jobs:
+        await jobs.add("d/")
+        await until_idle(rows)
+        assert isinstance(jobs.error("d/"), AccessDenied)
+        await jobs.add("e")
+        await until_idle(rows)
+    assert [meta.key for meta in engine.filled] == ["e"]
+
+
+async def test_an_unmount_leaves_the_row_for_the_next_mount(
+    make_bucket, engine, rows, running
+) -> None:
+    engine.failures = [ShuttingDown("unmounting")]
+    async with running(make_bucket("a"), engine, rows) as jobs:
+        await jobs.add("a")
+        with trio.fail_after(5):
+            while engine.failures:
+                await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+    assert list(rows.rows.values()) == ["a"]
 
 
 async def test_an_object_that_is_not_there_ends_the_job(make_bucket, engine, rows, running) -> None:
