@@ -8,18 +8,23 @@ then jobs and transfers, then the connections, last the catalogue, which writes 
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
 import trio
 
+from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
+from ossfs_resume.cache.reclaim import EvictionListener
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
+from ossfs_resume.control.care import Care
+from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
-from ossfs_resume.errors import MountError, OriginError, TransientError
+from ossfs_resume.errors import CacheError, MountError, OriginError, TransientError
 from ossfs_resume.fetch.engine import Engine, FetchSettings, version_of
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
@@ -32,6 +37,7 @@ from ossfs_resume.oss.client import ClientSettings, OssClient
 from ossfs_resume.oss.credentials import from_environment
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity, parse_endpoint
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.quantities import format_size
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.tree import Tree
 
@@ -73,7 +79,12 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
 @asynccontextmanager
 async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[CacheStore]:
     """The cache of this bucket; written out and closed at the end, whatever happens."""
-    settings = CacheSettings(options.cache_dir, cache_identity(endpoint), options.part_size)
+    settings = CacheSettings(
+        options.cache_dir,
+        cache_identity(endpoint),
+        options.part_size,
+        limits=cache_limits(options.cache_size, options.cache_free),
+    )
     store = await trio.to_thread.run_sync(CacheStore.open, settings)
     try:
         yield store
@@ -101,10 +112,11 @@ async def _serve(
     request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
 ) -> None:
     incarnations = await trio.to_thread.run_sync(store.incarnations)
+    room = await trio.to_thread.run_sync(room_in, store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
-            mounted = _Mounted(request, store, client, nursery, incarnations)
+            mounted = _Mounted(request, store, client, nursery, incarnations, room)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
             await mounted.serve(on_ready)
@@ -123,13 +135,14 @@ class _Mounted:
         client: OssClient,
         nursery: trio.Nursery,
         incarnations: Mapping[ObjectVersion, int],
+        room: int,
     ) -> None:
         options = request.options
         self._request = request
         self._client = client
         self._store = store
         self._invalidator = Invalidator()
-        self.engine = Engine(client, store, fetch_settings(options), self._on_discarded)
+        self.engine = Engine(client, store, fetch_settings(options, room), self._on_discarded)
         self._tree = Tree(
             client,
             self.engine,
@@ -140,9 +153,19 @@ class _Mounted:
             settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
             on_superseded=self._on_superseded,
         )
-        self.jobs = Jobs(client, self.engine, store)
+        store.keeper.listen(hopping(self._on_evicted))
+        self.jobs = Jobs(client, self.engine, store, store.keeper.require_room)
+        pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
+        care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
         verbs = Verbs(
-            self._tree, self.engine, store, self.jobs, options.part_size, self._statistics
+            self._tree,
+            self.engine,
+            store,
+            self.jobs,
+            options.part_size,
+            self._statistics,
+            pins,
+            care,
         )
         ownership = Ownership(options.uid, options.gid, options.umask)
         self._operations = Operations(
@@ -164,6 +187,10 @@ class _Mounted:
 
     def _on_discarded(self, meta: ObjectMeta) -> None:
         self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))
+
+    def _on_evicted(self, evicted: Sequence[tuple[ObjectVersion, int]]) -> None:
+        for version, incarnation in evicted:
+            self._invalidator.data(self._tree.incarnation_changed(version, incarnation))
 
     def _on_superseded(self, parent: int, name: bytes, inode: int) -> None:
         self._invalidator.entry(parent, name)
@@ -189,12 +216,50 @@ def spare_the_collector() -> None:
     gc.set_threshold(100_000, 20, 50)
 
 
-def fetch_settings(options: Options) -> FetchSettings:
-    """The engine's share of the options."""
+def cache_limits(size: int | None, free: int | float | None) -> Limits:
+    """``--cache-size`` and ``--cache-free``: bytes, a fraction of the disk, or the default."""
+    if free is None:
+        return Limits(size, DEFAULT_FREE, DEFAULT_FREE_FILES)
+    kept = Reserve(free) if isinstance(free, float) else free
+    return Limits(size, kept, Reserve(free) if isinstance(free, float) else DEFAULT_FREE_FILES)
+
+
+def room_in(store: CacheStore, options: Options) -> int:
+    """How many bytes the cache may take; says so if that is as good as nothing."""
+    try:
+        room = store.keeper.capacity()
+    except CacheError as error:
+        log.warning("cannot say how much the cache may hold: %s", error)
+        return 0
+    if room < options.part_size:
+        log.warning(
+            "nothing can be kept in %s: --cache-size and --cache-free leave %s there",
+            options.cache_dir,
+            format_size(room),
+        )
+    return room
+
+
+def hopping(
+    receive: Callable[[Sequence[tuple[ObjectVersion, int]]], None],
+) -> EvictionListener:
+    """Hand what a thread of the cache says to ``receive`` on this event loop."""
+    token = trio.lowlevel.current_trio_token()
+
+    def listener(evicted: Sequence[tuple[ObjectVersion, int]]) -> None:
+        # The loop has ended: nobody has a copy any more.
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(receive, evicted)
+
+    return listener
+
+
+def fetch_settings(options: Options, room: int) -> FetchSettings:
+    """The engine's share of the options; what is read ahead must fit into the cache's ``room``."""
     return FetchSettings(
         timeout_s=options.timeout,
         part_bytes=options.part_size,
         connections=options.connections,
         request_bytes=options.request_size,
-        read_ahead_bytes=options.read_ahead,
+        read_ahead_bytes=min(options.read_ahead, room // 4),
     )

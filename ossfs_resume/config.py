@@ -51,6 +51,20 @@ def _part_size(text: str) -> int:
     return size
 
 
+def _free_space(text: str) -> int | float:
+    """Bytes as a whole number, a percentage as a fraction from 0 to 1."""
+    number, percent, rest = text.strip().partition("%")
+    if not percent:
+        return parse_size(text)
+    try:
+        fraction = float(number) / 100
+    except ValueError:
+        raise SettingsError(f"{text!r} is neither a size nor a percentage") from None
+    if rest or not 0 <= fraction < 1:
+        raise SettingsError(f"{text!r} is not a percentage from 0% to below 100%")
+    return fraction
+
+
 def _request_size(text: str) -> int:
     size = parse_size(text)
     if size < PART_SIZE_SMALLEST:
@@ -97,6 +111,10 @@ OPTIONS = (
     Option("addressing", "auto, virtual, path or cname",
            _choice("auto", "virtual", "path", "cname"), "auto", "STYLE"),
     Option("cache-dir", "where parts are kept", _path, None, "DIR", "OSSFS_CACHE_DIR"),
+    Option("cache-size", "most the cache may take on its disk; default: unlimited", parse_size,
+           metavar="SIZE"),
+    Option("cache-free", "what the cache leaves free of its disk; default: 10%, at most 10GiB",
+           _free_space, metavar="SIZE|%"),
     Option("part-size", "unit of resume: a power of two from 64KiB", _part_size, "256KiB", "SIZE"),
     Option("request-size", "largest ranged request", _request_size, "8MiB", "SIZE"),
     Option("connections", "parallel ranged requests", _integer(1, 1000), "32", "N"),
@@ -138,6 +156,8 @@ class Options:
     region: str | None
     addressing: str
     cache_dir: Path
+    cache_size: int | None
+    cache_free: int | float | None
     part_size: int
     request_size: int
     connections: int

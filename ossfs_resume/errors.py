@@ -22,6 +22,8 @@
      ├── CacheError               the cache directory or its disk; never a reader's error
      ├── CorruptObject            all parts arrived, their CRC-64 is not the origin's
      ├── StaleVersion             the version that a handle or inode names exists no longer
+     ├── NoSpace                  the cache has no room for what shall stay in it
+     ├── InUse                    what shall be removed is open, or pinned
      ├── NoProgress               a reader's time without progress is up
      ├── ShuttingDown             the mount is going away
      └── TreeError                a file-system operation that cannot be
@@ -121,6 +123,14 @@ class CorruptObject(OssfsError):
 
 class StaleVersion(OssfsError):
     """The object version that an inode or handle stands for exists no longer."""
+
+
+class NoSpace(OssfsError):
+    """The cache cannot hold what it is asked to keep."""
+
+
+class InUse(OssfsError):
+    """Cached data that shall be removed is being used, or pinned."""
 
 
 class NoProgress(OssfsError):

@@ -82,6 +82,27 @@ class Backing:
             forget(parts)
             transaction.clear_parts(generation, [range(part, part + 1) for part in parts])
 
+    def remove_parts(self, take: Callable[[], list[int]]) -> list[int]:
+        """Take parts, which ``take`` removes from memory and names, out of the catalogue, durably.
+
+        Their bytes may be removed afterwards.
+        """
+        generation = self.generation
+        if generation is None:
+            return []
+        with self._catalog.transaction(durable=True) as transaction:
+            parts = take()
+            is_current = transaction.clear_parts(
+                generation, [range(part, part + 1) for part in parts]
+            )
+        return parts if is_current else []
+
+    def tell_allocated(self, allocated: int) -> None:
+        """Tell the catalogue what the file takes now, in bytes."""
+        if self.generation is not None:
+            with self._catalog.transaction() as transaction:
+                transaction.set_allocated(self.generation, allocated)
+
     def discard(self) -> None:
         """Clear the row durably, with the next incarnation, and only then unlink the file."""
         generation, file = self._bound or self._bind(self._ensure_row())
@@ -101,7 +122,7 @@ class Backing:
     def _ensure_row(self) -> EntryRow:
         with self._catalog.transaction() as transaction:
             return transaction.ensure_entry(
-                self._version, self._geometry.part_size, new_suffix(), int(time.time())
+                self._version, self._geometry.part_size, new_suffix(), int(time.time() * 1000)
             )
 
     def _fits(self, row: EntryRow) -> bool:

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ossfs_resume.cache import schema, segments
+from ossfs_resume.cache import inventory, pins, schema, segments
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
     CRC_BYTES,
+    EntryRecord,
     EntryRow,
     StoredParts,
     decoded,
@@ -121,6 +122,37 @@ class Catalog:
                 if row:
                     suffixes[row_id] = row[0]
         return suffixes
+
+    def allocated(self) -> int:
+        """What all data files take on the disk, in bytes, as of their last commits."""
+        with self._reading() as reader:
+            (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()
+        return int(allocated)
+
+    def evictable(self, after: EntryRecord | None, limit: int) -> list[EntryRecord]:
+        """At most ``limit`` entries that eviction may choose from, in its order, those ``after``
+        the one given."""
+        place = (after.rank, after.last_used, after.row.row_id) if after else (-1, 0, 0)
+        with self._reading() as reader:
+            return inventory.evictable(reader, place, limit)
+
+    def entries(self, path: str, after: ObjectVersion | None, limit: int) -> list[EntryRecord]:
+        """At most ``limit`` entries in the order of their keys, those behind ``after``.
+
+        ``path`` is a key, or a prefix that ends in ``/`` or is empty.
+        """
+        with self._reading() as reader:
+            return inventory.entries(reader, path, after, limit)
+
+    def pinned(self, keys: Sequence[str]) -> list[bool]:
+        """Whether each of the keys is pinned."""
+        with self._reading() as reader:
+            return [inventory.is_pinned(reader, key) for key in keys]
+
+    def pinned_bytes(self) -> int:
+        """How many bytes are reserved for pins."""
+        with self._reading() as reader:
+            return pins.total(reader)
 
     def jobs(self) -> list[tuple[int, str]]:
         """Number and path key of every job, in the order in which they were added."""

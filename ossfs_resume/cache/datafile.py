@@ -4,17 +4,22 @@ A file is a row of segments of at most 1 TiB (ext4 with 4 KiB blocks ends at 16 
 files are easier to copy, check and remove). A segment is created by the first write into it and
 never grows beyond what was written; absent parts are holes.
 
+Every descriptor holds a shared lock (flock) on its segment, so that another process can see that
+the file is in use; whoever wants to remove bytes needs the lock for himself (``lock_alone``).
+
 A descriptor stays open from first use to ``close``: an error of the kernel's write-back is
 reported once, perhaps to this descriptor only. ``close`` must not run beside other calls; all
 other methods may run at once. They raise OSError; translation is the business of the caller.
 """
 
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ossfs_resume.cache import holes
 from ossfs_resume.cache.folder import make_private_directory, open_private, sync_directory
 
 SEGMENT_BYTES = 1 << 40
@@ -135,6 +140,51 @@ class DataFile:
             sync_directory(self._directory)
             sync_directory(self._directory.parent)
 
+    def hold(self) -> None:
+        """Open all segments that exist, so that nobody else removes them."""
+        self._open_all()
+
+    def lock_alone(self) -> bool:
+        """Keep everybody else from opening the file until ``share``; False if it is in use."""
+        self._open_all()
+        try:
+            for descriptor in self._opened():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.share()
+            return False
+        return True
+
+    def share(self) -> None:
+        """Let others open the file again."""
+        for descriptor in self._opened():
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+    def punch(self, offset: int, length: int) -> None:
+        """Give the space of these bytes back; needs ``lock_alone``."""
+        stop = offset + length
+        while offset < stop:
+            segment, position = divmod(offset, self.segment_bytes)
+            here = min(stop - offset, self.segment_bytes - position)
+            holes.punch(self._descriptor(segment), position, here)
+            offset += here
+
+    def forget_pages(self) -> None:
+        """Let what is read next come from the disk and not from memory, as far as it is written."""
+        self._open_all()
+        for descriptor in self._opened():
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def allocated(self) -> int:
+        """The bytes that the disk has given to the file."""
+        blocks = 0
+        for segment in range(self._segment_count):
+            try:
+                blocks += self._stat(segment).st_blocks
+            except FileNotFoundError:
+                continue
+        return blocks * 512
+
     def unlink(self) -> None:
         """Remove the names; open descriptors go on, no segment is created any more."""
         with self._lock:
@@ -155,6 +205,13 @@ class DataFile:
             if segment not in self._descriptors and self._path(segment).exists():
                 self._descriptor(segment)
 
+    def _opened(self) -> list[int]:
+        with self._lock:
+            return list(self._descriptors.values())
+
+    def _stat(self, segment: int) -> os.stat_result:
+        return os.stat(self._descriptors.get(segment, self._path(segment)))
+
     def _path(self, segment: int) -> Path:
         return self._directory / f"{self._name}.{segment}"
 
@@ -171,13 +228,23 @@ class DataFile:
         if self._is_closed:
             raise OSError(errno.EBADF, "data file is closed", self._name)
         try:
-            return open_private(self._path(segment), os.O_RDWR)
+            return _shared(open_private(self._path(segment), os.O_RDWR))
         except FileNotFoundError:
             if not create or self._is_unlinked:
                 raise
         make_private_directory(self._directory)
         self._has_new_names = True
-        return open_private(self._path(segment), os.O_RDWR | os.O_CREAT)
+        return _shared(open_private(self._path(segment), os.O_RDWR | os.O_CREAT))
+
+
+def _shared(descriptor: int) -> int:
+    """Take the lock that says "in use"; who has it alone is about to remove bytes."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _read_fully(descriptor: int, length: int, position: int) -> bytes:

@@ -5,7 +5,10 @@ bytes of trusted parts only. Whether an entry can still be added to is told in `
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from ossfs_resume.cache.backing import Backing, Superseded
@@ -14,7 +17,7 @@ from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.progress import Progress
-from ossfs_resume.cache.records import Generation
+from ossfs_resume.cache.records import EntryChanges, Generation
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
@@ -23,12 +26,24 @@ Announce = Callable[["Entry", int], None]
 """Told of every change that wants to be committed, and how many bytes were written; then it may
 wait until the catalogue keeps up."""
 
+MakeRoom = Callable[[int], None]
+"""Asked for space for so many bytes before they are written; blocks. Raises CacheError."""
+
+
+class Absent(CacheError):
+    """Parts that were asked for are absent or unchecked, perhaps since a moment ago."""
+
 
 class Entry:
     """One version of an object. Made by ``CacheStore.acquire``; every method is thread-safe."""
 
     def __init__(
-        self, version: ObjectVersion, progress: Progress, backing: Backing, announce: Announce
+        self,
+        version: ObjectVersion,
+        progress: Progress,
+        backing: Backing,
+        announce: Announce,
+        make_room: MakeRoom = lambda size: None,
     ) -> None:
         self.version = version
         self.geometry = progress.geometry
@@ -37,6 +52,9 @@ class Entry:
         """For the committer."""
         self._backing = backing
         self._announce = announce
+        self._make_room = make_room
+        self._removing = threading.Condition()
+        self._removed: frozenset[int] = frozenset()
 
     # --- memory only: any thread, no waiting ---
 
@@ -105,20 +123,25 @@ class Entry:
     def read_nowait(self, offset: int, length: int) -> bytes | None:
         """Exactly ``length`` bytes from the page cache, or None: ask ``read``.
 
-        Raises CacheError if a touched part is absent or unchecked, or the range is not inside the
-        object. The first call may open the file.
+        Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
+        inside the object. The first call may open the file.
         """
+        removals = self.progress.removals
         self._require_readable(offset, length)
-        return self._backing.file.read_nowait(offset, length) if length else b""
+        data = self._backing.file.read_nowait(offset, length) if length else b""
+        if data:
+            self._was_read(offset, length, removals)
+        return data
 
     # --- blocking ---
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes.
 
-        Raises CacheError if a touched part is absent or unchecked, the range is not inside the
-        object, or the disk does not give them.
+        Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
+        inside the object or the disk does not give them.
         """
+        removals = self.progress.removals
         self._require_readable(offset, length)
         if not length:
             return b""
@@ -126,6 +149,7 @@ class Entry:
             data = self._backing.file.read(offset, length)
         if len(data) != length:
             raise CacheError(f"data file of {self.version.key!r} ends at {offset + len(data)}")
+        self._was_read(offset, length, removals)
         return data
 
     def check(self, first: int, stop: int) -> list[int]:
@@ -148,7 +172,11 @@ class Entry:
         self._require_lengths(first, parts)
         crcs = [checksum(chunks) for chunks in parts]
         self.progress.require_open()
+        with self._removing:
+            wanted = range(first, first + len(parts))
+            self._removing.wait_for(lambda: self._removed.isdisjoint(wanted))
         file = self._backed_file()
+        self._make_room(stop - offset)
         with translated(f"write {self.version.key!r}"):
             file.write(offset, chain.from_iterable(parts))
         self.progress.wrote(first, crcs)
@@ -169,7 +197,59 @@ class Entry:
             self._announce(self, 0)
         return found == expected
 
+    def recheck(self) -> list[int]:
+        """Read every present part from the disk again and compare it with its CRC.
+
+        Bad parts become absent and are returned. Readers wait for parts that are not yet checked.
+        """
+        if not self.present_count:
+            return []
+        with translated(f"read {self.version.key!r} again"):
+            self._backing.file.forget_pages()
+        self.progress.distrust()
+        return self.check(0, self.part_count)
+
     # --- for the store and the committer ---
+
+    def hold(self) -> None:
+        """Open the file, if there is one, so that no other process removes it."""
+        if self.present_count:
+            with translated(f"open the data of {self.version.key!r}"):
+                self._backing.file.hold()
+
+    def lock_alone(self) -> bool:
+        """Whether nobody else uses the file; nobody can from now on until ``share``."""
+        return self.generation is not None and self._backing.file.lock_alone()
+
+    def share(self) -> None:
+        """Let others use the file again."""
+        self._backing.file.share()
+
+    def take_changes(self) -> EntryChanges:
+        """What to commit; call inside the transaction."""
+        changes = self.progress.take_changes()
+        return replace(changes, allocated=self._allocated()) if changes.runs else changes
+
+    def remove_parts(self, size: int, keep: int, *, ahead: bool = False) -> int:
+        """Remove about ``size`` bytes of parts that were read, except the ``keep`` latest parts;
+        how many bytes the disk got back.
+
+        With ``ahead``, parts that nobody has read yet go as well, those furthest ahead first.
+
+        Nothing is removed from a file that another process uses too, and of objects of one part.
+        Raises CacheError.
+        """
+        generation = self.generation
+        count = -(-size // self.geometry.part_size)
+        if generation is None or self.part_count == 1 or not (self.progress.has_read or ahead):
+            return 0
+        with translated(f"remove parts of {self.version.key!r}"):
+            if not self._backing.file.lock_alone():
+                return 0
+            try:
+                return self._remove(partial(self._take, count, keep, ahead=ahead))
+            finally:
+                self._backing.file.share()
 
     def sync_file(self) -> bool:
         """Wait for the disk; ``progress.syncing()`` are the parts that are safe afterwards.
@@ -190,6 +270,10 @@ class Entry:
             with translated(f"remove the data of {self.version.key!r}"):
                 self._backing.discard()
 
+    def unlink(self) -> None:
+        """Remove the file of a discarded entry, after its row was cleared. Raises OSError."""
+        self._backing.file.unlink()
+
     def close(self) -> None:
         """Close the file. No other call may be under way."""
         with translated(f"close the data of {self.version.key!r}"):
@@ -198,12 +282,46 @@ class Entry:
     def __repr__(self) -> str:
         return f"<Entry {self.version.key!r} incarnation {self.incarnation}, {self.progress!r}>"
 
+    def _remove(self, take: Callable[[], list[int]]) -> int:
+        """Clear parts in memory, then in the catalogue, then punch them; writers of them wait."""
+        file = self._backing.file
+        try:
+            parts = self._backing.remove_parts(take)
+            for run in _runs(parts):
+                # Whole parts, for half a block at the end of the file would stay.
+                file.punch(run.start * self.geometry.part_size, len(run) * self.geometry.part_size)
+        finally:
+            with self._removing:
+                self._removed = frozenset()
+                self._removing.notify_all()
+        self._backing.tell_allocated(file.allocated())
+        return len(parts) * self.geometry.part_size
+
+    def _take(self, count: int, keep: int, *, ahead: bool) -> list[int]:
+        with self._removing:
+            taken = self.progress.take(count, keep, ahead=ahead)
+            self._removed = frozenset(taken)
+        return taken
+
+    def _allocated(self) -> int | None:
+        try:
+            return self._backing.file.allocated()
+        except OSError:
+            return None
+
+    def _was_read(self, offset: int, length: int, removals: int) -> None:
+        """Raise Absent if the bytes just read may be those of a hole, else remember the reading."""
+        if self.progress.removals != removals:
+            raise Absent(f"parts of {self.version.key!r} were removed meanwhile")
+        if self.progress.was_read(offset, length):
+            self._announce(self, 0)
+
     def _require_readable(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.version.size:
             raise CacheError(f"{length} bytes at {offset} are not inside {self.version.key!r}")
         parts = self.geometry.parts(offset, length)
         if not self.progress.trusts(parts.start, parts.stop):
-            raise CacheError(f"parts {parts} of {self.version.key!r} are absent or unchecked")
+            raise Absent(f"parts {parts} of {self.version.key!r} are absent or unchecked")
 
     def _require_lengths(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
         for part, chunks in enumerate(parts, first):
@@ -247,3 +365,17 @@ class Entry:
             _log.warning("cannot clear bad parts of %r: %s", self.version.key, error)
             forget(bad)
         return cleared
+
+
+def _runs(parts: Iterable[int]) -> Iterator[range]:
+    """Rising part numbers as maximal runs."""
+    run = range(0)
+    for part in parts:
+        if run and part == run.stop:
+            run = range(run.start, part + 1)
+        else:
+            if run:
+                yield run
+            run = range(part, part + 1)
+    if run:
+        yield run

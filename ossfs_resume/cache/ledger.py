@@ -16,7 +16,8 @@ than fetching them again after a power cut.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.geometry import Geometry
@@ -34,6 +35,7 @@ class PartLedger:
         self._uncommitted = PartBitmap(count)
         self._syncing = PartBitmap(count)
         self._unsynced = PartBitmap(count)
+        self._read = PartBitmap(count)
         if stored is None:
             self._present = PartBitmap(count)
             self._crcs = bytearray(count * CRC_BYTES)
@@ -116,6 +118,38 @@ class PartLedger:
         for run in seen.present(0, len(seen)):
             self._trusted.update(self._present.present(run.start, run.stop))
 
+    def was_read(self, offset: int, length: int) -> None:
+        """Somebody read these bytes; a part counts when its last byte was among them."""
+        stop = offset + length
+        size = self._geometry.part_size
+        last = self._geometry.part_count if stop >= self._geometry.size else stop // size
+        self._read.set_run(offset // size, max(last, offset // size))
+
+    def take(self, count: int, keep: Container[int], *, ahead: bool) -> list[int]:
+        """Make up to ``count`` parts absent that are not to be kept, and return them, rising.
+
+        Parts that were read, the lowest first; with ``ahead``, then the highest others.
+        """
+        read = self._numbers(self._read)
+        taken = list(islice((part for part in read if part not in keep), count))
+        self.drop(taken)
+        if ahead and len(taken) < count:
+            others = [part for part in self._numbers(self._present) if part not in keep]
+            others = others[len(taken) - count :]
+            self.drop(others)
+            taken = sorted(taken + others)
+        return taken
+
+    def drop(self, parts: Iterable[int]) -> None:
+        """Make parts absent whose bytes are going to be removed."""
+        for part in parts:
+            for bitmap in self._all():
+                bitmap.clear(part)
+
+    def distrust(self) -> None:
+        """Let every part be checked again before its next use."""
+        self._trusted.clear_run(0, len(self._trusted))
+
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make those of the parts absent that are still unchecked, and return them."""
         forgotten = [p for p in parts if self._present.test(p) and not self._trusted.test(p)]
@@ -131,8 +165,7 @@ class PartLedger:
 
     def forget_all(self) -> None:
         """Make every part absent, with nothing left to commit or sync."""
-        self.settle()
-        for bitmap in (self._trusted, self._present):
+        for bitmap in self._all():
             bitmap.clear_run(0, len(bitmap))
 
     def take_uncommitted(self) -> list[PartRun]:
@@ -164,6 +197,16 @@ class PartLedger:
         """The catalogue could not be told; they stay to be synced."""
         self._unsynced.update(self.syncing())
         self.end_sync()
+
+    def _all(self) -> tuple[PartBitmap, ...]:
+        return (
+            self._trusted, self._present, self._uncommitted, self._unsynced, self._syncing,
+            self._read,
+        )  # fmt: skip
+
+    @staticmethod
+    def _numbers(parts: PartBitmap) -> Iterator[int]:
+        return chain.from_iterable(parts.present(0, len(parts)))
 
     def _crc_bytes(self, run: range) -> bytes:
         return bytes(self._crcs[run.start * CRC_BYTES : run.stop * CRC_BYTES])

@@ -1,8 +1,9 @@
 """Values that travel between the cache and its callers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.geometry import MIN_PART_SIZE, is_power_of_two
 from ossfs_resume.errors import SettingsError
 
@@ -40,6 +41,7 @@ class CacheSettings:
     # What a power cut may cost. A shorter interval would have the disk flush all the time.
     sync_interval_s: float = 5.0
     sync_bytes: int = 256 * _MIB
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if self.identity in ("", ".", "..") or "/" in self.identity or "\0" in self.identity:
@@ -78,5 +80,9 @@ class StoreStatistics:
     commits: int
     syncs: int
     discarded: int
+    allocated_bytes: int
+    """What the data files take on the disk, as of the last look."""
+    evicted: int
+    evicted_bytes: int
     error: str
     """Why the last commit or sync failed, in one line; empty while the cache is well."""

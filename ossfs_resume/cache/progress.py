@@ -11,12 +11,16 @@ catalogue. Nothing blocks and nothing raises, except ``require_open``.
 import enum
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
 from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredParts
 from ossfs_resume.errors import CacheError
+
+LATEST_PARTS = 64
+"""How many of the parts read last are known."""
 
 
 class _State(enum.Enum):
@@ -37,6 +41,12 @@ class Progress:
         self._ledger = PartLedger(geometry, stored)
         self._state = _State.OPEN
         self._is_syncing = False
+        self._used_at = _now_ms()
+        self._is_read = False
+        self._is_acquired = True
+        self._latest: deque[int] = deque(maxlen=LATEST_PARTS)
+        self.removals = 0
+        """Rises before bytes of present parts are removed: what was read meanwhile is worthless."""
         self._lock = threading.Lock()
 
     # --- for the entry's users ---
@@ -113,6 +123,42 @@ class Progress:
         with self._lock:
             self._ledger.trust(trusted)
 
+    def use(self) -> None:
+        """Somebody begins, or ends, to use it."""
+        self._used_at = _now_ms()
+
+    def was_read(self, offset: int, length: int) -> bool:
+        """Somebody read these bytes; whether he was the first."""
+        with self._lock:
+            part = offset // self.geometry.part_size
+            if not self._latest or self._latest[-1] != part:
+                self._latest.append(part)
+            self._ledger.was_read(offset, length)
+            is_first, self._is_read = not self._is_read, True
+            return is_first
+
+    @property
+    def has_read(self) -> bool:
+        """Whether somebody read of it in this process."""
+        return self._is_read
+
+    def take(self, count: int, keep: int, *, ahead: bool) -> list[int]:
+        """Make up to ``count`` parts absent whose bytes are going to be removed, and return them,
+        rising: parts that were read, except the ``keep`` latest; with ``ahead`` also others."""
+        with self._lock:
+            if not self.is_open:
+                return []
+            taken = self._ledger.take(count, frozenset(list(self._latest)[-keep:]), ahead=ahead)
+            self.removals += bool(taken)
+            self.is_verified = self.is_verified and not taken
+            return taken
+
+    def distrust(self) -> None:
+        """Let every part be checked again before its next use."""
+        with self._lock:
+            self.is_verified = False
+            self._ledger.distrust()
+
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent whose bytes are not what their CRC says; those that are so now."""
         with self._lock:
@@ -137,6 +183,7 @@ class Progress:
         with self._lock:
             was_discarded = self._state is _State.DISCARDED
             self._state = _State.DISCARDED
+            self.removals += 1
             self.is_verified = False
             self._ledger.forget_all()
             return not was_discarded
@@ -164,12 +211,16 @@ class Progress:
         """What to commit. Call inside the transaction, so that changes commit in their order."""
         with self._lock:
             runs = self._ledger.take_uncommitted()
-            return EntryChanges(runs, self.crc64, self.is_verified, int(time.time()))
+            is_acquired, self._is_acquired = self._is_acquired, False
+            return EntryChanges(
+                runs, self.crc64, self.is_verified, self._used_at, self._is_read, is_acquired
+            )
 
     def commit_failed(self, changes: EntryChanges) -> None:
         """The transaction was rolled back; take them again the next time."""
         with self._lock:
             self._ledger.commit_failed(changes.runs)
+            self._is_acquired |= changes.is_acquired
 
     def begin_sync(self) -> bool:
         """An fdatasync begins now; False if there is nothing for it to do."""
@@ -197,3 +248,7 @@ class Progress:
 
     def __repr__(self) -> str:
         return f"<Progress {self._state.value} {self.present_count}/{self.geometry.part_count}>"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

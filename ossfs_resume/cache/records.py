@@ -27,6 +27,21 @@ class EntryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRecord:
+    """A row of the table ``entry``, with what eviction and people want to know of it."""
+
+    version: ObjectVersion
+    row: EntryRow
+    allocated: int
+    """What its data files take on the disk, in bytes."""
+    last_used: int
+    """Unix milliseconds."""
+    rank: int
+    """An `eviction.Rank`."""
+    is_pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StoredParts:
     """All parts of an entry: packed bitmaps, and little-endian CRCs of eight bytes a part."""
 
@@ -65,7 +80,13 @@ class EntryChanges:
     crc64: int | None
     is_verified: bool
     used_at: int
-    """Unix seconds."""
+    """Unix milliseconds."""
+    is_read: bool = False
+    """Whether somebody read of it, and did not only have it fetched."""
+    is_acquired: bool = False
+    """Whether somebody opened it, because the bucket shows it as the current version."""
+    allocated: int | None = None
+    """What its data files take on the disk, in bytes; None if unknown or unchanged."""
 
 
 def version_columns(version: ObjectVersion) -> tuple[bytes, bytes, int]:

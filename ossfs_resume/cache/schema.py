@@ -11,6 +11,14 @@ entry lie next to each other without an index. An object of one part has none; i
 ``entry.part_crc``, so that a small file costs one row.
 
 CRCs are unsigned 64-bit numbers stored as SQLite's signed ones.
+
+``allocated`` is what the disk gave to an entry's data files when it was last committed, in bytes;
+``total`` is its sum, kept by a trigger, so that asking for the usage costs nothing. ``last_used``
+is in Unix milliseconds. ``pin`` names keys; ``entry.pinned`` and ``entry.superseded`` say the same
+of rows, so that the index ``eviction`` holds exactly what may be removed, in its order.
+
+An old catalogue is brought up to date in steps, each from one version to the next; a new one takes
+all of them. A step that was released is never changed.
 """
 
 import sqlite3
@@ -18,12 +26,10 @@ from pathlib import Path
 
 from ossfs_resume.errors import CacheError
 
-VERSION = 1
-
 SEGMENT_PARTS = 1024
 MAX_SEGMENTS = 1024
 
-_TABLES = (
+_FIRST = (
     """
     CREATE TABLE entry (
         id            INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,6 +67,36 @@ _TABLES = (
     "CREATE TABLE fact (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
 )
 
+_SPACE = (
+    "ALTER TABLE entry ADD COLUMN allocated INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE entry ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE entry ADD COLUMN was_read INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE entry ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0",
+    # The numbers are those of eviction.Rank.
+    """
+    ALTER TABLE entry ADD COLUMN rank INTEGER
+        AS (CASE WHEN superseded THEN 0 WHEN was_read THEN 2 ELSE 1 END) VIRTUAL
+    """,
+    # What is known of older entries: seconds, and how many bytes must lie in their files.
+    """
+    UPDATE entry SET last_used = last_used * 1000, was_read = 1,
+        allocated = (bytes_present + 4095) / 4096 * 4096
+    """,
+    "CREATE INDEX eviction ON entry (rank, last_used) WHERE allocated > 0 AND NOT pinned",
+    "CREATE TABLE pin (key BLOB PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE total (allocated INTEGER NOT NULL) STRICT",
+    "INSERT INTO total SELECT coalesce(sum(allocated), 0) FROM entry",
+    """
+    CREATE TRIGGER allocated AFTER UPDATE OF allocated ON entry
+    WHEN new.allocated != old.allocated
+    BEGIN UPDATE total SET allocated = allocated + new.allocated - old.allocated; END
+    """,
+)
+
+_STEPS = (_FIRST, _SPACE)
+
+VERSION = len(_STEPS)
+
 _BUSY_TIMEOUT_S = 10.0
 """How long to wait for another process's transaction; ours last milliseconds."""
 
@@ -82,7 +118,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Switch to WAL, create or check the schema.
+    """Switch to WAL; create the schema, or bring it up to date.
 
     Raises sqlite3.Error, or CacheError if the catalogue is of a newer version of this program or
     the file system supports no WAL.
@@ -96,8 +132,8 @@ def prepare(connection: sqlite3.Connection) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise CacheError(f"the cache's file system does not support SQLite's WAL (mode {mode})")
-    if version == 0:
-        _create(connection)
+    if version < VERSION:
+        _upgrade(connection, version)
     connection.execute("SELECT name FROM sqlite_master").fetchall()
 
 
@@ -106,9 +142,15 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Take all missing steps, or none."""
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+    try:
+        for step in _STEPS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

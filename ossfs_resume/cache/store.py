@@ -1,7 +1,8 @@
 """The store: one folder of cached object versions, shared by threads and processes.
 
 It puts the other modules together and holds the one lock among them that may wait for the disk:
-``_opening`` keeps a version from being loaded while its row is being cleared. An idle entry is
+``_opening`` keeps a version from being loaded while its row is being cleared (by eviction: while it
+is *leaving*). An idle entry is
 closed by the commit or sync thread, when it has nothing left to do.
 """
 
@@ -18,9 +19,12 @@ from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
 from ossfs_resume.cache.orphans import OrphanRemoval
 from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.reclaim import Reclaimer
+from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import TrustMemory
 from ossfs_resume.errors import CacheError
@@ -46,7 +50,7 @@ class CacheStore:
         self._data_file = data_file
         self._data = DataFolder(folder.data)
         self._is_new = not catalog.has_fact(_KNOWN)
-        self._opening = threading.Lock()
+        self._opening = threading.Condition()
         self._table = EntryTable()
         self._trust = TrustMemory()
         self._discarded = 0
@@ -54,6 +58,12 @@ class CacheStore:
             catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
         )
         self._orphans = OrphanRemoval(catalog, self._data)
+        removal = Removal(catalog, self._table, self._make_file, self._opening, self._close_if_idle)
+        self._removal = removal
+        self._reclaimer = Reclaimer(
+            catalog, self._table, removal, settings.limits, self.statvfs, self.commit
+        )
+        self._keeper = Keeper(catalog, self._reclaimer, self.commit)
 
     @classmethod
     def open(cls, settings: CacheSettings, *, data_file: type[DataFile] = DataFile) -> "CacheStore":
@@ -75,6 +85,7 @@ class CacheStore:
                     raise
         store._committer.start()
         store._orphans.start()
+        store._reclaimer.start()
         return store
 
     def close(self) -> None:
@@ -117,17 +128,22 @@ class CacheStore:
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of ``version``, to be released; the same for all who hold it at a time."""
         with self._opening:
+            self._opening.wait_for(lambda: not self._removal.is_leaving(version))
             entry = self._table.hold(version)
             if entry is None:
                 entry = self._load(version)
                 self._table.add(entry)
+                self._committer.announce(entry, 0)
                 self._committer.announce_unsynced(entry)
+        entry.progress.use()
         return entry
 
     def release(self, entry: Entry) -> None:
         """Let go of an entry. Never blocks; the file is closed in the background."""
+        entry.progress.use()
         if self._table.release(entry):
             self._committer.announce(entry, 0)
+            self._reclaimer.released()
 
     def discard(self, entry: Entry) -> None:
         """Remove all data of an entry and start its next incarnation.
@@ -170,6 +186,11 @@ class CacheStore:
         """The versions that were discarded at least once, and how often."""
         return self._catalog.incarnations()
 
+    @property
+    def keeper(self) -> Keeper:
+        """Space, pins and eviction on demand."""
+        return self._keeper
+
     def add_job(self, path_key: str) -> int:
         """Remember a job durably and return its number."""
         with self._catalog.transaction(durable=True) as transaction:
@@ -199,6 +220,9 @@ class CacheStore:
             commits=self._committer.commit_count,
             syncs=self._committer.sync_count,
             discarded=self._discarded,
+            allocated_bytes=self._reclaimer.allocated,
+            evicted=self._reclaimer.evicted,
+            evicted_bytes=self._reclaimer.evicted_bytes,
             error=self._committer.error,
         )
 
@@ -206,6 +230,16 @@ class CacheStore:
         return f"<CacheStore {self._folder.path} {len(self._table)} open entries>"
 
     def _load(self, version: ObjectVersion) -> Entry:
+        """The entry, its file open; anew if another process removed the file just then."""
+        while True:
+            entry = self._loaded(version)
+            entry.hold()
+            row = self._catalog.find(version)
+            if row is None or row.incarnation == entry.incarnation:
+                return entry
+            entry.close()
+
+    def _loaded(self, version: ObjectVersion) -> Entry:
         found = self._catalog.load(version)
         row, parts = found or (None, None)
         if row is None:
@@ -219,8 +253,14 @@ class CacheStore:
             version,
             progress,
             Backing(self._catalog, self._make_file, version, geometry, row),
-            self._committer.announce,
+            self._announce,
+            self._reclaimer.make_room,
         )
+
+    def _announce(self, entry: Entry, written_bytes: int) -> None:
+        self._committer.announce(entry, written_bytes)
+        if written_bytes:
+            self._reclaimer.wrote(written_bytes)
 
     def _make_file(self, row_id: int, suffix: str, size: int) -> DataFile:
         return self._data_file(self._data, row_id, suffix, size)
@@ -241,6 +281,7 @@ class CacheStore:
         """Stop the threads; False if that was done before."""
         is_first = self._table.close()
         if is_first:
+            self._reclaimer.stop()
             self._orphans.stop()
             self._committer.stop()
         return is_first

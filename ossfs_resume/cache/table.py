@@ -72,6 +72,12 @@ class EntryTable:
         with self._lock:
             return self._current.get(version)
 
+    def is_held(self, version: ObjectVersion) -> bool:
+        """Whether anybody holds the entry in use."""
+        with self._lock:
+            entry = self._current.get(version)
+            return entry is not None and self._holders[entry] > 0
+
     def entries(self) -> list[Entry]:
         """Every entry, hidden ones included."""
         with self._lock:

@@ -8,7 +8,7 @@ processes may write the same entry.
 import sqlite3
 from collections.abc import Iterable
 
-from ossfs_resume.cache import segments
+from ossfs_resume.cache import pins, segments
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
     EntryChanges,
@@ -63,6 +63,7 @@ class Transaction:
         )
         row = find_entry(self._connection, version)
         assert row is not None
+        pins.mark_current(self._connection, row.row_id)
         return row
 
     def apply(self, generation: Generation, changes: EntryChanges) -> bool:
@@ -73,11 +74,14 @@ class Transaction:
             added = self._add_only_part(generation, changes.runs)
         else:
             added = segments.add_parts(self._connection, generation, changes.runs)
+        if changes.is_acquired:
+            pins.mark_current(self._connection, generation.row_id)
         self._connection.execute(
             "UPDATE entry SET parts_present = parts_present + ?1,"
             " bytes_present = bytes_present + ?2, crc64 = coalesce(?3, crc64),"
             " verified = verified OR (?4 AND bytes_present + ?2 = size),"
-            " last_used = max(last_used, ?5) WHERE id = ?6",
+            " last_used = max(last_used, ?5), was_read = was_read OR ?7,"
+            " allocated = coalesce(?8, allocated) WHERE id = ?6",
             (
                 added.parts,
                 added.size,
@@ -85,6 +89,8 @@ class Transaction:
                 changes.is_verified,
                 changes.used_at,
                 generation.row_id,
+                changes.is_read,
+                changes.allocated,
             ),
         )
         return True
@@ -117,11 +123,36 @@ class Transaction:
             return False
         self._connection.execute(
             "UPDATE entry SET incarnation = incarnation + 1, file_suffix = ?, part_crc = NULL,"
-            " parts_present = 0, bytes_present = 0, verified = 0 WHERE id = ?",
+            " parts_present = 0, bytes_present = 0, verified = 0, allocated = 0, was_read = 0"
+            " WHERE id = ?",
             (suffix, generation.row_id),
         )
         segments.delete_all(self._connection, generation.row_id)
         return True
+
+    def evict(self, generation: Generation, suffix: str) -> bool:
+        """Like ``clear_entry``, but not if it was pinned meanwhile."""
+        (is_pinned,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM entry WHERE id = ? AND pinned)", (generation.row_id,)
+        ).fetchone()
+        return not is_pinned and self.clear_entry(generation, suffix)
+
+    def set_allocated(self, generation: Generation, allocated: int) -> bool:
+        """What the disk gave to the data files, in bytes."""
+        if not self._is_current(generation):
+            return False
+        self._connection.execute(
+            "UPDATE entry SET allocated = ? WHERE id = ?", (allocated, generation.row_id)
+        )
+        return True
+
+    def add_pins(self, objects: Iterable[tuple[str, int]], room: int) -> bool:
+        """Pin keys, each with the bytes that it needs; False if all pins exceed ``room`` bytes."""
+        return pins.add(self._connection, objects, room)
+
+    def remove_pins(self, path: str) -> int:
+        """Unpin a key, or all keys below a prefix; how many pins that were."""
+        return pins.remove(self._connection, path)
 
     def add_job(self, path_key: str) -> int:
         """Append a job and return its number; numbers rise and are never used again."""

@@ -90,12 +90,22 @@ def is_prefix(path: str) -> bool:
 
 
 class Jobs:
-    """Runs the jobs; all methods belong to the event loop."""
+    """Runs the jobs; all methods belong to the event loop.
 
-    def __init__(self, origin: Origin, engine: Fetcher, store: JobStore) -> None:
+    ``require_room`` blocks and raises NoSpace for an object that the cache cannot keep.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        engine: Fetcher,
+        store: JobStore,
+        require_room: Callable[[str, int], None] = lambda key, size: None,
+    ) -> None:
         self._origin = origin
         self._engine = engine
         self._store = store
+        self._require_room = require_room
         self._jobs: dict[str, Job] = {}
         self._fetching: set[str] = set()
         self._errors: dict[str, OssfsError] = {}
@@ -222,6 +232,7 @@ class Jobs:
             self._fetching.discard(key)
 
     async def _fill(self, meta: ObjectMeta) -> None:
+        await trio.to_thread.run_sync(self._require_room, meta.key, meta.size)
         download = await self._engine.open(meta)
         try:
             await self._engine.fill(download)

@@ -13,11 +13,16 @@ import trio
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute, OssfsError
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.engine import version_of
 from ossfs_resume.oss.models import ObjectMeta
+
+Verb = Callable[[str, ObjectMeta | None], Awaitable[None]]
+"""What is done for a key and its object, or for a prefix and None."""
 
 
 class Namespace(Protocol):
@@ -69,6 +74,8 @@ class Verbs:
         jobs: Jobs,
         part_size: int,
         statistics: Callable[[], Mapping[str, Any]],
+        pins: Pins,
+        care: Care,
     ) -> None:
         self._tree = tree
         self._engine = engine
@@ -76,20 +83,29 @@ class Verbs:
         self._jobs = jobs
         self._part_size = part_size
         self._statistics = statistics
-        self._verbs: dict[str, Callable[[str], Awaitable[None]]] = {
-            "materialize": jobs.add,
-            "cancel": jobs.cancel,
+        self._pins = pins
+        self._care = care
+        self._verbs: dict[str, Verb] = {
+            "materialize": lambda path, meta: jobs.add(path),
+            "cancel": lambda path, meta: jobs.cancel(path),
+            "pin": pins.pin,
+            "unpin": pins.unpin,
+            "evict": care.evict,
+            "verify": care.verify,
         }
 
     async def set(self, inode: int, name: str, value: bytes) -> None:
-        """Perform a verb. Raises NoSuchAttribute, BadValue, CacheError."""
+        """Perform a verb. Raises NoSuchAttribute, BadValue, NoSpace, InUse, CacheError."""
         verb = self._verbs.get(name)
-        if verb is None:
+        if verb is None and name != "refresh":
             raise NoSuchAttribute(name)
         if value.strip() != b"1":
             raise BadValue(f"user.ossfs.{name} can only be set to 1")
-        meta = self._object(inode)
-        await verb(self._tree.prefix_of(inode) if meta is None else meta.key)
+        if verb is None:
+            await self._care.refresh(inode)
+        else:
+            meta = self._object(inode)
+            await verb(self._tree.prefix_of(inode) if meta is None else meta.key, meta)
 
     async def get(self, inode: int, name: str) -> bytes:
         """The value of an attribute. Raises NoSuchAttribute."""
@@ -143,6 +159,7 @@ class Verbs:
                 "parts_present": presence.parts_present,
                 "parts": presence.part_count,
                 "bytes_present": presence.bytes_present,
+                "pinned": await self._pins.is_pinned(meta.key),
                 "error": str(error) if error else None,
             }
         )
@@ -150,7 +167,11 @@ class Verbs:
     def _error(self, meta: ObjectMeta) -> OssfsError | None:
         download = self._engine.find(meta)
         failures = download.failures if download else []
-        return self._jobs.error(meta.key) or (failures[-1].error if failures else None)
+        return (
+            self._jobs.error(meta.key)
+            or self._care.error(meta.key)
+            or (failures[-1].error if failures else None)
+        )
 
     def _state(self, meta: ObjectMeta, presence: Presence) -> str:
         if presence.parts_present == presence.part_count:

@@ -11,13 +11,14 @@ or, while that is queued, for any ahead of it.
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import trio
 
-from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.entry import Absent, Entry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CorruptObject, NoProgress, OssfsError, ShuttingDown
 from ossfs_resume.fetch import readahead
@@ -181,8 +182,15 @@ class Engine:
         run_bytes = pattern.advance(offset, length)
         if not entry.is_complete:
             self._read_ahead(download, pattern, parts.start, offset + length, run_bytes)
-        if not self._is_ready(download, parts):
-            await self._make_ready(download, parts)
+        while True:
+            if not self._is_ready(download, parts):
+                await self._make_ready(download, parts)
+            # Eviction of parts does not wait for readers: those who were late read again.
+            with suppress(Absent):
+                return await self._read_ready(entry, offset, length)
+            await trio.lowlevel.checkpoint()
+
+    async def _read_ready(self, entry: Entry, offset: int, length: int) -> bytes:
         data = entry.read_nowait(offset, length)
         if data is None:
             data = await trio.to_thread.run_sync(entry.read, offset, length, limiter=self._reads)
@@ -218,6 +226,16 @@ class Engine:
         finally:
             self._pool.abandon(mine)
         await self._prover.prove(download)
+
+    async def verify(self, download: Download) -> int:
+        """Read all that is cached again and compare it, a complete object with the origin's CRC-64
+        too; how many parts were damaged and are absent now. Raises CorruptObject, CacheError."""
+        entry = download.entry
+        damaged = await trio.to_thread.run_sync(entry.recheck, limiter=self._reads)
+        if entry.is_complete:
+            download.proven = False
+            await self._prover.prove(download)
+        return len(damaged)
 
     async def _fill(self, download: Download, mine: list[Transfer]) -> None:
         entry, step = download.entry, self._request_parts(download, self._settings.request_bytes)

@@ -23,6 +23,14 @@ class Directories:
     def __repr__(self) -> str:
         return f"<Directories {len(self)}>"
 
+    def below(self, prefix: str) -> list[Directory]:
+        """What is known of the directories whose prefixes start with this one."""
+        return [one for known, one in self._directories.items() if known.startswith(prefix)]
+
+    def at(self, prefix: str) -> list[Directory]:
+        """What is known of the directory of exactly this prefix: one, or nothing."""
+        return [self._directories[prefix]] if prefix in self._directories else []
+
     def of(self, node: DirectoryNode) -> Directory:
         """The directory of this node; a dropped one starts again, knowing nothing."""
         directory = self._directories.get(node.prefix)

@@ -73,6 +73,24 @@ class Directory:
             raise AbsentName(name, min(remaining_s, self._shared.settings.negative_ttl_s))
         return known.node
 
+    def expire(self, only: Node | None = None) -> list[tuple[int, bytes]]:
+        """Believe nothing any more, or nothing about the names of one node; what was known serves
+        only if the origin cannot be reached.
+
+        Returns this inode and each of the names that the kernel may know.
+        """
+        answered = [(name, answer.node) for name, answer in self._answers.items()]
+        names = []
+        for name, node in (*answered, *self.listings.names()):
+            if node is not None and only in (None, node):
+                node.confirmed_at = NEVER
+                if node.lookups:
+                    names.append((self.node.inode, name))
+        if only is None:
+            self.listings.expire()
+            self._answers = {name: _Answer(node, NEVER) for name, node in answered}
+        return names
+
     def valid_s(self, nodes: Sequence[Node]) -> list[float]:
         """For each node the seconds for which the kernel may keep its connection with a name."""
         expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s

@@ -6,12 +6,12 @@ from its start when the origin cannot be reached. At most one request for each n
 way, in the background; it changes what is known in one step when its answer is there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import trio
 
-from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node
+from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.shared import Shared
@@ -81,6 +81,17 @@ class Listings:
         if self.newest is None or name in self.newest.nodes or not self.newest.has_passed(name):
             return None
         return self.newest.started_at + self._shared.settings.metadata_ttl_s
+
+    def names(self) -> Iterator[tuple[bytes, Node]]:
+        """All names that are known, some perhaps twice, and their nodes of today."""
+        for listing in self._known():
+            for name, node in listing.nodes.items():
+                yield name, current(node)
+
+    def expire(self) -> None:
+        """Believe no listing any more."""
+        for listing in self._known():
+            listing.started_at = NEVER
 
     def _known(self) -> list[Listing]:
         return [listing for listing in (self.newest, self._previous) if listing is not None]

@@ -114,13 +114,30 @@ class Tree:
         """What all keys below a directory start with. Raises NotADirectory, StaleVersion."""
         return self._directory(inode).node.prefix
 
-    def incarnation_changed(self, version: ObjectVersion) -> int:
-        """The cached bytes of ``version`` were thrown away, its incarnation is one higher.
+    def incarnation_changed(self, version: ObjectVersion, incarnation: int | None = None) -> int:
+        """The cached bytes of ``version`` were thrown away; its incarnation is one higher than
+        before, or the one given.
 
         From now on the version has another inode. Returns the old inode, whose pages the kernel
         must drop; handles on it go on reading the same version.
         """
-        return self._table.reincarnate(version)
+        return self._table.reincarnate(version, incarnation)
+
+    def inode_of(self, version: ObjectVersion) -> int:
+        """The inode that stands for a version today, whether or not anybody knows it."""
+        return self._table.file(ObjectMeta(version.key, version.size, version.etag, 0)).inode
+
+    def refresh(self, inode: int) -> list[tuple[int, bytes]]:
+        """Believe nothing any more of what is known about a file's name, or about the names in and
+        below a directory: the next lookup asks, and old knowledge only serves if it cannot.
+
+        Returns directory and name of all that the kernel must look up again. Raises StaleVersion.
+        """
+        node = self._table.get(inode)
+        prefix = node.prefix if isinstance(node, DirectoryNode) else parent_prefix(node.meta.key)
+        if isinstance(node, DirectoryNode):
+            return [name for one in self._directories.below(prefix) for name in one.expire()]
+        return [name for one in self._directories.at(prefix) for name in one.expire(node)]
 
     # --- directories ---
 

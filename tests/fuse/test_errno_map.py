@@ -17,6 +17,8 @@ EXPECTED = {
     "StaleVersion": errno.ESTALE,
     "OriginTimeout": errno.ETIMEDOUT,
     "NoProgress": errno.ETIMEDOUT,
+    "NoSpace": errno.ENOSPC,
+    "InUse": errno.EBUSY,
     "NotADirectory": errno.ENOTDIR,
     "IsADirectory": errno.EISDIR,
     "ReadOnly": errno.EROFS,

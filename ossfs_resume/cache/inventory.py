@@ -1,0 +1,71 @@
+"""Questions about many entries at once. Functions over a connection; they raise sqlite3.Error."""
+
+import sqlite3
+from typing import Any
+
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.pins import below
+from ossfs_resume.cache.records import (
+    EntryRecord,
+    EntryRow,
+    decoded,
+    encoded,
+    unsigned,
+    version_columns,
+)
+
+_COLUMNS = (
+    "id, key, etag, size, part_size, incarnation, file_suffix, crc64, part_crc, parts_present,"
+    " bytes_present, verified, allocated, last_used, rank, pinned"
+)
+
+Place = tuple[int, int, int]
+"""Where an entry stands in the order of eviction: rank, time of last use, row id."""
+
+
+def evictable(connection: sqlite3.Connection, after: Place, limit: int) -> list[EntryRecord]:
+    """At most ``limit`` entries that may be evicted, in order, those behind ``after``."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM entry INDEXED BY eviction WHERE allocated > 0 AND NOT pinned"
+        " AND (rank, last_used, id) > (?, ?, ?) ORDER BY rank, last_used, id LIMIT ?",
+        (*after, limit),
+    )
+    return list(map(_record, rows))
+
+
+def entries(
+    connection: sqlite3.Connection, path: str, after: ObjectVersion | None, limit: int
+) -> list[EntryRecord]:
+    """At most ``limit`` entries of a key or prefix, by key, those behind ``after``."""
+    condition, values = below(path)
+    key, etag, size = version_columns(after) if after else (encoded(path), b"", -1)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM entry WHERE {condition}"
+        " AND (key, etag, size) > (:key, :etag, :size) ORDER BY key, etag, size LIMIT :limit",
+        {**values, "key": key, "etag": etag, "size": size, "limit": limit},
+    )
+    return list(map(_record, rows))
+
+
+def is_pinned(connection: sqlite3.Connection, key: str) -> bool:
+    """Whether a key is pinned."""
+    found = connection.execute("SELECT 1 FROM pin WHERE key = ?", (encoded(key),)).fetchone()
+    return found is not None
+
+
+def _record(columns: tuple[Any, ...]) -> EntryRecord:
+    row_id, key, etag, size, part_size, incarnation, suffix, crc64, part_crc, *rest = columns
+    parts, present, verified, allocated, last_used, rank, pinned = rest
+    row = EntryRow(
+        row_id,
+        part_size,
+        incarnation,
+        suffix,
+        None if crc64 is None else unsigned(crc64),
+        None if part_crc is None else unsigned(part_crc),
+        parts,
+        present,
+        bool(verified),
+    )
+    version = ObjectVersion(decoded(key), decoded(etag), size)
+    return EntryRecord(version, row, allocated, last_used, rank, bool(pinned))

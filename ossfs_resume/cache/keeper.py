@@ -1,0 +1,104 @@
+"""What a user can ask of the cache's space: pin, unpin, evict, and how much fits.
+
+Every method blocks and raises CacheError.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.reclaim import EvictionListener, Reclaimer
+from ossfs_resume.cache.records import EntryRecord
+from ossfs_resume.errors import InUse, NoSpace
+from ossfs_resume.quantities import format_size
+
+_BLOCK = 4096
+_PAGE = 256
+
+
+class Keeper:
+    """Made by the store; ``store.keeper``."""
+
+    def __init__(self, catalog: Catalog, reclaimer: Reclaimer, commit: Callable[[], None]) -> None:
+        self._catalog = catalog
+        self._commit = commit
+        self._reclaimer = reclaimer
+
+    def listen(self, listener: EvictionListener) -> None:
+        """Tell ``listener``, from any thread, what is evicted from now on."""
+        self._reclaimer.listener = listener
+
+    def capacity(self) -> int:
+        """How many bytes the cache may take at this moment, what is pinned included."""
+        return self._reclaimer.capacity()
+
+    def reclaim(self) -> None:
+        """Remove now what is over the limits."""
+        self._reclaimer.reclaim()
+
+    def require_room(self, key: str, size: int) -> None:
+        """Raise NoSpace if an object of this size cannot be kept beside what is pinned."""
+        (is_pinned,) = self._catalog.pinned([key])
+        if is_pinned:
+            return
+        room = self.capacity() - self._catalog.pinned_bytes()
+        if size > room:
+            raise NoSpace(
+                f"{key}: {format_size(size)} do not fit into the cache, which has room for"
+                f" {format_size(max(room, 0))}"
+            )
+
+    def pin(self, objects: Sequence[tuple[str, int]]) -> None:
+        """Keep these keys, each of so many bytes, for good: all of them, or NoSpace is raised."""
+        capacity = self.capacity()
+        with self._catalog.transaction(durable=True) as transaction:
+            reserved = [(key, -(-size // _BLOCK) * _BLOCK) for key, size in objects]
+            if not transaction.add_pins(reserved, capacity):
+                raise NoSpace(
+                    f"{format_size(sum(size for _, size in reserved))} cannot be pinned: the cache"
+                    f" has room for {format_size(capacity)} of pinned data"
+                )
+
+    def unpin(self, path: str) -> int:
+        """Let go of a key, or of everything below a prefix; how many pins that were."""
+        with self._catalog.transaction(durable=True) as transaction:
+            return transaction.remove_pins(path)
+
+    def is_pinned(self, key: str) -> bool:
+        """Whether this key is pinned."""
+        return self._catalog.pinned([key]) == [True]
+
+    def evict(self, version: ObjectVersion) -> None:
+        """Remove what is cached of a version. Raises InUse if it is open or pinned."""
+        self._commit()
+        for record in self.records(version.key):
+            if record.version == version and record.allocated + record.row.bytes_present:
+                self._evict(record)
+
+    def _evict(self, record: EntryRecord) -> None:
+        key = record.version.key
+        if record.is_pinned:
+            raise InUse(f"{key} is pinned")
+        if not self._reclaimer.evict([record]):
+            raise InUse(f"{key} is in use")
+
+    def evict_below(self, path: str) -> int:
+        """Remove what is cached of everything below a prefix, less what is open or pinned; how
+        many versions were removed."""
+        self._commit()
+        evicted = 0
+        batch: list[EntryRecord] = []
+        for record in self.records(path):
+            if not record.is_pinned and (record.allocated or record.row.bytes_present):
+                batch.append(record)
+            if len(batch) == _PAGE:
+                evicted += len(self._reclaimer.evict(batch))
+                batch = []
+        return evicted + len(self._reclaimer.evict(batch))
+
+    def records(self, path: str = "") -> Iterator[EntryRecord]:
+        """Every entry of a key, or below a prefix, in the order of keys."""
+        last = None
+        while page := self._catalog.entries(path, last, _PAGE):
+            yield from page
+            last = page[-1].version

@@ -1,0 +1,238 @@
+"""Keeps the cache within its limits, in a thread of its own.
+
+A pass compares what the data files take (``total`` of the catalogue and what is not committed yet)
+and what is free on the disk with the limits. What is too much goes in this order: parts that were
+read of open objects that are larger than the whole cache, which would otherwise push out everything
+else; whole entries that nobody uses, as ``eviction`` orders them; parts that were read of any open
+object. So an object larger than the cache streams through it.
+
+The last mebibytes of the disk belong to the catalogue, without which nothing can be removed. A
+writer who would take them waits a while for room; if all else fails, what was fetched furthest
+ahead of its readers goes.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from ossfs_resume.cache import eviction
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.delayed import DelayedWork
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.eviction import Candidate, Limits, Need, Usage
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.progress import LATEST_PARTS
+from ossfs_resume.cache.records import EntryRecord
+from ossfs_resume.cache.removal import Removal
+from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.errors import CacheError
+
+_log = logging.getLogger(__name__)
+
+_MIB = 1 << 20
+_INTERVAL_S = 0.5
+_PATIENCE_S = 2.0
+"""How long a writer waits for readers to be done with what fills the disk."""
+_PAUSE_S = 0.02
+_RETRY_S = 5.0
+"""How long after a failure nobody waits."""
+_PAGE = 256
+"""Entries in one transaction: a flush of the disk for each, and little to lose if it fails."""
+
+EvictionListener = Callable[[Sequence[tuple[ObjectVersion, int]]], None]
+"""Told, from any thread, which versions were removed and what their next incarnation is."""
+
+
+class Reclaimer:
+    """``space`` asks the file system of the cache, ``commit`` brings the catalogue up to date; both
+    block and raise CacheError."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        table: EntryTable,
+        removal: Removal,
+        limits: Limits,
+        space: Callable[[], os.statvfs_result],
+        commit: Callable[[], None],
+    ) -> None:
+        self._catalog = catalog
+        self._table = table
+        self._removal = removal
+        self._limits = limits
+        self._space = space
+        self._commit = commit
+        self._passing = threading.Lock()
+        self._is_short = False
+        self._headroom = 0
+        self._full_at = -_RETRY_S
+        self.listener: EvictionListener = lambda evicted: None
+        self.allocated = 0
+        self.evicted = 0
+        self.evicted_bytes = 0
+        self._work = DelayedWork(
+            "cache-space", self._in_background, interval_s=_INTERVAL_S, limit=self._prepare()
+        )
+
+    def start(self) -> None:
+        """Start the thread; the first pass comes soon."""
+        self._work.start()
+        self._work.notify(0)
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        self._work.stop()
+
+    def wrote(self, size: int) -> None:
+        """So many bytes more are in the cache. Never blocks."""
+        self._work.notify(size)
+
+    def released(self) -> None:
+        """An entry is not used any more. Never blocks."""
+        if self._is_short:
+            self._work.notify(0)
+
+    def usage(self) -> Usage:
+        """What the cache takes and its disk has. Raises CacheError."""
+        pending = sum(
+            min(entry.progress.uncommitted_bytes, entry.present_bytes)
+            for entry in self._table.entries()
+        )
+        space = self._space()
+        self.allocated = self._catalog.allocated() + pending
+        return Usage(
+            self.allocated,
+            space.f_blocks * space.f_frsize,
+            space.f_bavail * space.f_frsize,
+            space.f_files,
+            space.f_favail,
+        )
+
+    def capacity(self) -> int:
+        """How many bytes the cache may take at this moment. Raises CacheError."""
+        return eviction.capacity(self.usage(), self._limits)
+
+    def reclaim(self) -> None:
+        """One pass. Raises CacheError."""
+        with self._passing:
+            left = Need(0, 0)
+            if eviction.excess(self.usage(), self._limits):
+                self._commit()
+                usage = self.usage()
+                left = self._free(eviction.excess(usage, self._limits), usage)
+            self._is_short = bool(left)
+
+    def make_room(self, size: int) -> None:
+        """Return when so many bytes can be written. Raises CacheError if nothing can be done."""
+        # Whoever comes after a failure is told so at once, or a full disk would slow everything.
+        began = time.monotonic()
+        deadline = began + _PATIENCE_S if began >= self._full_at + _RETRY_S else began
+        while self._free_bytes() - size < self._headroom:
+            is_last = time.monotonic() >= deadline
+            with self._passing:
+                usage = self.usage()
+                need = Need(self._headroom + size - usage.free_bytes, 0)
+                if need.size <= 0:
+                    return
+                if self._free(need, usage) == need and is_last:
+                    left = self._remove_parts(need, 0, larger_than=0, ahead=True)
+                    if left == need:
+                        self._full_at = time.monotonic()
+                        raise CacheError("the cache's disk is full and nothing can be removed")
+            time.sleep(_PAUSE_S)
+
+    def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
+        """Remove those that nobody uses and that are not pinned; which were so."""
+        evicted = self._removal.evict(records)
+        self.evicted += len(evicted)
+        self.evicted_bytes += sum(record.allocated for record in evicted)
+        if evicted:
+            self.listener([(one.version, one.row.incarnation + 1) for one in evicted])
+        return evicted
+
+    def _free(self, need: Need, usage: Usage) -> Need:
+        """Remove what is needed, as far as it can be; what is still needed."""
+        if not need:
+            return need
+        capacity = eviction.capacity(usage, self._limits)
+        left = self._remove_parts(need, capacity, larger_than=capacity)
+        if left != need:
+            # It goes on freeing what it takes; another pass comes before anything else must go.
+            self._work.notify(0)
+            return left
+        left = self._evict_idle(need)
+        return self._remove_parts(left, capacity, larger_than=0)
+
+    def _evict_idle(self, need: Need) -> Need:
+        pages = self._pages()
+        while need and (page := next(pages, None)):
+            for record in self.evict(self._choose(page, need)):
+                need = need.less(record.allocated, 1)
+        return need
+
+    def _pages(self) -> Iterator[list[EntryRecord]]:
+        last = None
+        while page := self._catalog.evictable(last, _PAGE):
+            yield page
+            last = page[-1]
+
+    def _choose(self, page: Sequence[EntryRecord], need: Need) -> list[EntryRecord]:
+        by_id = {record.row.row_id: record for record in page}
+        candidates = [
+            Candidate(
+                record.row.row_id,
+                record.rank,
+                record.last_used,
+                record.allocated,
+                record.is_pinned,
+                self._table.is_held(record.version),
+            )
+            for record in page
+        ]
+        return [by_id[victim.row_id] for victim in eviction.victims(candidates, need)]
+
+    def _remove_parts(
+        self, need: Need, capacity: int, *, larger_than: int, ahead: bool = False
+    ) -> Need:
+        """Remove parts of open objects of more than ``larger_than`` bytes; what is still needed."""
+        entries = [one for one in self._table.entries() if one.version.size > larger_than]
+        for entry in sorted(entries, key=_present_bytes, reverse=True):
+            if need.size <= 0:
+                break
+            if self._catalog.pinned([entry.version.key]) == [True]:
+                continue
+            keep = min(max(capacity // 8 // entry.geometry.part_size, 2), LATEST_PARTS)
+            removed = entry.remove_parts(need.size, keep, ahead=ahead)
+            self.evicted_bytes += removed
+            need = need.less(removed, 0)
+        return need
+
+    def _prepare(self) -> int:
+        """Set the headroom; after how many written bytes to look again before the interval is
+        over."""
+        try:
+            usage = self.usage()
+        except CacheError as error:
+            _log.warning("cannot say how much the cache may hold: %s", error)
+            return _MIB
+        reserved = eviction.reserved_bytes(usage, self._limits)
+        self._headroom = min(max(reserved // 2, _MIB), 16 * _MIB)
+        return min(max(eviction.capacity(usage, self._limits) // 32, _MIB), 64 * _MIB)
+
+    def _free_bytes(self) -> int:
+        space = self._space()
+        return space.f_bavail * space.f_frsize
+
+    def _in_background(self) -> None:
+        try:
+            self.reclaim()
+        except CacheError as error:
+            if not self._is_short:
+                _log.warning("cannot look after the cache's space: %s", error)
+            self._is_short = True
+
+
+def _present_bytes(entry: Entry) -> int:
+    return entry.present_bytes

@@ -1,0 +1,118 @@
+"""Removing whole entries that nobody uses, many in one transaction.
+
+Nobody: an entry that this process holds is in the table, one that another process holds has its
+file locked. A version that is on its way out is *leaving*; whoever wants to acquire it waits until
+it is gone, and everybody else goes on. Rows are cleared durably before files are unlinked.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ossfs_resume.cache.backing import FileFactory, new_suffix
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import EntryRecord, Generation
+from ossfs_resume.cache.table import EntryTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Victim:
+    """A row that is locked for removal; ``entry`` is its idle entry in the table, if any."""
+
+    record: EntryRecord
+    generation: Generation
+    file: DataFile | None
+    entry: Entry | None
+
+    @classmethod
+    def of(cls, record: EntryRecord, entry: Entry | None, make_file: FileFactory) -> "_Victim":
+        version, row = record.version, record.row
+        generation = Generation(row.row_id, row.incarnation, Geometry(version.size, row.part_size))
+        file = make_file(row.row_id, row.file_suffix, version.size) if entry is None else None
+        return cls(record, generation, file, entry)
+
+    def lock_alone(self) -> bool:
+        """Whether no other process uses it."""
+        if self.entry is not None:
+            return self.entry.generation == self.generation and self.entry.lock_alone()
+        return self.file is not None and self.file.lock_alone()
+
+
+class Removal:
+    """Evicts rows. ``changed`` is the lock of those who open entries, and told of departures."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        table: EntryTable,
+        make_file: FileFactory,
+        changed: threading.Condition,
+        close_if_idle: Callable[[Entry], None],
+    ) -> None:
+        self._catalog = catalog
+        self._table = table
+        self._make_file = make_file
+        self._changed = changed
+        self._close_if_idle = close_if_idle
+        self._leaving: set[ObjectVersion] = set()
+
+    def is_leaving(self, version: ObjectVersion) -> bool:
+        """Whether it is being removed at this moment; ask with ``changed`` held."""
+        return version in self._leaving
+
+    def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
+        """Remove those of the entries that nobody uses and that are not pinned; which were so.
+
+        Raises CacheError; what was not removed then is still there.
+        """
+        taken = self._take(records)
+        try:
+            return self._remove([victim for victim in taken if victim.lock_alone()])
+        finally:
+            self._let_go(taken)
+
+    def _take(self, records: Sequence[EntryRecord]) -> list[_Victim]:
+        taken = []
+        with self._changed:
+            for record in records:
+                version = record.version
+                if not self._table.is_held(version) and version not in self._leaving:
+                    self._leaving.add(version)
+                    entry = self._table.find(version)
+                    taken.append(_Victim.of(record, entry, self._make_file))
+        return taken
+
+    def _remove(self, victims: Sequence[_Victim]) -> list[EntryRecord]:
+        if not victims:
+            return []
+        with self._catalog.transaction(durable=True) as transaction:
+            cleared = [
+                victim for victim in victims if transaction.evict(victim.generation, new_suffix())
+            ]
+            for victim in cleared:
+                if victim.entry is not None:
+                    self._table.hide(victim.entry)
+                    victim.entry.progress.discard()
+        for victim in cleared:
+            with translated(f"remove the data of {victim.record.version.key!r}"):
+                if victim.file is not None:
+                    victim.file.unlink()
+                elif victim.entry is not None:
+                    victim.entry.unlink()
+        return [victim.record for victim in cleared]
+
+    def _let_go(self, victims: Sequence[_Victim]) -> None:
+        for victim in victims:
+            if victim.file is not None:
+                victim.file.close()
+            elif victim.entry is not None:
+                victim.entry.share()
+                self._close_if_idle(victim.entry)
+        with self._changed:
+            self._leaving.difference_update(victim.record.version for victim in victims)
+            self._changed.notify_all()

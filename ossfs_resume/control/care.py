@@ -1,0 +1,142 @@
+"""Looking after what is cached: evict it, read it again and compare, ask for its names again."""
+
+import logging
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from ossfs_resume.cache.eviction import Rank
+from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.control.errands import Errands
+from ossfs_resume.errors import CorruptObject, InUse, OssfsError
+from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.engine import version_of
+from ossfs_resume.oss.models import ObjectMeta
+
+log = logging.getLogger(__name__)
+
+CLOSING_S = 1.0
+"""The kernel tells of a close(2) some time after the program did it."""
+RETRY_S = 0.02
+
+
+class Namespace(Protocol):
+    """What this needs of the tree."""
+
+    def inode_of(self, version: ObjectVersion) -> int: ...
+
+    def refresh(self, inode: int) -> list[tuple[int, bytes]]: ...
+
+
+class Verifier(Protocol):
+    """What this needs of the fetch engine."""
+
+    async def open(self, meta: ObjectMeta) -> Download: ...
+
+    async def verify(self, download: Download) -> int: ...
+
+    def close(self, download: Download) -> None: ...
+
+
+class KernelCopies(Protocol):
+    """What the kernel keeps of us, to be dropped; never waits."""
+
+    def data(self, inode: int) -> None: ...
+
+    def entry(self, parent: int, name: bytes) -> None: ...
+
+
+class Care:
+    """All methods belong to the event loop."""
+
+    def __init__(
+        self,
+        tree: Namespace,
+        engine: Verifier,
+        keeper: Keeper,
+        nursery: trio.Nursery,
+        copies: KernelCopies,
+    ) -> None:
+        self._tree = tree
+        self._engine = engine
+        self._keeper = keeper
+        self._nursery = nursery
+        self._copies = copies
+        self._errands = Errands(nursery)
+        self._one_at_a_time = trio.Lock()
+        self._errors: dict[str, OssfsError] = {}
+
+    def error(self, key: str) -> OssfsError | None:
+        """What the last `verify` of this object found wrong."""
+        return self._errors.get(key)
+
+    # --- eviction ---
+
+    async def evict(self, path: str, meta: ObjectMeta | None) -> None:
+        """Remove what is cached of an object, or of all below a prefix.
+
+        Raises InUse for an object that is open or pinned; below a prefix such objects stay.
+        """
+        if meta is None:
+            await self._errands.run(f"evict {path}", partial(self._evict_below, path))
+        elif await trio.to_thread.run_sync(self._keeper.is_pinned, meta.key):
+            raise InUse(f"{meta.key} is pinned")
+        else:
+            await self._evict(version_of(meta))
+
+    async def _evict_below(self, path: str) -> None:
+        await trio.to_thread.run_sync(self._keeper.evict_below, path)
+
+    async def _evict(self, version: ObjectVersion) -> None:
+        deadline = trio.current_time() + CLOSING_S
+        while True:
+            try:
+                return await trio.to_thread.run_sync(self._keeper.evict, version)
+            except InUse:
+                if trio.current_time() >= deadline:
+                    raise
+            await trio.sleep(RETRY_S)
+
+    # --- verification ---
+
+    async def verify(self, path: str, meta: ObjectMeta | None) -> None:
+        """Begin to read what is cached again and to compare it; `error` tells what was wrong."""
+        metas = [meta] if meta else await trio.to_thread.run_sync(self._cached_below, path)
+        self._nursery.start_soon(self._verify_all, metas)
+
+    def _cached_below(self, path: str) -> list[ObjectMeta]:
+        return [
+            ObjectMeta(record.version.key, record.version.size, record.version.etag, 0)
+            for record in self._keeper.records(path)
+            if record.row.bytes_present and record.rank != Rank.SUPERSEDED
+        ]
+
+    async def _verify_all(self, metas: list[ObjectMeta]) -> None:
+        async with self._one_at_a_time:
+            for meta in metas:
+                self._errors.pop(meta.key, None)
+                try:
+                    await self._verify(meta)
+                except OssfsError as error:
+                    self._errors[meta.key] = error
+                    log.warning("verify %s: %s", meta.key, error)
+
+    async def _verify(self, meta: ObjectMeta) -> None:
+        download = await self._engine.open(meta)
+        try:
+            count = await self._engine.verify(download)
+        finally:
+            self._engine.close(download)
+        if count:
+            # The kernel may have taken pages from the file after it was damaged.
+            self._copies.data(self._tree.inode_of(version_of(meta)))
+            raise CorruptObject(f"{count} cached parts were damaged; they will be fetched again")
+
+    # --- names ---
+
+    async def refresh(self, inode: int) -> None:
+        """Have the next lookup of a file, or of anything below a directory, ask the bucket."""
+        for parent, name in self._tree.refresh(inode):
+            self._copies.entry(parent, name)
