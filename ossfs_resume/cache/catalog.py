@@ -129,6 +129,20 @@ class Catalog:
             (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()
         return int(allocated)
 
+    def sum_allocated(self) -> int:
+        """The same, by adding up all entries."""
+        with self._reading() as reader:
+            (allocated,) = reader.execute(
+                "SELECT coalesce(sum(allocated), 0) FROM entry"
+            ).fetchone()
+        return int(allocated)
+
+    def integrity(self) -> list[str]:
+        """What SQLite finds wrong in its own file."""
+        with self._reading() as reader:
+            rows = [text for (text,) in reader.execute("PRAGMA integrity_check")]
+        return [] if rows == ["ok"] else rows
+
     def evictable(self, after: EntryRecord | None, limit: int) -> list[EntryRecord]:
         """At most ``limit`` entries that eviction may choose from, in its order, those ``after``
         the one given."""

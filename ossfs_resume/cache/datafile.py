@@ -169,6 +169,16 @@ class DataFile:
             holes.punch(self._descriptor(segment), position, here)
             offset += here
 
+    def data_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The ranges between ``start`` and ``stop``, perhaps longer, that are not holes."""
+        for segment in range(start // self.segment_bytes, -(-stop // self.segment_bytes)):
+            if segment not in self._descriptors and not self._path(segment).exists():
+                continue
+            place = segment * self.segment_bytes
+            descriptor = self._descriptor(segment)
+            for begin, end in holes.data_runs(descriptor, max(start - place, 0), stop - place):
+                yield place + begin, place + end
+
     def forget_pages(self) -> None:
         """Let what is read next come from the disk and not from memory, as far as it is written."""
         self._open_all()

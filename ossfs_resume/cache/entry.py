@@ -241,7 +241,7 @@ class Entry:
         """
         generation = self.generation
         count = -(-size // self.geometry.part_size)
-        if generation is None or self.part_count == 1 or not (self.progress.has_read or ahead):
+        if generation is None or self.part_count == 1 or not self.progress.has_read:
             return 0
         with translated(f"remove parts of {self.version.key!r}"):
             if not self._backing.file.lock_alone():

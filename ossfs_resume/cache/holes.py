@@ -26,10 +26,11 @@ def punch(descriptor: int, offset: int, length: int) -> None:
             raise OSError(number, os.strerror(number))
 
 
-def data_runs(descriptor: int) -> Iterator[tuple[int, int]]:
-    """The ranges [start, stop) of a file that are not holes, in order."""
-    stop = 0
-    while True:
+def data_runs(descriptor: int, first: int, end: int) -> Iterator[tuple[int, int]]:
+    """The ranges [start, stop) of a file that are not holes, from ``first`` on; those at and after
+    ``end`` may be left out."""
+    stop = first
+    while stop < end:
         try:
             start = os.lseek(descriptor, stop, os.SEEK_DATA)
         except OSError as error:

@@ -126,6 +126,8 @@ class Reclaimer:
 
     def make_room(self, size: int) -> None:
         """Return when so many bytes can be written. Raises CacheError if nothing can be done."""
+        if not self._headroom:
+            return
         # Whoever comes after a failure is told so at once, or a full disk would slow everything.
         began = time.monotonic()
         deadline = began + _PATIENCE_S if began >= self._full_at + _RETRY_S else began
@@ -137,9 +139,8 @@ class Reclaimer:
                 if need.size <= 0:
                     return
                 if self._free(need, usage) == need and is_last:
-                    left = self._remove_parts(need, 0, larger_than=0, ahead=True)
-                    if left == need:
-                        self._full_at = time.monotonic()
+                    self._full_at = time.monotonic()
+                    if self._remove_parts(need, 0, larger_than=0, ahead=True) == need:
                         raise CacheError("the cache's disk is full and nothing can be removed")
             time.sleep(_PAUSE_S)
 
@@ -197,7 +198,11 @@ class Reclaimer:
         self, need: Need, capacity: int, *, larger_than: int, ahead: bool = False
     ) -> Need:
         """Remove parts of open objects of more than ``larger_than`` bytes; what is still needed."""
-        entries = [one for one in self._table.entries() if one.version.size > larger_than]
+        entries = [
+            one
+            for one in self._table.entries()
+            if one.version.size > larger_than and self._table.is_held(one.version)
+        ]
         for entry in sorted(entries, key=_present_bytes, reverse=True):
             if need.size <= 0:
                 break
@@ -212,6 +217,8 @@ class Reclaimer:
     def _prepare(self) -> int:
         """Set the headroom; after how many written bytes to look again before the interval is
         over."""
+        if self._limits == Limits():
+            return 1 << 62
         try:
             usage = self.usage()
         except CacheError as error:

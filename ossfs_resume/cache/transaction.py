@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from ossfs_resume.cache import pins, segments
+from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
     EntryChanges,
@@ -145,6 +146,32 @@ class Transaction:
             "UPDATE entry SET allocated = ? WHERE id = ?", (allocated, generation.row_id)
         )
         return True
+
+    def recount(self, generation: Generation) -> bool:
+        """Count again how many parts the bitmaps have."""
+        if not self._is_current(generation):
+            return False
+        geometry = generation.geometry
+        if geometry.part_count == 1:
+            counted = "part_crc IS NOT NULL, bytes_present = size * (part_crc IS NOT NULL)"
+            values: tuple[int, ...] = ()
+        else:
+            stored = segments.load(self._connection, generation.row_id, geometry)
+            written = PartBitmap.from_bytes(geometry.part_count, stored.written)
+            with_last = geometry.part_count > 0 and written.test(geometry.part_count - 1)
+            counted = "?, bytes_present = ?"
+            values = (written.count, geometry.bytes_in(written.count, with_last=with_last))
+        self._connection.execute(
+            f"UPDATE entry SET parts_present = {counted}, verified = 0 WHERE id = ?",
+            (*values, generation.row_id),
+        )
+        return True
+
+    def recount_total(self) -> None:
+        """Add up again what the disk gave to all entries."""
+        self._connection.execute(
+            "UPDATE total SET allocated = (SELECT coalesce(sum(allocated), 0) FROM entry)"
+        )
 
     def add_pins(self, objects: Iterable[tuple[str, int]], room: int) -> bool:
         """Pin keys, each with the bytes that it needs; False if all pins exceed ``room`` bytes."""

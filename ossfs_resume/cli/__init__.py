@@ -6,6 +6,7 @@ from functools import partial
 import click
 
 from ossfs_resume import __version__
+from ossfs_resume.cli.cache import cache
 from ossfs_resume.cli.emulate import emulate
 from ossfs_resume.cli.mount import mount
 from ossfs_resume.cli.outcome import outcome
@@ -18,7 +19,7 @@ def commands() -> None:
     """Mount an Alibaba Cloud OSS bucket. Downloads go on where they stopped."""
 
 
-for command in (mount, umount, emulate):
+for command in (mount, umount, cache, emulate):
     commands.add_command(command)
 
 

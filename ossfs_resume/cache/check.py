@@ -1,0 +1,213 @@
+"""Compares a catalogue with its files, and clears what is not true.
+
+For every entry: do the counters agree with the bitmaps, are the present parts inside the files and
+not in holes, and have they the stored CRC-64; does the disk hold bytes that no part claims, and is
+the counted space right. Then the files: is there a row for each.
+
+Beside a living mount everything moves. A part is written before the catalogue claims it, and
+unlinked or punched after the claim was withdrawn, so what looks wrong is looked at again with a row
+read afterwards: what is still claimed then is wrong indeed. Unclaimed bytes and counted space are
+judged only for files that nobody has open.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.crc64 import checksum
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.ledger import PartLedger
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import EntryRow, Generation, StoredParts
+from ossfs_resume.cache.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not true. ``key`` is empty for what belongs to no object."""
+
+    kind: str
+    key: str
+    text: str
+    is_repaired: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was found wrong."""
+
+    entries: int = 0
+    parts: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything is true now."""
+        return all(problem.is_repaired for problem in self.problems)
+
+
+def check(bench: Workbench, *, repair: bool) -> Report:
+    """Look at everything; with ``repair`` also clear what is not true. Raises CacheError."""
+    checker = _Checker(bench, repair=repair)
+    for text in bench.catalog.integrity():
+        checker.report.problems.append(Problem("catalogue", "", text))
+    for record in bench.keeper.records():
+        checker.check_entry(record.version)
+    checker.check_total()
+    with translated("look through the data files"):
+        checker.check_files()
+    return checker.report
+
+
+class _Checker:
+    def __init__(self, bench: Workbench, *, repair: bool) -> None:
+        self._bench = bench
+        self._catalog = bench.catalog
+        self._repair = repair
+        self.report = Report()
+
+    def check_entry(self, version: ObjectVersion) -> None:
+        """One row, its parts and its files."""
+        found = self._catalog.load(version)
+        if found is None:
+            return
+        row, parts = found
+        geometry = Geometry(version.size, row.part_size)
+        file = self._bench.data_file(row.row_id, row.file_suffix, version.size)
+        try:
+            with translated(f"read the data of {version.key!r}"):
+                self._check_parts(version, Generation(row.row_id, row.incarnation, geometry), file)
+                self._check_counters(version, row, geometry, parts)
+                if file.lock_alone():
+                    self._check_space(version, file)
+        finally:
+            file.close()
+
+    def _check_parts(self, version: ObjectVersion, generation: Generation, file: DataFile) -> None:
+        ledger = self._ledger(version, generation)
+        present = _numbers(ledger, generation.geometry)
+        self.report.entries += 1
+        self.report.parts += len(present)
+        self.report.bytes += ledger.present_bytes
+        faults = {part: _fault(file, generation.geometry, ledger, part) for part in present}
+        suspects = {part: fault for part, fault in faults.items() if fault}
+        if not suspects:
+            return
+        claimed = set(_numbers(self._ledger(version, generation), generation.geometry))
+        bad = sorted(claimed & suspects.keys())
+        if bad:
+            text = f"{_listed(bad)}: {suspects[bad[0]]}"
+            self._found("part", version.key, text, self._clear_parts(generation, bad))
+
+    def _ledger(self, version: ObjectVersion, generation: Generation) -> PartLedger:
+        """What the catalogue claims now of this generation; nothing if it is gone."""
+        found = self._catalog.load(version)
+        if found is None or found[0].incarnation != generation.incarnation:
+            return PartLedger(generation.geometry)
+        return PartLedger(generation.geometry, found[1])
+
+    def _clear_parts(self, generation: Generation, parts: list[int]) -> bool:
+        if not self._repair:
+            return False
+        with self._catalog.transaction() as transaction:
+            return transaction.clear_parts(generation, [range(one, one + 1) for one in parts])
+
+    def _check_counters(
+        self, version: ObjectVersion, row: EntryRow, geometry: Geometry, parts: StoredParts
+    ) -> None:
+        ledger = PartLedger(geometry, parts)
+        counted = (ledger.present_count, ledger.present_bytes)
+        if counted == (row.parts_present, row.bytes_present):
+            return
+        text = f"the row says {row.parts_present} parts, the bitmap {ledger.present_count}"
+        is_repaired = False
+        if self._repair:
+            generation = Generation(row.row_id, row.incarnation, geometry)
+            with self._catalog.transaction() as transaction:
+                is_repaired = transaction.recount(generation)
+        self._found("counter", version.key, text, is_repaired)
+
+    def _check_space(self, version: ObjectVersion, file: DataFile) -> None:
+        """Of a file that nobody else has open."""
+        found = self._catalog.load(version)
+        if found is None:
+            return
+        row, parts = found
+        geometry = Geometry(version.size, row.part_size)
+        generation = Generation(row.row_id, row.incarnation, geometry)
+        absent = PartLedger(geometry, parts).missing(0, geometry.part_count)
+        stray = [run for run in absent if _has_data(file, geometry, run)]
+        if stray:
+            for run in stray if self._repair else []:
+                file.punch(run.start * row.part_size, len(run) * row.part_size)
+            count = sum(map(len, stray))
+            self._found("stray", version.key, f"bytes in {count} absent parts", self._repair)
+        records = self._bench.keeper.records(version.key)
+        [record] = [one for one in records if one.version == version]
+        allocated = file.allocated()
+        if record.allocated != allocated:
+            text = f"{record.allocated} bytes of the disk are counted, {allocated} are taken"
+            if self._repair:
+                with self._catalog.transaction() as transaction:
+                    transaction.set_allocated(generation, allocated)
+            self._found("space", version.key, text, self._repair)
+
+    def check_total(self) -> None:
+        """The sum of all counted space."""
+        if self._catalog.allocated() == self._catalog.sum_allocated():
+            return
+        if self._repair:
+            with self._catalog.transaction() as transaction:
+                transaction.recount_total()
+        self._found("space", "", "the sum of the counted space is wrong", self._repair)
+
+    def check_files(self) -> None:
+        """Files that no row names; the order of the two questions makes this safe."""
+        for files in self._bench.data.listing():
+            suffixes = self._catalog.file_suffixes({row_id for row_id, _, _ in files})
+            for row_id, suffix, path in files:
+                if suffixes.get(row_id) != suffix:
+                    self._check_orphan(path)
+
+    def _check_orphan(self, path: Path) -> None:
+        if self._repair:
+            path.unlink(missing_ok=True)
+        self._found("orphan", "", f"{path} belongs to no object", self._repair)
+
+    def _found(self, kind: str, key: str, text: str, is_repaired: bool) -> None:
+        self.report.problems.append(Problem(kind, key, text, is_repaired))
+
+
+def _numbers(ledger: PartLedger, geometry: Geometry) -> list[int]:
+    absent = PartBitmap(geometry.part_count)
+    absent.update(ledger.missing(0, geometry.part_count))
+    return [part for run in absent.missing(0, geometry.part_count) for part in run]
+
+
+def _fault(file: DataFile, geometry: Geometry, ledger: PartLedger, part: int) -> str:
+    """What is wrong with the bytes of a part that is claimed to be present; empty if nothing."""
+    start, stop = geometry.span(part)
+    try:
+        data = file.read(start, stop - start)
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return f"cannot be read: {error}"
+    if len(data) < stop - start:
+        return "the file ends before"
+    if checksum([data]) == ledger.crc(part):
+        return ""
+    return "a hole" if not _has_data(file, geometry, range(part, part + 1)) else "wrong CRC-64"
+
+
+def _has_data(file: DataFile, geometry: Geometry, parts: range) -> bool:
+    start, stop = geometry.bytes_of(parts.start, parts.stop)
+    return any(begin < stop and start < end for begin, end in file.data_runs(start, stop))
+
+
+def _listed(parts: list[int]) -> str:
+    shown = ", ".join(map(str, parts[:5])) + (", ..." if len(parts) > 5 else "")
+    return f"part {shown}" if len(parts) == 1 else f"{len(parts)} parts ({shown})"

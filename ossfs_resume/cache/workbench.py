@@ -1,0 +1,100 @@
+"""A store opened for tools: its catalogue and files, without the threads that serve a mount.
+
+Safe beside living mounts: whoever works here is an owner like them, files in use are locked by
+their users, and rows are changed before files.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.eviction import Limits
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.folder import CATALOG_NAME, StoreFolder
+from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.reclaim import Reclaimer
+from ossfs_resume.cache.removal import Removal
+from ossfs_resume.cache.table import EntryTable
+
+_KEPT = ("lock", "owners")
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """One store. ``owners`` is how many other processes have it open."""
+
+    identity: str
+    catalog: Catalog
+    data: DataFolder
+    keeper: Keeper
+    owners: int
+
+    def data_file(self, row_id: int, suffix: str, size: int) -> DataFile:
+        """The data file of a row."""
+        return DataFile(self.data, row_id, suffix, size)
+
+
+def identities(directory: Path) -> list[str]:
+    """The stores in a cache directory, none if it does not exist. Raises CacheError."""
+    with translated(f"look into {directory}"):
+        try:
+            found = [path.name for path in directory.iterdir() if (path / CATALOG_NAME).exists()]
+        except FileNotFoundError:
+            return []
+    return sorted(found)
+
+
+@contextmanager
+def opened(directory: Path, identity: str) -> Iterator[Workbench]:
+    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved."""
+    with translated(f"open the cache in {directory}"):
+        folder = StoreFolder(directory, identity)
+        with folder.opening():
+            owners = folder.other_owners()
+            folder.register_owner()
+    try:
+        catalog = Catalog(folder.catalog)
+        try:
+            yield _assembled(folder, catalog, owners)
+        finally:
+            catalog.close()
+    finally:
+        folder.unregister_owner()
+
+
+def clear(directory: Path, identity: str) -> bool:
+    """Remove all of a store that nobody has open, pins and jobs too; False if somebody has.
+
+    Raises CacheError.
+    """
+    with translated(f"clear the cache in {directory}"):
+        folder = StoreFolder(directory, identity)
+        with folder.opening():
+            if folder.other_owners():
+                return False
+            # A crash half-way must leave no catalogue over data that are not there.
+            folder.move_aside()
+            for path in folder.path.iterdir():
+                if path.name not in _KEPT:
+                    shutil.rmtree(path)
+    return True
+
+
+def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
+    data, table = DataFolder(folder.data), EntryTable()
+
+    def make_file(row_id: int, suffix: str, size: int) -> DataFile:
+        return DataFile(data, row_id, suffix, size)
+
+    removal = Removal(catalog, table, make_file, threading.Condition(), lambda entry: None)
+    reclaimer = Reclaimer(
+        catalog, table, removal, Limits(), lambda: os.statvfs(folder.path), lambda: None
+    )
+    keeper = Keeper(catalog, reclaimer, lambda: None)
+    return Workbench(folder.path.name, catalog, data, keeper, owners)

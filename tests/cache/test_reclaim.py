@@ -1,0 +1,240 @@
+"""A store with limits: what it removes, what it leaves, and that nobody reads a hole."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion
+from ossfs_resume.cache.entry import Absent
+from ossfs_resume.cache.eviction import Limits
+from ossfs_resume.errors import InUse, NoSpace
+
+Parts = Any  # of conftest.py
+Opened = Callable[..., CacheStore]
+
+
+@pytest.fixture
+def opened(settings: CacheSettings) -> Iterator[Opened]:
+    """Open the store with a size limit in parts; passes are made by hand."""
+    stores = []
+
+    def opener(size: int | None = None) -> CacheStore:
+        limits = Limits() if size is None else Limits(size * 65536)
+        store = CacheStore.open(replace(settings, limits=limits))
+        store._reclaimer.stop()
+        stores.append(store)
+        return store
+
+    yield opener
+    for store in stores:
+        store.close()
+
+
+def fill(store: CacheStore, parts: Parts, key: str, count: int, *, read: bool = True) -> None:
+    """Cache an object of so many parts, and let go of it."""
+    entry = store.acquire(parts.version(count, key=key))
+    parts.write(entry, 0, count)
+    if read:
+        entry.read(0, count * parts.SIZE)
+    store.release(entry)
+
+
+def present(store: CacheStore, parts: Parts, **counts: int) -> dict[str, bool]:
+    return {
+        key: store.cached_bytes([parts.version(count, key=key)]) != [0]
+        for key, count in counts.items()
+    }
+
+
+def files(directory: Path) -> int:
+    return len(list(directory.glob("bucket/data/*/*")))
+
+
+def test_the_least_recently_used_goes_and_whoever_has_copies_is_told(
+    opened: Opened, parts: Parts, settings: CacheSettings
+) -> None:
+    store, told = opened(10), []
+    store.keeper.listen(told.extend)
+    for key in ("a", "b", "c"):
+        fill(store, parts, key, 4)
+    store.commit()
+    entry = store.acquire(parts.version(4, key="a"))
+    store.release(entry)
+    store.keeper.reclaim()
+    assert present(store, parts, a=4, b=4, c=4) == {"a": True, "b": False, "c": True}
+    assert told == [(parts.version(4, key="b"), 1)]
+    assert files(settings.directory) == 2
+    assert store.incarnations() == {parts.version(4, key="b"): 1}
+    assert store.statistics().evicted == 1
+
+
+def test_what_somebody_holds_is_not_removed(opened: Opened, parts: Parts) -> None:
+    store = opened(2)
+    held = store.acquire(parts.version(4, key="held"))
+    parts.write(held, 0, 4)
+    fill(store, parts, "other", 4)
+    store.keeper.reclaim()
+    assert present(store, parts, held=4, other=4) == {"held": True, "other": False}
+    with pytest.raises(InUse, match="in use"):
+        store.keeper.evict(held.version)
+    store.release(held)
+    store.keeper.evict(held.version)
+    assert store.cached_bytes([held.version]) == [0]
+
+
+def test_what_another_store_holds_is_not_removed(opened: Opened, parts: Parts) -> None:
+    one, other = opened(), opened()
+    fill(one, parts, "k", 4)
+    one.commit()
+    one.sync()
+    version = parts.version(4, key="k")
+    held = other.acquire(version)
+    with pytest.raises(InUse):
+        one.keeper.evict(version)
+    assert held.check(0, 4) == []
+    assert held.read(0, 4 * parts.SIZE) == parts.whole(held.geometry)
+    other.release(held)
+    other.commit()
+    one.keeper.evict(version)
+    again = other.acquire(version)
+    assert again.incarnation == 1
+    assert again.present_count == 0
+    other.release(again)
+
+
+def test_parts_that_were_read_go_while_an_object_larger_than_the_cache_is_read(
+    opened: Opened, parts: Parts, settings: CacheSettings
+) -> None:
+    store = opened(40)
+    fill(store, parts, "small", 2)
+    entry = store.acquire(parts.version(100, key="large"))
+    for part in range(100):
+        parts.write(entry, part, part + 1)
+        assert entry.read(part * parts.SIZE, parts.SIZE) == parts.content(entry.geometry, part)
+        store.keeper.reclaim()
+        assert store._reclaimer.usage().allocated <= 40 * parts.SIZE
+    assert present(store, parts, small=2) == {"small": True}
+    [gone] = entry.missing(0, 100)
+    assert gone.start == 0
+    with pytest.raises(Absent):
+        entry.read(0, 1)
+    parts.write(entry, 0, 1)
+    assert entry.read(0, parts.SIZE) == parts.content(entry.geometry, 0)
+    assert not entry.is_verified
+    store.commit()
+    store.release(entry)
+    store.abandon()
+    store = opened(40)
+    entry = store.acquire(parts.version(100, key="large"))
+    assert entry.check(0, 100) == []
+    assert entry.missing(0, 100) == [range(1, gone.stop)]
+    store.release(entry)
+
+
+def test_readers_beside_the_removal_get_right_bytes_or_none(opened: Opened, parts: Parts) -> None:
+    store = opened(8)
+    entry = store.acquire(parts.version(64))
+    done, wrong, served = threading.Event(), [], [0]
+
+    def reader() -> None:
+        while not done.is_set():
+            for part in range(64):
+                try:
+                    data = entry.read(part * parts.SIZE, parts.SIZE)
+                except Absent:
+                    continue
+                served[0] += 1
+                if data != parts.content(entry.geometry, part):
+                    wrong.append(part)
+
+    threads = [threading.Thread(target=reader) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        for run in entry.missing(0, 64):
+            parts.write(entry, run.start, run.stop)
+        store.keeper.reclaim()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert served[0] > 0
+    store.release(entry)
+
+
+def test_pins_reserve_their_space_and_are_durable(opened: Opened, parts: Parts) -> None:
+    store = opened(10)
+    store.keeper.pin([("a", 4 * parts.SIZE), ("b", 4 * parts.SIZE)])
+    with pytest.raises(NoSpace):
+        store.keeper.pin([("c", 2 * parts.SIZE), ("d", 1)])
+    assert not store.keeper.is_pinned("c")
+    store.keeper.pin([("a", 4 * parts.SIZE)])
+    fill(store, parts, "a", 4)
+    store.abandon()
+    store = opened(10)
+    assert store.keeper.is_pinned("a")
+    fill(store, parts, "a", 4)
+    for key in ("x", "y"):
+        fill(store, parts, key, 4)
+    store.keeper.reclaim()
+    assert present(store, parts, a=4, x=4, y=4) == {"a": True, "x": False, "y": True}
+    with pytest.raises(InUse, match="pinned"):
+        store.keeper.evict(parts.version(4, key="a"))
+    with pytest.raises(NoSpace):
+        store.keeper.require_room("z", 3 * parts.SIZE)
+    store.keeper.require_room("z", 2 * parts.SIZE)
+    assert store.keeper.unpin("") == 2
+    store.keeper.evict(parts.version(4, key="a"))
+
+
+def test_a_replaced_object_takes_its_pin_along(opened: Opened, parts: Parts) -> None:
+    store = opened(20)
+    store.keeper.pin([("k", 4 * parts.SIZE)])
+    fill(store, parts, "k", 4)
+    new = store.acquire(ObjectVersion("k", "new etag", 4 * parts.SIZE))
+    parts.write(new, 0, 4)
+    store.release(new)
+    store.commit()
+    pinned = {record.version.etag: record.is_pinned for record in store.keeper.records("k")}
+    assert pinned == {"etag": False, "new etag": True}
+
+
+def test_evicting_below_a_prefix_touches_nothing_else(opened: Opened, parts: Parts) -> None:
+    store = opened()
+    for key in ("d/a", "d/b/c", "d0", "d", "e"):
+        fill(store, parts, key, 2)
+    assert store.keeper.evict_below("d/") == 2
+    left = [record.version.key for record in store.keeper.records() if record.allocated]
+    assert left == ["d", "d0", "e"]
+
+
+def test_rereading_clears_what_the_disk_lost(
+    opened: Opened, parts: Parts, settings: CacheSettings
+) -> None:
+    store = opened()
+    entry = store.acquire(parts.version(4))
+    parts.write(entry, 0, 4)
+    assert entry.recheck() == []
+    parts.damage(parts.data_file(settings.directory), 2 * parts.SIZE + 7)
+    assert entry.recheck() == [2]
+    assert entry.missing(0, 4) == [range(2, 3)]
+    store.release(entry)
+
+
+def test_usage_is_counted_in_blocks_and_survives(
+    opened: Opened, parts: Parts, settings: CacheSettings
+) -> None:
+    store = opened()
+    entry = store.acquire(parts.version(50, less=100))
+    parts.write(entry, 3, 4)
+    parts.write(entry, 49, 50)
+    store.commit()
+    blocks = parts.data_file(settings.directory).stat().st_blocks * 512
+    assert store._reclaimer.usage().allocated == blocks == 2 * parts.SIZE
+    store.release(entry)
+    store.close()
+    assert opened()._reclaimer.usage().allocated == blocks
