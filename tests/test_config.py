@@ -123,3 +123,18 @@ def test_each_option_has_one_name_and_no_secret_is_an_option() -> None:
     names = [option.name for option in OPTIONS]
     assert len(names) == len(set(names))
     assert not [name for name in names if "secret" in name or "token" in name]
+
+
+def test_free_space_is_bytes_or_a_share_of_the_disk() -> None:
+    def free(text: str) -> object:
+        return resolve({"cache-free": text}, {}, {}, {}).cache_free
+
+    assert free("2GiB") == 2 << 30
+    assert isinstance(free("0"), int)
+    assert free("25%") == 0.25
+    assert isinstance(free("0%"), float)
+    assert resolve({}, {}, {}, {}).cache_free is None
+    assert resolve({"cache-size": "1G"}, {}, {}, {}).cache_size == 1 << 30
+    for text in ("100%", "-1%", "5%5", "x%", "much", "nan%"):
+        with pytest.raises(SettingsError, match="--cache-free"):
+            free(text)

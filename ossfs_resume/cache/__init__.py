@@ -43,6 +43,8 @@ after ``fdatasync``, before          bytes safe, bit *written*       synced agai
 during the commit of *synced*        all of the transaction or none  the row above
 after the row is cleared, before     a file that no row names        removed in the background
 the unlink
+after parts were cleared, before     bytes that no bit claims        fetched again, written over
+they are punched
 during the unlink of segments        some segments that no row names removed in the background
 while verified is not yet committed  complete, not verified          proved again from stored CRCs
 while a catalogue is moved aside     data moved, catalogue still     moved aside again at next open
@@ -50,11 +52,11 @@ while a catalogue is moved aside     data moved, catalogue still     moved aside
 owner dies                           ``owners/<uuid>``, unlocked     unlinked at the next open
 ===================================  ==============================  ==============================
 
-Locks, in the order in which they may be taken together: the committer's passes,
-``CacheStore._opening``, a backing's, the catalogue's writer, the entry table's, an entry's. The
-last two are held for memory operations only, so that ``release`` and everything documented as
-*memory only* never wait for a disk. None is held during an ``fdatasync`` except that of the sync
-pass itself.
+Locks, in the order in which they may be taken together: the reclaimer's pass, the committer's
+passes, ``CacheStore._opening``, the flock of a data file, a backing's, the catalogue's writer, the
+entry table's, an entry's. The last two are held for memory operations only, so that ``release`` and
+everything documented as *memory only* never wait for a disk. None is held during an ``fdatasync``
+except that of the sync pass itself.
 """
 
 from ossfs_resume.cache.entry import Entry

@@ -223,7 +223,8 @@ class Entry:
 
     def share(self) -> None:
         """Let others use the file again."""
-        self._backing.file.share()
+        if self._backing.generation is not None:
+            self._backing.file.share()
 
     def take_changes(self) -> EntryChanges:
         """What to commit; call inside the transaction."""

@@ -38,9 +38,12 @@ class _Victim:
 
     def lock_alone(self) -> bool:
         """Whether no other process uses it."""
-        if self.entry is not None:
-            return self.entry.generation == self.generation and self.entry.lock_alone()
-        return self.file is not None and self.file.lock_alone()
+        try:
+            if self.entry is not None:
+                return self.entry.generation == self.generation and self.entry.lock_alone()
+            return self.file is not None and self.file.lock_alone()
+        except OSError:
+            return False
 
 
 class Removal:
@@ -83,7 +86,8 @@ class Removal:
                 version = record.version
                 if not self._table.is_held(version) and version not in self._leaving:
                     self._leaving.add(version)
-                    entry = self._table.find(version)
+                    # Held, so that nobody closes its file, which would give up the lock.
+                    entry = self._table.hold(version)
                     taken.append(_Victim.of(record, entry, self._make_file))
         return taken
 
@@ -112,6 +116,7 @@ class Removal:
                 victim.file.close()
             elif victim.entry is not None:
                 victim.entry.share()
+                self._table.release(victim.entry)
                 self._close_if_idle(victim.entry)
         with self._changed:
             self._leaving.difference_update(victim.record.version for victim in victims)

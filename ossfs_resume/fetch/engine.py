@@ -232,9 +232,8 @@ class Engine:
         too; how many parts were damaged and are absent now. Raises CorruptObject, CacheError."""
         entry = download.entry
         damaged = await trio.to_thread.run_sync(entry.recheck, limiter=self._reads)
-        if entry.is_complete:
-            download.proven = False
-            await self._prover.prove(download)
+        download.proven = False
+        await self._prover.prove(download)
         return len(damaged)
 
     async def _fill(self, download: Download, mine: list[Transfer]) -> None:
@@ -298,6 +297,8 @@ class Engine:
                 is_damaged = await trio.to_thread.run_sync(drop_damaged, limiter=self._reads)
                 download.proven = download.proven and not is_damaged
             missing = entry.missing(parts.start, parts.stop)
+            if missing:
+                download.proven = False  # of an object that was complete before, too
             transfers = [self._pool.demand(download, run, step) for run in missing]
             if transfers:
                 await self._wait(transfers[0], parts, since)

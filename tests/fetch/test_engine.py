@@ -346,3 +346,36 @@ async def test_nothing_is_left_after_everything_is_closed(origin, store, running
             await trio.lowlevel.checkpoint()
         assert engine.statistics().queued == 0
         assert [meta for meta in metas if engine.find(meta)] == []
+
+
+async def test_parts_removed_beside_a_reader_are_fetched_again(
+    origin, store: CacheStore, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        assert download.entry.remove_parts(SIZE, 2) > 0
+        assert download.entry.missing(0, 20)
+        assert await read_all(engine, download) == origin.content["a"]
+        engine.close(download)
+
+
+async def test_verifying_clears_what_the_disk_lost_and_proves_what_it_kept(
+    origin, store: CacheStore, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        assert await engine.verify(download) == 0
+        assert download.entry.is_verified
+        [path] = store._folder.path.glob("data/*/*")
+        with path.open("r+b") as file:
+            file.seek(3 * PART + 1)
+            file.write(b"damage")
+        assert await engine.verify(download) == 1
+        assert download.entry.missing(0, 40) == [range(3, 4)]
+        assert await read_all(engine, download) == origin.content["a"]
+        assert download.entry.is_verified
+        engine.close(download)

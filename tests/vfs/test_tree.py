@@ -186,6 +186,44 @@ async def test_a_discard_by_another_process_is_noticed_at_open(world, autojump_c
     await world.tree.open(new)
 
 
+async def test_an_incarnation_that_is_known_already_changes_nothing(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    await world.lookup("a")
+    world.tree.incarnation_changed(version(world, "a"), 2)
+    inode = (await world.lookup("a")).attributes.inode
+    assert world.tree.inode_of(version(world, "a")) == inode
+    assert world.tree.incarnation_changed(version(world, "a"), 2) == inode
+    assert (await world.lookup("a")).attributes.inode == inode
+
+
+# --- refreshing ---
+
+
+async def test_after_a_refresh_the_next_lookup_asks(world, autojump_clock) -> None:
+    world.bucket.put("d/a", b"1")
+    directory = (await world.lookup("d")).attributes.inode
+    old = await world.tree.lookup(directory, b"a")
+    world.bucket.put("d/a", b"22")
+    world.bucket.put("d/b", b"3")
+    assert (await world.tree.lookup(directory, b"a")).attributes.inode == old.attributes.inode
+    assert world.tree.refresh(directory) == [(directory, b"a")]
+    assert (await world.tree.lookup(directory, b"a")).attributes.size == 2
+    assert (await world.tree.lookup(directory, b"b")).attributes.size == 1
+
+
+async def test_a_refresh_of_one_file_leaves_its_siblings_known(world, autojump_clock) -> None:
+    for name in ("a", "b"):
+        world.bucket.put(name, b"1")
+    await world.names()
+    a, b = [(await world.lookup(name)).attributes.inode for name in ("a", "b")]
+    requests = len(world.bucket.requests)
+    assert world.tree.refresh(a) == [(world.tree.ROOT, b"a")]
+    assert (await world.lookup("b")).attributes.inode == b
+    assert len(world.bucket.requests) == requests
+    assert (await world.lookup("a")).attributes.inode == a
+    assert len(world.bucket.requests) > requests
+
+
 async def test_inodes_survive_a_remount(world, autojump_clock) -> None:
     world.bucket.put("a")
     world.tree.incarnation_changed(version(world, "a"))
