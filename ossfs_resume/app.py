@@ -154,7 +154,7 @@ class _Mounted:
             on_superseded=self._on_superseded,
         )
         store.keeper.listen(hopping(self._on_evicted))
-        self.jobs = Jobs(client, self.engine, store, store.keeper.require_room)
+        self.jobs = Jobs(client, self.engine, store, self._require_room)
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
         verbs = Verbs(
@@ -184,6 +184,9 @@ class _Mounted:
             str(request.source), request.mountpoint, request.options.allow_other
         )
         await serve(self._operations, session, on_ready=ready, on_stop=self.engine.stop)
+
+    async def _require_room(self, key: str, size: int) -> None:
+        await trio.to_thread.run_sync(self._store.keeper.require_room, key, size)
 
     def _on_discarded(self, meta: ObjectMeta) -> None:
         self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))

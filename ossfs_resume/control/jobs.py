@@ -92,7 +92,7 @@ def is_prefix(path: str) -> bool:
 class Jobs:
     """Runs the jobs; all methods belong to the event loop.
 
-    ``require_room`` blocks and raises NoSpace for an object that the cache cannot keep.
+    ``require_room`` raises NoSpace for a key and size that the cache cannot keep.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Jobs:
         origin: Origin,
         engine: Fetcher,
         store: JobStore,
-        require_room: Callable[[str, int], None] = lambda key, size: None,
+        require_room: Callable[[str, int], Awaitable[None]] | None = None,
     ) -> None:
         self._origin = origin
         self._engine = engine
@@ -232,7 +232,8 @@ class Jobs:
             self._fetching.discard(key)
 
     async def _fill(self, meta: ObjectMeta) -> None:
-        await trio.to_thread.run_sync(self._require_room, meta.key, meta.size)
+        if self._require_room is not None:
+            await self._require_room(meta.key, meta.size)
         download = await self._engine.open(meta)
         try:
             await self._engine.fill(download)

@@ -1,14 +1,22 @@
 """What an attribute says is what the cache holds and the jobs do."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
 
-from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.cache.eviction import Limits
+from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion
+from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.control.care import Care
+from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Presence, Verbs
-from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute
+from ossfs_resume.errors import BadValue, InUse, IsADirectory, NoSpace, NoSuchAttribute
 from ossfs_resume.oss.models import ObjectMeta
 
 FILE, DIRECTORY = 2, 3
@@ -27,6 +35,15 @@ class Namespace:
 
     def prefix_of(self, inode: int) -> str:
         return "dir/" if inode == DIRECTORY else ""
+
+    def __init__(self) -> None:
+        self.looked_up_again: list[tuple[int, bytes]] = []
+
+    def refresh(self, inode: int) -> list[tuple[int, bytes]]:
+        return [(DIRECTORY, b"file")]
+
+    def entry(self, parent: int, name: bytes) -> None:
+        self.looked_up_again.append((parent, name))
 
 
 class NothingOpen:
@@ -59,8 +76,22 @@ def jobs(make_bucket, engine, rows) -> Jobs:
 
 
 @pytest.fixture
-def verbs(summaries: Summaries, jobs: Jobs) -> Verbs:
-    return Verbs(Namespace(), NothingOpen(), summaries, jobs, 262144, lambda: {"pid": 1})
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    """Of a real store with room for 2 MB."""
+    limits = Limits(2_000_000)
+    store = CacheStore.open(CacheSettings(tmp_path, "bucket", limits=limits))
+    yield store.keeper
+    store.close()
+
+
+@pytest.fixture
+def verbs(
+    summaries: Summaries, jobs: Jobs, make_bucket, keeper: Keeper, nursery: trio.Nursery
+) -> Verbs:
+    tree, engine = Namespace(), NothingOpen()
+    pins = Pins(make_bucket("dir/file"), keeper, jobs, Errands(nursery))
+    care = Care(tree, engine, keeper, nursery, tree)
+    return Verbs(tree, engine, summaries, jobs, 262144, lambda: {"pid": 1}, pins, care)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +153,38 @@ async def test_materialize_queues_a_file_or_everything_below_a_directory(
 async def test_a_verb_takes_nothing_but_1(verbs: Verbs, value: bytes) -> None:
     with pytest.raises(BadValue):
         await verbs.set(FILE, "materialize", value)
+
+
+async def test_a_pin_reserves_fetches_and_shows(verbs: Verbs, jobs: Jobs, engine, rows) -> None:
+    engine.hold = True
+    async with trio.open_nursery() as nursery:
+        await nursery.start(jobs.run)
+        await verbs.set(FILE, "pin", b"1")
+        assert list(rows.rows.values()) == ["dir/file"]
+        nursery.cancel_scope.cancel()
+    assert json.loads(await verbs.get(FILE, "status"))["pinned"] is True
+    with pytest.raises(InUse, match="pinned"):
+        await verbs.set(FILE, "evict", b"1")
+    await verbs.set(DIRECTORY, "unpin", b"1")
+    assert json.loads(await verbs.get(FILE, "status"))["pinned"] is False
+    await verbs.set(FILE, "evict", b"1")
+
+
+async def test_a_pin_that_does_not_fit_is_refused_and_fetches_nothing(
+    verbs: Verbs, keeper: Keeper, rows
+) -> None:
+    keeper.pin([("other", 1_500_000)])
+    with pytest.raises(NoSpace):
+        await verbs.set(FILE, "pin", b"1")
+    assert rows.rows == {}
+    assert not keeper.is_pinned("dir/file")
+
+
+async def test_refresh_has_the_kernel_look_up_again(verbs: Verbs) -> None:
+    await verbs.set(DIRECTORY, "refresh", b"1")
+    assert verbs._tree.looked_up_again == [(DIRECTORY, b"file")]
+    with pytest.raises(BadValue):
+        await verbs.set(DIRECTORY, "refresh", b"0")
 
 
 async def test_an_unknown_verb_is_refused_whatever_its_value(verbs: Verbs) -> None:
