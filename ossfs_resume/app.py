@@ -174,9 +174,14 @@ class _Mounted:
             "pid": os.getpid(),
             "origin": asdict(self._client.statistics()),
             "fetch": asdict(self.engine.statistics()),
-            "cache": asdict(self._store.statistics()),
+            "cache": self._cache_statistics(),
             "tree": asdict(self._tree.statistics()),
         }
+
+    def _cache_statistics(self) -> dict[str, object]:
+        statistics = self._store.statistics()
+        error = self.engine.cache_error or statistics.error
+        return asdict(replace(statistics, error=error))
 
 
 def spare_the_collector() -> None:

@@ -124,6 +124,12 @@ class PartLedger:
                 bitmap.clear(part)
         return forgotten
 
+    def distrust(self, parts: Iterable[int]) -> None:
+        """What was written or checked here cannot be read any more."""
+        for part in parts:
+            self._trusted.clear(part)
+            self._uncommitted.clear(part)
+
     def settle(self) -> None:
         """Nothing is left to commit or sync."""
         for bitmap in (self._uncommitted, self._unsynced, self._syncing):

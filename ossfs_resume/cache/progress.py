@@ -11,12 +11,16 @@ catalogue. Nothing blocks and nothing raises, except ``require_open``.
 import enum
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
 from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredParts
 from ossfs_resume.errors import CacheError
+
+_NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class _State(enum.Enum):
@@ -86,10 +90,23 @@ class Progress:
         with self._lock:
             return self._ledger.crc(part)
 
-    def crcs(self) -> tuple[int, ...] | None:
-        """The CRC-64 of every part, or None if one is absent."""
+    def crcs(self, passed: Mapping[int, int] = _NONE) -> Sequence[int] | None:
+        """The CRC-64 of every part, of absent ones from ``passed``, or None if one is in neither.
+
+        Counted first, for this is asked after each write.
+        """
         with self._lock:
-            return self._ledger.crcs() if self.is_complete else None
+            if self.is_complete:
+                return self._ledger.crcs()
+            if self._ledger.present_count + len(passed) < self.geometry.part_count:
+                return None
+            absent = chain.from_iterable(self._ledger.missing(0, self.geometry.part_count))
+            crcs = list(self._ledger.crcs())
+        for part in absent:
+            if part not in passed:
+                return None
+            crcs[part] = passed[part]
+        return crcs
 
     def wrote(self, first: int, crcs: Sequence[int]) -> None:
         """The bytes of these parts are in the file. Raises CacheError, and marks nothing, if they
@@ -119,6 +136,13 @@ class Progress:
             forgotten = self._ledger.forget(parts)
             self.is_verified = self.is_verified and not forgotten
             return forgotten
+
+    def lose(self, parts: Iterable[int]) -> list[int]:
+        """Make parts absent that cannot be read, trusted or not; those that are so now."""
+        parts = list(parts)
+        with self._lock:
+            self._ledger.distrust(parts)
+        return self.forget(parts)
 
     def proved(self, *, is_good: bool) -> None:
         """The CRCs of all parts combine, or not, to that of the object."""

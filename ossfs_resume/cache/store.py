@@ -124,6 +124,17 @@ class CacheStore:
                 self._committer.announce_unsynced(entry)
         return entry
 
+    def detached(self, version: ObjectVersion) -> Entry:
+        """An entry that holds nothing and keeps nothing, for when ``acquire`` fails. Memory only.
+
+        It may be released, or not.
+        """
+        geometry = Geometry.fitting(version.size, self._settings.part_size)
+        progress = Progress(geometry)
+        progress.supersede()
+        backing = Backing(self._catalog, self._make_file, version, geometry, None)
+        return Entry(version, progress, backing, self._committer.announce)
+
     def release(self, entry: Entry) -> None:
         """Let go of an entry. Never blocks; the file is closed in the background."""
         if self._table.release(entry):

@@ -89,6 +89,8 @@ class Download:
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
     proof: trio.Lock = field(default_factory=trio.Lock)
+    passed: dict[int, int] = field(default_factory=dict)
+    """CRC-64 of each part that could not be kept, but went by."""
     proven: bool = False
     """The combined CRC-64 was compared with the origin's, or there is none to compare with."""
 

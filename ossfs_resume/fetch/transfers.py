@@ -23,9 +23,12 @@ from typing import Protocol
 
 import trio
 
+from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Failure, Transfer
+from ossfs_resume.fetch.loose import LooseParts
 from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import (
     Priority,
@@ -72,7 +75,7 @@ class TransferStatistics:
 
 
 class TransferPool:
-    """Claims, queues and runs transfers.
+    """Claims, queues and runs transfers; what ``disk`` does not take is held in ``loose``.
 
     ``on_written`` is awaited after parts were written and before their waiters are woken;
     ``on_idle`` is called when a transfer of a download has ended.
@@ -82,11 +85,15 @@ class TransferPool:
         self,
         reader: RangeReader,
         settings: TransferSettings,
+        disk: Disk,
+        loose: LooseParts,
         on_written: Callable[[Download], Awaitable[None]],
         on_idle: Callable[[Download], None],
     ) -> None:
         self._reader = reader
         self._settings = settings
+        self._disk = disk
+        self._loose = loose
         self._on_written = on_written
         self._on_idle = on_idle
         self._queue: Queue[Transfer] = Queue()
@@ -94,7 +101,6 @@ class TransferPool:
         self._running: set[Transfer] = set()
         self._bytes_received = 0
         self._nursery: trio.Nursery | None = None
-        self._writes = trio.CapacityLimiter(8)
         self.newest_byte = -math.inf
         """Time of the newest byte of any transfer."""
 
@@ -288,10 +294,12 @@ class TransferPool:
             first, parts = transfer.batch.take()
             if not parts:
                 return
-            await trio.to_thread.run_sync(
-                download.entry.write_parts, first, parts, limiter=self._writes
-            )
-            for part in range(first, first + len(parts)):
+            is_kept = await self._disk.write(download, first, parts)
+            for part, chunks in enumerate(parts, first):
+                if not is_kept:
+                    download.passed[part] = checksum(chunks)
+                if not is_kept or self._loose.is_demanded(download, part):
+                    self._loose.hold(download, part, b"".join(chunks))
                 download.claims.pop(part, None)
             await self._on_written(download)
         transfer.wake()
