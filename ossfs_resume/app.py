@@ -19,7 +19,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.verbs import Verbs
-from ossfs_resume.errors import MountError, OriginError, TransientError
+from ossfs_resume.errors import CacheError, MountError, OriginError, TransientError
 from ossfs_resume.fetch.engine import Engine, FetchSettings, version_of
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
@@ -100,7 +100,7 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
 async def _serve(
     request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
 ) -> None:
-    incarnations = await trio.to_thread.run_sync(store.incarnations)
+    incarnations = await _incarnations(store)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
@@ -111,6 +111,15 @@ async def _serve(
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
+
+
+async def _incarnations(store: CacheStore) -> Mapping[ObjectVersion, int]:
+    """Only numbers of inodes depend on them; the kernel has no page of this mount yet."""
+    try:
+        return await trio.to_thread.run_sync(store.incarnations)
+    except CacheError as error:
+        log.warning("cannot read which objects were discarded before: %s", error)
+        return {}
 
 
 class _Mounted:

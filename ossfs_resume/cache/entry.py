@@ -162,7 +162,8 @@ class Entry:
     def prove(self, passed: Mapping[int, int] = MappingProxyType({})) -> bool | None:
         """Whether the parts combine to the expected CRC-64; None if that cannot be said yet.
 
-        ``passed`` are the CRC-64 of parts that went by and were not stored. True is persisted with the next commit. What to do about False is the caller's decision.
+        ``passed`` are the CRC-64 of parts that went by and were not stored. True is persisted with
+        the next commit. What to do about False is the caller's decision.
         An object of 2^20 parts takes most of a second.
         """
         expected, crcs = self.progress.crc64, self.progress.crcs(passed)

@@ -45,7 +45,7 @@ class CacheStore:
         self._catalog = catalog
         self._data_file = data_file
         self._data = DataFolder(folder.data)
-        self._is_new = not catalog.has_fact(_KNOWN)
+        self._is_new = _is_new(catalog)
         self._opening = threading.Lock()
         self._table = EntryTable()
         self._trust = TrustMemory()
@@ -265,6 +265,14 @@ class CacheStore:
             self._folder.unregister_owner()
 
 
+def _is_new(catalog: Catalog) -> bool:
+    """Whether the store was never mounted; one that cannot say so at this moment was."""
+    try:
+        return not catalog.has_fact(_KNOWN)
+    except CacheError:
+        return False
+
+
 def _open_catalog(folder: StoreFolder) -> Catalog:
     others = folder.other_owners()
     folder.prepare()
@@ -272,6 +280,8 @@ def _open_catalog(folder: StoreFolder) -> Catalog:
         return Catalog(folder.catalog)
     except DamagedCatalog as error:
         if others:
+            raise CacheError(f"{error}; it is left alone, for another mount uses it") from error
+        if folder.is_read_only:
             raise
         _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
     folder.prepare()

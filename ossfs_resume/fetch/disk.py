@@ -91,6 +91,8 @@ class Disk:
     @property
     def error(self) -> str:
         """What is wrong at this moment; empty if nothing is."""
+        for trouble in (self.writing, self.reading):
+            trouble.settle(trio.current_time())
         return self.writing.error or self.reading.error
 
     def is_ill_for(self, entry: Entry) -> bool:

@@ -23,6 +23,7 @@ class Trouble:
         self._use = use
         self._failed_at = 0.0
         self._retry_at = 0.0
+        self._works = False
         self.error = ""
         """Why it failed, in one line; empty while it is well."""
         self.failures = 0
@@ -32,6 +33,7 @@ class Trouble:
 
     def is_resting(self, now: float) -> bool:
         """Whether the disk is to be left alone."""
+        self.settle(now)
         return bool(self.error) and now < self._retry_at
 
     def failed(self, error: Exception, now: float, *, rest: bool = True) -> None:
@@ -40,14 +42,19 @@ class Trouble:
             log.warning("the cache cannot be %s, going on without it: %s", self._use, error)
         self.error = str(error)
         self.failures += 1
+        self._works = False
         self._failed_at = now
         self._retry_at = now + RETRY_SECONDS if rest else now
 
     def succeeded(self, now: float) -> None:
         """It worked."""
-        if not self.error:
-            return
-        self._retry_at = now
-        if now - self._failed_at >= CALM_SECONDS:
+        if self.error:
+            self._retry_at = now
+            self._works = True
+            self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """Say so if the trouble is over: it worked since the last failure, and that is long ago."""
+        if self.error and self._works and now - self._failed_at >= CALM_SECONDS:
             self.error = ""
             log.info("the cache can be %s again", self._use)

@@ -38,6 +38,17 @@ def test_small_successes_between_failures_do_not_end_it() -> None:
     assert not trouble.error
 
 
+def test_it_ends_by_itself_if_nobody_uses_the_disk_after_it_worked() -> None:
+    trouble = Trouble("written")
+    trouble.failed(FULL, 10)
+    trouble.succeeded(10 + RETRY_SECONDS)
+    trouble.settle(10 + CALM_SECONDS)
+    assert not trouble.error
+    trouble.failed(FULL, 20)
+    trouble.settle(20 + CALM_SECONDS)
+    assert trouble.error
+
+
 def test_a_bad_spot_is_no_reason_to_rest() -> None:
     trouble = Trouble("read")
     trouble.failed(OSError(5, "Input/output error"), 10, rest=False)

@@ -232,9 +232,7 @@ def world(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> World:
     which would jump.
     """
 
-    async def run_here(
-        function: Callable[..., object], *args: object, **options: object
-    ) -> object:
+    async def run_here(function: Callable[..., object], *args: object, **options: object) -> object:
         await trio.lowlevel.checkpoint()
         return function(*args)
 
