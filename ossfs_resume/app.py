@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import trio
 
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
+from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
 from ossfs_resume.control.jobs import Jobs
@@ -32,6 +33,7 @@ from ossfs_resume.oss.client import ClientSettings, OssClient
 from ossfs_resume.oss.credentials import from_environment
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity, parse_endpoint
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.tree import Tree
 
@@ -59,6 +61,9 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
     endpoint = parse_endpoint(
         request.source.bucket, options.endpoint or "", options.region or "", options.addressing
     )
+    if options.offline:
+        await _mount_offline(request, endpoint, on_ready)
+        return
     credentials = from_environment(os.environ)
     settings = ClientSettings(endpoint, options.timeout, options.connections)
     hurried = replace(settings, timeout_s=FIRST_ANSWER_SECONDS)
@@ -68,6 +73,19 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
         async with OssClient(settings, credentials) as client:
             await trio.to_thread.run_sync(store.mark_known)
             await _serve(request, store, client, on_ready)
+
+
+async def _mount_offline(
+    request: MountRequest, endpoint: Endpoint, on_ready: Callable[[], None]
+) -> None:
+    """Serve what the cache has; neither credentials nor a network are needed."""
+    async with opened_store(endpoint, request.options) as store:
+        if store.is_new:
+            raise MountError(
+                f"{request.source}: never mounted with this cache directory, "
+                "there is nothing to show offline"
+            )
+        await _serve(request, store, OfflineClient(), on_ready)
 
 
 @asynccontextmanager
@@ -98,13 +116,17 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
 
 
 async def _serve(
-    request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
+    request: MountRequest,
+    store: CacheStore,
+    client: OssClient | OfflineClient,
+    on_ready: Callable[[], None],
 ) -> None:
     incarnations = await _incarnations(store)
+    times = await _directory_times(store)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
-            mounted = _Mounted(request, store, client, nursery, incarnations)
+            mounted = _Mounted(request, store, client, nursery, incarnations, times)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
             await mounted.serve(on_ready)
@@ -122,6 +144,14 @@ async def _incarnations(store: CacheStore) -> Mapping[ObjectVersion, int]:
         return {}
 
 
+async def _directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
+    try:
+        return await trio.to_thread.run_sync(store.recall_directories)
+    except CacheError as error:
+        log.debug("cannot read when directories changed: %s", error)
+        return {}
+
+
 class _Mounted:
     """All that lives as long as the mount, tied together."""
 
@@ -129,9 +159,10 @@ class _Mounted:
         self,
         request: MountRequest,
         store: CacheStore,
-        client: OssClient,
+        client: OssClient | OfflineClient,
         nursery: trio.Nursery,
         incarnations: Mapping[ObjectVersion, int],
+        times: Mapping[str, DirectoryTime],
     ) -> None:
         options = request.options
         self._request = request
@@ -147,6 +178,8 @@ class _Mounted:
             incarnations=incarnations,
             prefix=request.source.prefix,
             settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
+            keeper=store,
+            times=times,
             on_superseded=self._on_superseded,
         )
         self.jobs = Jobs(client, self.engine, store)

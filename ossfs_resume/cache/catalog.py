@@ -15,11 +15,11 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ossfs_resume.cache import segments
+from ossfs_resume.cache import remembered, segments
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
@@ -31,6 +31,7 @@ from ossfs_resume.cache.records import (
     decoded,
     version_columns,
 )
+from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.transaction import Transaction, find_entry
 from ossfs_resume.errors import CacheError
 
@@ -147,6 +148,21 @@ class Catalog:
             return (
                 reader.execute("SELECT 1 FROM fact WHERE name = ?", (name,)).fetchone() is not None
             )
+
+    def recall_listing(self, prefix: str) -> list[bytes]:
+        """The pages that were kept of the listing of ``prefix``."""
+        with self._reading() as reader:
+            return remembered.listing(reader, prefix)
+
+    def recall_answer(self, key: str) -> bytes | None:
+        """What was last found under ``key``, if it was kept."""
+        with self._reading() as reader:
+            return remembered.answer(reader, key)
+
+    def recall_directories(self) -> Mapping[str, DirectoryTime]:
+        """The times of all directories that were kept."""
+        with self._reading() as reader:
+            return remembered.directories(reader)
 
     def checkpoint_if_large(self) -> None:
         """Merge the log into the database if it is over 4 MiB; waits for the disk, not for users.

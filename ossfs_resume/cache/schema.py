@@ -14,8 +14,10 @@ CRCs are unsigned 64-bit numbers stored as SQLite's signed ones.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
+from ossfs_resume.cache import remembered
 from ossfs_resume.errors import CacheError
 
 VERSION = 1
@@ -95,6 +97,7 @@ def prepare(connection: sqlite3.Connection) -> None:
         raise CacheError(f"the cache's file system does not support SQLite's WAL (mode {mode})")
     if version == 0:
         _create(connection)
+    _add_remembered(connection)
     connection.execute("SELECT name FROM sqlite_master").fetchall()
 
 
@@ -107,6 +110,17 @@ def require_known(connection: sqlite3.Connection) -> int:
             "use a newer ossfs-resume or another cache directory"
         )
     return int(version)
+
+
+def _add_remembered(connection: sqlite3.Connection) -> None:
+    """Only if they are not there: a full disk must not keep anybody from opening."""
+    names = "('listing', 'listing_page', 'answer', 'directory')"
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN {names}"
+    ).fetchone()
+    if count < 4:
+        with suppress(sqlite3.OperationalError):
+            remembered.create(connection)
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -8,7 +8,7 @@ closed by the commit or sync thread, when it has nothing left to do.
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog, DamagedCatalog
@@ -21,6 +21,7 @@ from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
 from ossfs_resume.cache.orphans import OrphanRemoval
 from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import TrustMemory
 from ossfs_resume.errors import CacheError
@@ -194,6 +195,23 @@ class CacheStore:
         """Forget a job; does nothing if there is none."""
         with self._catalog.transaction(durable=True) as transaction:
             transaction.remove_job(job_id)
+
+    def remember(self, news: Remembered) -> None:
+        """Keep what the origin said of names, for a mount that cannot ask it."""
+        with self._catalog.transaction() as transaction:
+            transaction.remember(news)
+
+    def recall_listing(self, prefix: str) -> list[bytes]:
+        """The pages that were kept of a listing; none if there is none."""
+        return self._catalog.recall_listing(prefix)
+
+    def recall_answer(self, key: str) -> bytes | None:
+        """What was kept of a lookup."""
+        return self._catalog.recall_answer(key)
+
+    def recall_directories(self) -> Mapping[str, DirectoryTime]:
+        """The times of directories that were kept."""
+        return self._catalog.recall_directories()
 
     def statvfs(self) -> os.statvfs_result:
         """The space on the cache's file system."""
