@@ -27,6 +27,7 @@ from ossfs_resume.cache.opening import Connections, close, open_connections
 from ossfs_resume.cache.records import (
     CRC_BYTES,
     EntryRow,
+    StoredPart,
     StoredParts,
     decoded,
     version_columns,
@@ -100,6 +101,19 @@ class Catalog:
         with self._reading() as reader:
             row = find_entry(reader, version)
             return None if row is None else (row, _load_parts(reader, version, row))
+
+    def load_run(
+        self, version: ObjectVersion, parts: range
+    ) -> tuple[EntryRow, Sequence[StoredPart]] | None:
+        """The row of ``version`` and those of ``parts`` that are present, or None."""
+        with self._reading() as reader:
+            row = find_entry(reader, version)
+            if row is None:
+                return None
+            geometry = Geometry(version.size, row.part_size)
+            if geometry.part_count != 1:
+                return row, segments.load_run(reader, row.row_id, parts)
+            return row, [] if row.part_crc is None else [StoredPart(0, row.part_crc)]
 
     def present_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
         """How many bytes of each version are present; 0 for an unknown one."""

@@ -139,6 +139,20 @@ class Entry:
         bad = [part for part in chain.from_iterable(runs) if not self._check_part(part)]
         return self._clear(bad, self.progress.forget) if bad else []
 
+    def refresh(self, parts: range) -> None:
+        """Take note of parts that other processes have stored; unchecked as yet.
+
+        Raises CacheError if the catalogue cannot be read.
+        """
+        try:
+            found = self._backing.stored(parts)
+        except Superseded:
+            self.progress.supersede()
+            return
+        if found is not None:
+            row, stored = found
+            self.progress.adopt(stored, row.crc64)
+
     def lose(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent that cannot be read back; those that are so now."""
         return self._clear(list(parts), self.progress.lose)

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
-from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredParts
+from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredPart, StoredParts
 from ossfs_resume.errors import CacheError
 
 _NONE: Mapping[int, int] = MappingProxyType({})
@@ -114,6 +114,15 @@ class Progress:
         with self._lock:
             self.require_open()
             self._ledger.wrote(first, crcs)
+
+    def adopt(self, stored: Iterable[StoredPart], crc64: int | None) -> None:
+        """The catalogue has these parts by now; another process stored them."""
+        with self._lock:
+            if self.is_open:
+                for part in stored:
+                    self._ledger.adopt(part)
+            if self.crc64 is None:
+                self.crc64 = crc64
 
     def checked(self, part: int) -> None:
         """The bytes of a part are what its CRC says."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog, DamagedCatalog
+from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
 from ossfs_resume.cache.datafile import DataFile, DataFolder
 from ossfs_resume.cache.entry import Entry
@@ -51,6 +52,8 @@ class CacheStore:
         self._table = EntryTable()
         self._trust = TrustMemory()
         self._discarded = 0
+        self.claims = Claims(folder.path / "claims")
+        """Which parts the processes that share the store are fetching."""
         self._committer = Committer(
             catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
         )
@@ -280,6 +283,7 @@ class CacheStore:
                 entry.close()
         finally:
             self._catalog.close()
+            self.claims.close()
             self._folder.unregister_owner()
 
 

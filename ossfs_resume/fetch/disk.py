@@ -125,6 +125,14 @@ class Disk:
         entry = download.entry
         return await self._read(download, lambda: entry.check(parts.start, parts.stop))
 
+    async def refresh(self, download: Download, parts: range) -> None:
+        """See what other processes have brought meanwhile, if the catalogue can be read."""
+        entry = download.entry
+        try:
+            await self._read(download, lambda: entry.refresh(parts))
+        except CacheError as error:
+            log.debug("%s: cannot see what others have: %s", entry.version.key, error)
+
     async def lose(self, download: Download, parts: range) -> None:
         """Parts that cannot be read are absent from now on, if the disk lets us say so."""
         entry = download.entry

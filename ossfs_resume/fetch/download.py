@@ -56,6 +56,14 @@ class Transfer:
         """Not started yet."""
         return self.last_byte is None
 
+    def narrow(self, first: int, stop: int) -> None:
+        """Before it has begun: the parts outside are there, it need not bring them."""
+        self.download.unclaim(self)
+        self.first, self.stop = first, stop
+        self.download.claim(self)
+        self.batch = PartBatch(self.download.entry.geometry, first)
+        self.wake()
+
     def wake(self) -> None:
         """Let every waiter look again."""
         self.moved.set()

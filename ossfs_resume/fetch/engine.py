@@ -24,6 +24,7 @@ from ossfs_resume.fetch import readahead
 from ossfs_resume.fetch.disk import Disk, Hanging
 from ossfs_resume.fetch.download import Download, Failure, Transfer
 from ossfs_resume.fetch.loose import LooseParts
+from ossfs_resume.fetch.neighbours import Neighbours, PartClaims
 from ossfs_resume.fetch.proof import Prover
 from ossfs_resume.fetch.readahead import KIB, MIB, AccessPattern
 from ossfs_resume.fetch.scheduler import Priority
@@ -46,6 +47,10 @@ ILL_READ_AHEAD_BYTES = 4 * MIB
 
 class PartStore(Protocol):
     """What the engine needs of the cache; `acquire` and `discard` block, both raise CacheError."""
+
+    @property
+    def claims(self) -> PartClaims:
+        """What other processes are fetching."""
 
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of a version, shared by all who hold it."""
@@ -103,6 +108,7 @@ class Engine:
             TransferSettings(settings.connections),
             self._disk,
             self._loose,
+            Neighbours(store.claims, self._disk),
             on_written=self._prover.prove,
             on_idle=self._retire,
         )

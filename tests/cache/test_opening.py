@@ -28,6 +28,12 @@ def add(path: Path, fact: str) -> None:
     catalog.close()
 
 
+def add_many(catalog: Catalog) -> None:
+    with catalog.transaction() as transaction:
+        for number in range(10_000):
+            transaction.add_fact(f"{number:0100}")
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 2 MiB with a catalogue that knows one fact."""
@@ -53,9 +59,8 @@ def test_on_a_full_disk_one_connection_does_everything(disk: Path) -> None:
     fill(disk)
     catalog = Catalog(disk / NAME)
     assert knows(catalog, "before")
-    with pytest.raises(CacheError), catalog.transaction() as transaction:
-        for number in range(10_000):
-            transaction.add_fact(f"{number:0100}")
+    with pytest.raises(CacheError, match="full"):
+        add_many(catalog)
     (disk / "ballast").unlink()
     with catalog.transaction() as transaction:
         transaction.add_fact("after")
