@@ -4,8 +4,8 @@ Listings, lookups and directories' times, by key, with bodies that only the call
 of it is an authority on anything: it is served while the origin cannot be asked, and losing it
 costs a request. Therefore it is bounded, the oldest goes first, and no commit waits for the disk.
 
-Functions over a connection; they raise sqlite3.Error. The tables are made by ``create`` beside those
-of the schema's version: a catalogue of any version may have them or not.
+Functions over a connection; they raise sqlite3.Error. The tables are made by ``create`` beside
+those of the schema's version: a catalogue of any version may have them or not.
 """
 
 import sqlite3

@@ -2,8 +2,8 @@
 
 A transfer claims its parts among all processes before it sends its request. If another has one of
 them, this one looks into the catalogue a few times a second for what has arrived, and fetches by
-itself as soon as the claim is free or nothing has arrived for two seconds: same version, same bytes.
-A claim outlives its transfer by a moment, until the parts are committed for all to see.
+itself as soon as the claim is free or nothing has arrived for two seconds: same version, same
+bytes. A claim outlives its transfer by a moment, until the parts are committed for all to see.
 """
 
 from typing import Protocol
