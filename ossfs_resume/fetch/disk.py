@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 READ_PATIENCE_SECONDS = 3.0
-WRITE_PATIENCE_SECONDS = 5.0
-"""A disk that is only slow, with much to write back, may take its time."""
+WRITE_PATIENCE_SECONDS = 8.0
+"""Longer than a write waits for the catalogue to keep up (`Backlog`): that is slow and not ill."""
 
 
 class _Call(Generic[T]):
