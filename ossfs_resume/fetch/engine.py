@@ -243,7 +243,8 @@ class Engine:
     async def _gather(self, download: Download, parts: range, offset: int, length: int) -> bytes:
         """The bytes of parts that are ready, each from memory if it is there. Raises CacheError."""
         if not any(self._loose.has(download, part) for part in parts):
-            return await self._disk.read(download, offset, length)
+            data = download.entry.read_nowait(offset, length)
+            return await self._disk.read(download, offset, length) if data is None else data
         pieces = []
         for part in parts:
             start, stop = download.entry.geometry.span(part)
