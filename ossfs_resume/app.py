@@ -17,6 +17,7 @@ import trio
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
 from ossfs_resume.cache.reclaim import EvictionListener
+from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
 from ossfs_resume.control.care import Care
@@ -37,6 +38,7 @@ from ossfs_resume.oss.client import ClientSettings, OssClient
 from ossfs_resume.oss.credentials import from_environment
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity, parse_endpoint
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.quantities import format_size
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.tree import Tree
@@ -65,6 +67,9 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
     endpoint = parse_endpoint(
         request.source.bucket, options.endpoint or "", options.region or "", options.addressing
     )
+    if options.offline:
+        await _mount_offline(request, endpoint, on_ready)
+        return
     credentials = from_environment(os.environ)
     settings = ClientSettings(endpoint, options.timeout, options.connections)
     hurried = replace(settings, timeout_s=FIRST_ANSWER_SECONDS)
@@ -74,6 +79,19 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
         async with OssClient(settings, credentials) as client:
             await trio.to_thread.run_sync(store.mark_known)
             await _serve(request, store, client, on_ready)
+
+
+async def _mount_offline(
+    request: MountRequest, endpoint: Endpoint, on_ready: Callable[[], None]
+) -> None:
+    """Serve what the cache has; neither credentials nor a network are needed."""
+    async with opened_store(endpoint, request.options) as store:
+        if store.is_new:
+            raise MountError(
+                f"{request.source}: never mounted with this cache directory, "
+                "there is nothing to show offline"
+            )
+        await _serve(request, store, OfflineClient(), on_ready)
 
 
 @asynccontextmanager
@@ -109,20 +127,41 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
 
 
 async def _serve(
-    request: MountRequest, store: CacheStore, client: OssClient, on_ready: Callable[[], None]
+    request: MountRequest,
+    store: CacheStore,
+    client: OssClient | OfflineClient,
+    on_ready: Callable[[], None],
 ) -> None:
-    incarnations = await trio.to_thread.run_sync(store.incarnations)
+    incarnations = await _incarnations(store)
+    times = await _directory_times(store)
     room = await trio.to_thread.run_sync(room_in, store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
-            mounted = _Mounted(request, store, client, nursery, incarnations, room)
+            mounted = _Mounted(request, store, client, nursery, incarnations, times, room)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
             await mounted.serve(on_ready)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
+
+
+async def _incarnations(store: CacheStore) -> Mapping[ObjectVersion, int]:
+    """Only numbers of inodes depend on them; the kernel has no page of this mount yet."""
+    try:
+        return await trio.to_thread.run_sync(store.incarnations)
+    except CacheError as error:
+        log.warning("cannot read which objects were discarded before: %s", error)
+        return {}
+
+
+async def _directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
+    try:
+        return await trio.to_thread.run_sync(store.recall_directories)
+    except CacheError as error:
+        log.debug("cannot read when directories changed: %s", error)
+        return {}
 
 
 class _Mounted:
@@ -132,9 +171,10 @@ class _Mounted:
         self,
         request: MountRequest,
         store: CacheStore,
-        client: OssClient,
+        client: OssClient | OfflineClient,
         nursery: trio.Nursery,
         incarnations: Mapping[ObjectVersion, int],
+        times: Mapping[str, DirectoryTime],
         room: int,
     ) -> None:
         options = request.options
@@ -151,6 +191,8 @@ class _Mounted:
             incarnations=incarnations,
             prefix=request.source.prefix,
             settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
+            keeper=store,
+            times=times,
             on_superseded=self._on_superseded,
         )
         store.keeper.listen(hopping(self._on_evicted))
@@ -204,9 +246,14 @@ class _Mounted:
             "pid": os.getpid(),
             "origin": asdict(self._client.statistics()),
             "fetch": asdict(self.engine.statistics()),
-            "cache": asdict(self._store.statistics()),
+            "cache": self._cache_statistics(),
             "tree": asdict(self._tree.statistics()),
         }
+
+    def _cache_statistics(self) -> dict[str, object]:
+        statistics = self._store.statistics()
+        error = self.engine.cache_error or statistics.error
+        return asdict(replace(statistics, error=error))
 
 
 def spare_the_collector() -> None:

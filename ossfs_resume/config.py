@@ -124,6 +124,8 @@ OPTIONS = (
     Option("negative-ttl", "how long a missing name is believed", parse_seconds, "5", "SECONDS"),
     Option("timeout", "a reader's patience without progress; 0 waits for the network",
            parse_seconds, "60", "SECONDS"),
+    Option("offline", "send no request: show and read what the cache has", _switch, "false",
+           is_switch=True),
     Option("uid", "owner of all files; default: the mounting user", _integer(0, 2**32 - 2),
            metavar="UID"),
     Option("gid", "group of all files; default: the mounting user's", _integer(0, 2**32 - 2),
@@ -165,6 +167,7 @@ class Options:
     metadata_ttl: float
     negative_ttl: float
     timeout: float
+    offline: bool
     uid: int
     gid: int
     umask: int

@@ -7,13 +7,13 @@ every write fails, leaves nothing behind, and can be had on a full disk as well.
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import EntryRow, Generation
+from ossfs_resume.cache.records import EntryRow, Generation, StoredPart
 from ossfs_resume.errors import CacheError
 
 FileFactory = Callable[[int, str, int], DataFile]
@@ -70,6 +70,21 @@ class Backing:
                         raise Superseded(f"another process replaced {self._version.key!r}")
                     self._bound = self._bind(row)
         return self.file
+
+    def stored(self, parts: range) -> tuple[EntryRow, Sequence[StoredPart]] | None:
+        """What the catalogue has of these parts by now; None if there is no row.
+
+        Raises Superseded if the row is of another incarnation.
+        """
+        found = self._catalog.load_run(self._version, parts)
+        if found is None:
+            return None
+        if not self._fits(found[0]):
+            raise Superseded(f"another process replaced {self._version.key!r}")
+        with self._lock:
+            if self._bound is None:
+                self._bound = self._bind(found[0])
+        return found
 
     def clear_parts(self, parts: Iterable[int], forget: Callable[[Iterable[int]], object]) -> None:
         """Take parts out of memory (``forget``) and the catalogue, in this order and in one

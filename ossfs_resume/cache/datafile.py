@@ -242,6 +242,10 @@ class DataFile:
         except FileNotFoundError:
             if not create or self._is_unlinked:
                 raise
+        except OSError as error:
+            if create or error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            return open_private(self._path(segment), os.O_RDONLY)
         make_private_directory(self._directory)
         self._has_new_names = True
         return _shared(open_private(self._path(segment), os.O_RDWR | os.O_CREAT))

@@ -6,10 +6,11 @@ bytes of trusted parts only. Whether an entry can still be added to is told in `
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
 from ossfs_resume.cache.crc64 import checksum, combine_parts
@@ -160,7 +161,25 @@ class Entry:
         """
         runs = self.progress.unchecked(first, stop)
         bad = [part for part in chain.from_iterable(runs) if not self._check_part(part)]
-        return self._clear(bad) if bad else []
+        return self._clear(bad, self.progress.forget) if bad else []
+
+    def refresh(self, parts: range) -> None:
+        """Take note of parts that other processes have stored; unchecked as yet.
+
+        Raises CacheError if the catalogue cannot be read.
+        """
+        try:
+            found = self._backing.stored(parts)
+        except Superseded:
+            self.progress.supersede()
+            return
+        if found is not None:
+            row, stored = found
+            self.progress.adopt(stored, row.crc64)
+
+    def lose(self, parts: Iterable[int]) -> list[int]:
+        """Make parts absent that cannot be read back; those that are so now."""
+        return self._clear(list(parts), self.progress.lose)
 
     def write_parts(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
         """Store whole consecutive parts from ``first`` on, each given as its chunks.
@@ -182,18 +201,19 @@ class Entry:
         self.progress.wrote(first, crcs)
         self._announce(self, stop - offset)
 
-    def prove(self) -> bool | None:
+    def prove(self, passed: Mapping[int, int] = MappingProxyType({})) -> bool | None:
         """Whether the parts combine to the expected CRC-64; None if that cannot be said yet.
 
-        True is persisted with the next commit. What to do about False is the caller's decision.
+        ``passed`` are the CRC-64 of parts that went by and were not stored. True is persisted with
+        the next commit. What to do about False is the caller's decision.
         An object of 2^20 parts takes most of a second.
         """
-        expected, crcs = self.progress.crc64, self.progress.crcs()
+        expected, crcs = self.progress.crc64, self.progress.crcs(passed)
         if expected is None or crcs is None:
             return None
         found = combine_parts(crcs, self.geometry.part_size, self.geometry.last_part_bytes)
         self.progress.proved(is_good=found == expected)
-        if found == expected:
+        if found == expected and not passed:
             self._announce(self, 0)
         return found == expected
 
@@ -345,25 +365,27 @@ class Entry:
         try:
             data = self._backing.file.read(start, stop - start)
         except OSError as error:
-            _log.warning("cannot read part %d of %r: %s", part, self.version.key, error)
+            _log.debug("cannot read part %d of %r: %s", part, self.version.key, error)
             return False
         is_good = len(data) == stop - start and checksum([data]) == self.progress.crc(part)
         if is_good:
             self.progress.checked(part)
         return is_good
 
-    def _clear(self, bad: Sequence[int]) -> list[int]:
+    def _clear(
+        self, bad: Sequence[int], make_absent: Callable[[Iterable[int]], list[int]]
+    ) -> list[int]:
         """Make ``bad`` parts absent, in the catalogue too if it can be changed."""
         cleared: list[int] = []
 
         def forget(parts: Iterable[int]) -> None:
-            cleared.extend(self.progress.forget(parts))
+            cleared.extend(make_absent(parts))
 
         try:
             self._backing.clear_parts(bad, forget)
         except CacheError as error:
             # The catalogue goes on claiming them; whoever reads them next finds out as we did.
-            _log.warning("cannot clear bad parts of %r: %s", self.version.key, error)
+            _log.debug("cannot clear bad parts of %r: %s", self.version.key, error)
             forget(bad)
         return cleared
 

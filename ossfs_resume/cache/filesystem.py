@@ -59,6 +59,11 @@ def require_local(path: Path, mountinfo: str | None = None) -> None:
         )
 
 
+def is_read_only(path: Path) -> bool:
+    """Whether the file system that holds ``path`` is mounted read-only."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def _lies_in(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 

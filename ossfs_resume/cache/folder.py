@@ -4,6 +4,7 @@
 
     <directory>/<identity>/
         lock               held (flock) while a process opens the store
+        claims             byte ranges locked: the parts that somebody is fetching
         owners/<uuid>      held (flock) as long as its process uses the store
         catalog.sqlite3    and -wal, -shm
         data/00 ... ff/    sparse data files
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ossfs_resume.cache.filesystem import require_local
+from ossfs_resume.cache.filesystem import is_read_only, require_local
 
 CATALOG_NAME = "catalog.sqlite3"
 
@@ -80,8 +81,11 @@ class StoreFolder:
         self.catalog = self.path / CATALOG_NAME
         self._owners = self.path / "owners"
         make_durable_directory(self.path)
-        self.path.chmod(0o700)
+        if self.path.stat().st_mode & 0o777 != 0o700:
+            self.path.chmod(0o700)
         make_private_directory(self._owners)
+        self.is_read_only = is_read_only(self.path)
+        """Nobody can change anything here, so nobody need be told who uses it."""
         self._owner: tuple[Path, int] | None = None
 
     def prepare(self) -> None:
@@ -94,7 +98,8 @@ class StoreFolder:
     @contextmanager
     def opening(self) -> Iterator[None]:
         """Exclude every other process that opens this store."""
-        descriptor = open_private(self.path / "lock", os.O_RDWR | os.O_CREAT)
+        flags = os.O_RDONLY if self.is_read_only else os.O_RDWR | os.O_CREAT
+        descriptor = open_private(self.path / "lock", flags)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -102,7 +107,9 @@ class StoreFolder:
             os.close(descriptor)
 
     def register_owner(self) -> None:
-        """Become an owner; only while ``opening`` is held."""
+        """Become an owner, unless the disk is read-only; only while ``opening`` is held."""
+        if self.is_read_only:
+            return
         path = self._owners / str(uuid.uuid4())
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,6 +125,8 @@ class StoreFolder:
 
     def other_owners(self) -> int:
         """How many others are alive; unlinks what dead ones left. Only while ``opening``."""
+        if self.is_read_only:
+            return 0
         mine = self._owner[0] if self._owner else None
         return sum(_is_alive(path) for path in self._owners.iterdir() if path != mine)
 

@@ -21,7 +21,7 @@ from itertools import chain, islice
 
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredParts
+from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredPart, StoredParts
 
 
 class PartLedger:
@@ -31,6 +31,7 @@ class PartLedger:
         count = geometry.part_count
         self._geometry = geometry
         self._tracks_sync = count > 1
+        self._found_bad: set[int] = set()
         self._trusted = PartBitmap(count)
         self._uncommitted = PartBitmap(count)
         self._syncing = PartBitmap(count)
@@ -103,6 +104,18 @@ class PartLedger:
         self._present.set_run(first, stop)
         self._trusted.set_run(first, stop)
 
+    def adopt(self, stored: StoredPart) -> None:
+        """Another process stored a part. It also syncs it.
+
+        Not one that was found bad here: the catalogue may not have been told yet.
+        """
+        part = stored.number
+        if not self._present.test(part) and part not in self._found_bad:
+            self._crcs[part * CRC_BYTES : (part + 1) * CRC_BYTES] = stored.crc.to_bytes(
+                CRC_BYTES, "little"
+            )
+            self._present.set(part)
+
     def checked(self, part: int) -> None:
         """The bytes of an unchecked part are what its CRC says."""
         if self._present.test(part):
@@ -146,17 +159,24 @@ class PartLedger:
             for bitmap in self._all():
                 bitmap.clear(part)
 
-    def distrust(self) -> None:
+    def distrust_all(self) -> None:
         """Let every part be checked again before its next use."""
         self._trusted.clear_run(0, len(self._trusted))
 
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make those of the parts absent that are still unchecked, and return them."""
         forgotten = [p for p in parts if self._present.test(p) and not self._trusted.test(p)]
+        self._found_bad.update(forgotten)
         for part in forgotten:
             for bitmap in (self._present, self._unsynced, self._syncing):
                 bitmap.clear(part)
         return forgotten
+
+    def distrust(self, parts: Iterable[int]) -> None:
+        """What was written or checked here cannot be read any more."""
+        for part in parts:
+            self._trusted.clear(part)
+            self._uncommitted.clear(part)
 
     def settle(self) -> None:
         """Nothing is left to commit or sync."""

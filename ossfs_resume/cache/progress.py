@@ -12,15 +12,18 @@ import enum
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
-from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredParts
+from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredPart, StoredParts
 from ossfs_resume.errors import CacheError
 
 LATEST_PARTS = 64
 """How many of the parts read last are known."""
+_NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class _State(enum.Enum):
@@ -96,10 +99,23 @@ class Progress:
         with self._lock:
             return self._ledger.crc(part)
 
-    def crcs(self) -> tuple[int, ...] | None:
-        """The CRC-64 of every part, or None if one is absent."""
+    def crcs(self, passed: Mapping[int, int] = _NONE) -> Sequence[int] | None:
+        """The CRC-64 of every part, of absent ones from ``passed``, or None if one is in neither.
+
+        Counted first, for this is asked after each write.
+        """
         with self._lock:
-            return self._ledger.crcs() if self.is_complete else None
+            if self.is_complete:
+                return self._ledger.crcs()
+            if self._ledger.present_count + len(passed) < self.geometry.part_count:
+                return None
+            absent = chain.from_iterable(self._ledger.missing(0, self.geometry.part_count))
+            crcs = list(self._ledger.crcs())
+        for part in absent:
+            if part not in passed:
+                return None
+            crcs[part] = passed[part]
+        return crcs
 
     def wrote(self, first: int, crcs: Sequence[int]) -> None:
         """The bytes of these parts are in the file. Raises CacheError, and marks nothing, if they
@@ -107,6 +123,15 @@ class Progress:
         with self._lock:
             self.require_open()
             self._ledger.wrote(first, crcs)
+
+    def adopt(self, stored: Iterable[StoredPart], crc64: int | None) -> None:
+        """The catalogue has these parts by now; another process stored them."""
+        with self._lock:
+            if self.is_open:
+                for part in stored:
+                    self._ledger.adopt(part)
+            if self.crc64 is None:
+                self.crc64 = crc64
 
     def checked(self, part: int) -> None:
         """The bytes of a part are what its CRC says."""
@@ -157,7 +182,7 @@ class Progress:
         """Let every part be checked again before its next use."""
         with self._lock:
             self.is_verified = False
-            self._ledger.distrust()
+            self._ledger.distrust_all()
 
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent whose bytes are not what their CRC says; those that are so now."""
@@ -165,6 +190,13 @@ class Progress:
             forgotten = self._ledger.forget(parts)
             self.is_verified = self.is_verified and not forgotten
             return forgotten
+
+    def lose(self, parts: Iterable[int]) -> list[int]:
+        """Make parts absent that cannot be read, trusted or not; those that are so now."""
+        parts = list(parts)
+        with self._lock:
+            self._ledger.distrust(parts)
+        return self.forget(parts)
 
     def proved(self, *, is_good: bool) -> None:
         """The CRCs of all parts combine, or not, to that of the object."""

@@ -51,6 +51,14 @@ class StoredParts:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that the catalogue has, and its CRC-64."""
+
+    number: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartRun:
     """Consecutive parts from ``first`` on and their CRCs, eight little-endian bytes each."""
 

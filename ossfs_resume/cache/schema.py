@@ -22,8 +22,10 @@ all of them. A step that was released is never changed.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
+from ossfs_resume.cache import remembered
 from ossfs_resume.errors import CacheError
 
 SEGMENT_PARTS = 1024
@@ -101,12 +103,14 @@ _BUSY_TIMEOUT_S = 10.0
 """How long to wait for another process's transaction; ours last milliseconds."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, locking_mode: str = "NORMAL") -> sqlite3.Connection:
     """A connection in autocommit mode, usable from any thread that holds its lock."""
     connection = sqlite3.connect(
         path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
+        # Before anything that touches the file, and with it the shared memory.
+        connection.execute(f"PRAGMA locking_mode = {locking_mode}")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA synchronous = NORMAL")
         # A log that starts anew is cut to its real length, so its size says what is in it.
@@ -123,23 +127,36 @@ def prepare(connection: sqlite3.Connection) -> None:
     Raises sqlite3.Error, or CacheError if the catalogue is of a newer version of this program or
     the file system supports no WAL.
     """
-    version = _version(connection)
-    if version > VERSION:
-        raise CacheError(
-            f"catalogue has schema version {version}, this program knows {VERSION}; "
-            "use a newer ossfs-resume or another cache directory"
-        )
+    version = require_known(connection)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise CacheError(f"the cache's file system does not support SQLite's WAL (mode {mode})")
     if version < VERSION:
         _upgrade(connection, version)
+    _add_remembered(connection)
     connection.execute("SELECT name FROM sqlite_master").fetchall()
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def require_known(connection: sqlite3.Connection) -> int:
+    """The version of the schema. Raises CacheError if it is newer than this program."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise CacheError(
+            f"catalogue has schema version {version}, this program knows {VERSION}; "
+            "use a newer ossfs-resume or another cache directory"
+        )
     return int(version)
+
+
+def _add_remembered(connection: sqlite3.Connection) -> None:
+    """Only if they are not there: a full disk must not keep anybody from opening."""
+    names = "('listing', 'listing_page', 'answer', 'directory')"
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN {names}"
+    ).fetchone()
+    if count < 4:
+        with suppress(sqlite3.OperationalError):
+            remembered.create(connection)
 
 
 def _upgrade(connection: sqlite3.Connection, version: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.records import CRC_BYTES, Generation, PartRun, StoredParts
+from ossfs_resume.cache.records import CRC_BYTES, Generation, PartRun, StoredPart, StoredParts
 from ossfs_resume.cache.schema import MAX_SEGMENTS, SEGMENT_PARTS
 
 _BITS_BYTES = SEGMENT_PARTS // 8
@@ -102,6 +102,27 @@ def load(connection: sqlite3.Connection, row_id: int, geometry: Geometry) -> Sto
         synced[place // 8 : place // 8 + len(synced_bits)] = synced_bits
         crcs[place * CRC_BYTES : place * CRC_BYTES + len(segment_crcs)] = segment_crcs
     return StoredParts(bytes(written), bytes(synced), bytes(crcs))
+
+
+def load_run(connection: sqlite3.Connection, row_id: int, parts: range) -> list[StoredPart]:
+    """Those of ``parts`` that are written; only their segments are read."""
+    found = []
+    for number, here in _split(parts):
+        row = connection.execute(
+            "SELECT written, crcs FROM segment JOIN checksums USING (id) WHERE id = ?",
+            (segment_ids(row_id)[0] + number,),
+        ).fetchone()
+        if row is not None:
+            written, crcs = int.from_bytes(row[0], "little"), row[1]
+            found += [
+                StoredPart(
+                    number * SEGMENT_PARTS + place,
+                    int.from_bytes(crcs[place * CRC_BYTES : (place + 1) * CRC_BYTES], "little"),
+                )
+                for place in here
+                if written >> place & 1
+            ]
+    return found
 
 
 def _split(parts: range) -> Iterator[tuple[int, range]]:

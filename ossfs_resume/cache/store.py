@@ -9,10 +9,11 @@ closed by the commit or sync thread, when it has nothing left to do.
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog, DamagedCatalog
+from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
 from ossfs_resume.cache.datafile import DataFile, DataFolder
 from ossfs_resume.cache.entry import Entry
@@ -24,6 +25,7 @@ from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion
 from ossfs_resume.cache.orphans import OrphanRemoval
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.reclaim import Reclaimer
+from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import TrustMemory
@@ -49,11 +51,13 @@ class CacheStore:
         self._catalog = catalog
         self._data_file = data_file
         self._data = DataFolder(folder.data)
-        self._is_new = not catalog.has_fact(_KNOWN)
+        self._is_new = _is_new(catalog)
         self._opening = threading.Condition()
         self._table = EntryTable()
         self._trust = TrustMemory()
         self._discarded = 0
+        self.claims = Claims(folder.path / "claims")
+        """Which parts the processes that share the store are fetching."""
         self._committer = Committer(
             catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
         )
@@ -138,6 +142,17 @@ class CacheStore:
         entry.progress.use()
         return entry
 
+    def detached(self, version: ObjectVersion) -> Entry:
+        """An entry that holds nothing and keeps nothing, for when ``acquire`` fails. Memory only.
+
+        It may be released, or not.
+        """
+        geometry = Geometry.fitting(version.size, self._settings.part_size)
+        progress = Progress(geometry)
+        progress.supersede()
+        backing = Backing(self._catalog, self._make_file, version, geometry, None)
+        return Entry(version, progress, backing, self._committer.announce)
+
     def release(self, entry: Entry) -> None:
         """Let go of an entry. Never blocks; the file is closed in the background."""
         entry.progress.use()
@@ -204,6 +219,23 @@ class CacheStore:
         """Forget a job; does nothing if there is none."""
         with self._catalog.transaction(durable=True) as transaction:
             transaction.remove_job(job_id)
+
+    def remember(self, news: Remembered) -> None:
+        """Keep what the origin said of names, for a mount that cannot ask it."""
+        with self._catalog.transaction() as transaction:
+            transaction.remember(news)
+
+    def recall_listing(self, prefix: str) -> list[bytes]:
+        """The pages that were kept of a listing; none if there is none."""
+        return self._catalog.recall_listing(prefix)
+
+    def recall_answer(self, key: str) -> bytes | None:
+        """What was kept of a lookup."""
+        return self._catalog.recall_answer(key)
+
+    def recall_directories(self) -> Mapping[str, DirectoryTime]:
+        """The times of directories that were kept."""
+        return self._catalog.recall_directories()
 
     def statvfs(self) -> os.statvfs_result:
         """The space on the cache's file system."""
@@ -292,7 +324,16 @@ class CacheStore:
                 entry.close()
         finally:
             self._catalog.close()
+            self.claims.close()
             self._folder.unregister_owner()
+
+
+def _is_new(catalog: Catalog) -> bool:
+    """Whether the store was never mounted; one that cannot say so at this moment was."""
+    try:
+        return not catalog.has_fact(_KNOWN)
+    except CacheError:
+        return False
 
 
 def _open_catalog(folder: StoreFolder) -> Catalog:
@@ -302,6 +343,8 @@ def _open_catalog(folder: StoreFolder) -> Catalog:
         return Catalog(folder.catalog)
     except DamagedCatalog as error:
         if others:
+            raise CacheError(f"{error}; it is left alone, for another mount uses it") from error
+        if folder.is_read_only:
             raise
         _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
     folder.prepare()

@@ -44,9 +44,10 @@ class EntryTable:
             self._holders[entry] = 1
 
     def release(self, entry: Entry) -> bool:
-        """One holder less; whether it was the last. Does nothing once the table is closed."""
+        """One holder less; whether it was the last. Does nothing once the table is closed, nor
+        for an entry that was never added."""
         with self._lock:
-            if self._is_closed:
+            if self._is_closed or entry not in self._holders:
                 return False
             self._holders[entry] -= 1
             return self._holders[entry] == 0

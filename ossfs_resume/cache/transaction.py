@@ -8,7 +8,7 @@ processes may write the same entry.
 import sqlite3
 from collections.abc import Iterable
 
-from ossfs_resume.cache import pins, segments
+from ossfs_resume.cache import pins, remembered, segments
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
@@ -21,6 +21,7 @@ from ossfs_resume.cache.records import (
     unsigned,
     version_columns,
 )
+from ossfs_resume.cache.remembered import Remembered
 from ossfs_resume.cache.segments import Difference
 
 
@@ -196,6 +197,10 @@ class Transaction:
     def add_fact(self, name: str) -> None:
         """Remember that something has happened."""
         self._connection.execute("INSERT INTO fact VALUES (?) ON CONFLICT DO NOTHING", (name,))
+
+    def remember(self, news: Remembered) -> None:
+        """Keep what the origin said of names."""
+        remembered.save(self._connection, news)
 
     def _is_current(self, generation: Generation) -> bool:
         row = self._connection.execute(

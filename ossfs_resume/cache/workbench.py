@@ -82,7 +82,7 @@ def clear(directory: Path, identity: str) -> bool:
             folder.move_aside()
             for path in folder.path.iterdir():
                 if path.name not in _KEPT:
-                    shutil.rmtree(path)
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
     return True
 
 

@@ -56,6 +56,14 @@ class Transfer:
         """Not started yet."""
         return self.last_byte is None
 
+    def narrow(self, first: int, stop: int) -> None:
+        """Before it has begun: the parts outside are there, it need not bring them."""
+        self.download.unclaim(self)
+        self.first, self.stop = first, stop
+        self.download.claim(self)
+        self.batch = PartBatch(self.download.entry.geometry, first)
+        self.wake()
+
     def wake(self) -> None:
         """Let every waiter look again."""
         self.moved.set()
@@ -89,6 +97,8 @@ class Download:
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
     proof: trio.Lock = field(default_factory=trio.Lock)
+    passed: dict[int, int] = field(default_factory=dict)
+    """CRC-64 of each part that could not be kept, but went by."""
     proven: bool = False
     """The combined CRC-64 was compared with the origin's, or there is none to compare with."""
 

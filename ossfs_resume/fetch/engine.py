@@ -20,9 +20,12 @@ import trio
 
 from ossfs_resume.cache.entry import Absent, Entry
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.errors import CorruptObject, NoProgress, OssfsError, ShuttingDown
+from ossfs_resume.errors import CacheError, CorruptObject, NoProgress, OssfsError, ShuttingDown
 from ossfs_resume.fetch import readahead
+from ossfs_resume.fetch.disk import Disk, Hanging
 from ossfs_resume.fetch.download import Download, Failure, Transfer
+from ossfs_resume.fetch.loose import LooseParts
+from ossfs_resume.fetch.neighbours import Neighbours, PartClaims
 from ossfs_resume.fetch.proof import Prover
 from ossfs_resume.fetch.readahead import KIB, MIB, AccessPattern
 from ossfs_resume.fetch.scheduler import Priority
@@ -39,12 +42,22 @@ log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 2.0
 
+ILL_READ_AHEAD_BYTES = 4 * MIB
+"""While the disk is ill, read-ahead lives in memory: what is fetched must be what is read."""
+
 
 class PartStore(Protocol):
-    """What the engine needs of the cache; `acquire` and `discard` block."""
+    """What the engine needs of the cache; `acquire` and `discard` block, both raise CacheError."""
+
+    @property
+    def claims(self) -> PartClaims:
+        """What other processes are fetching."""
 
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of a version, shared by all who hold it."""
+
+    def detached(self, version: ObjectVersion) -> Entry:
+        """An entry that keeps nothing, for when `acquire` fails."""
 
     def release(self, entry: Entry) -> None:
         """Give up one hold."""
@@ -88,11 +101,17 @@ class Engine:
         self._on_discarded = on_discarded
         self._downloads: dict[ObjectVersion, Download] = {}
         self._stopping = False
-        self._reads = trio.CapacityLimiter(16)
+        # Reading whole objects again takes long and must not hold up readers.
+        self._rereads = trio.CapacityLimiter(2)
+        self._loose = LooseParts()
+        self._disk = Disk(self._retire)
         self._prover = Prover(store, self._discarded)
         self._pool = TransferPool(
             reader,
             TransferSettings(settings.connections),
+            self._disk,
+            self._loose,
+            Neighbours(store.claims, self._disk),
             on_written=self._prover.prove,
             on_idle=self._retire,
         )
@@ -106,7 +125,14 @@ class Engine:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run transfers until cancelled."""
-        await self._pool.run(task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._disk.run)
+            await self._pool.run(task_status=task_status)
+
+    @property
+    def cache_error(self) -> str:
+        """Why the cache is gone without at this moment; empty while it is well."""
+        return self._disk.error
 
     def stop(self) -> None:
         """Whoever waits for data, now or later, gets `ShuttingDown`."""
@@ -120,12 +146,12 @@ class Engine:
     async def open(self, meta: ObjectMeta) -> Download:
         """Hold the download of one object version; each open needs one `close`.
 
-        Raises CacheError if the cache cannot give an entry.
+        If the cache cannot give an entry, its bytes only pass through memory.
         """
         self._raise_if_stopping()
         version = version_of(meta)
         if self._usable(version) is None:
-            entry = await trio.to_thread.run_sync(self._store.acquire, version)
+            entry = await self._acquire(version)
             if self._usable(version) is not None:
                 self._store.release(entry)
             else:
@@ -135,6 +161,12 @@ class Engine:
             download.entry.expect_crc64(meta.crc64)
         download.holders += 1
         return download
+
+    async def _acquire(self, version: ObjectVersion) -> Entry:
+        try:
+            return await self._disk.open(partial(self._store.acquire, version), self._store.release)
+        except CacheError:
+            return self._store.detached(version)
 
     def close(self, download: Download) -> None:
         """Give up one hold; after the last, only running transfers finish."""
@@ -156,6 +188,7 @@ class Engine:
         if download.holders or download.running:
             return
         self._forget(download)
+        self._loose.drop(download)
         self._store.release(download.entry)
 
     def _discarded(self, download: Download) -> None:
@@ -175,26 +208,63 @@ class Engine:
         """Exactly the bytes ``[offset, offset + length)``, which must lie within the object.
 
         Raises OriginError as the origin answered, NoProgress when the reader's time is up,
-        CorruptObject, CacheError, or ShuttingDown.
+        CorruptObject, or ShuttingDown; never CacheError.
         """
         entry = download.entry
         parts = entry.geometry.parts(offset, length)
         run_bytes = pattern.advance(offset, length)
         if not entry.is_complete:
             self._read_ahead(download, pattern, parts.start, offset + length, run_bytes)
+        data = self._read_at_once(download, parts, offset, length)
+        return await self._read(download, parts, offset, length) if data is None else data
+
+    def _read_at_once(
+        self, download: Download, parts: range, offset: int, length: int
+    ) -> bytes | None:
+        if not self._is_ready(download, parts):
+            return None
+        try:
+            return download.entry.read_nowait(offset, length)
+        except CacheError:
+            return None
+
+    async def _read(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+        """Read when the parts are there; if the disk does not give them, from the origin."""
+        with self._loose.wanted(download, parts):
+            try:
+                return await self._read_kept(download, parts, offset, length)
+            except Hanging as error:
+                log.debug("%s: %s", download.meta.key, error)
+            except CacheError:
+                await self._disk.lose(download, parts)
+                download.proven = download.proven and download.entry.is_complete
+            with self._loose.demanded(download, parts):
+                await self._make_ready(download, parts, from_memory=True)
+                return await self._gather(download, parts, offset, length)
+
+    async def _read_kept(self, download: Download, parts: range, offset: int, length: int) -> bytes:
         while True:
-            if not self._is_ready(download, parts):
-                await self._make_ready(download, parts)
+            await self._make_ready(download, parts)
             # Eviction of parts does not wait for readers: those who were late read again.
             with suppress(Absent):
-                return await self._read_ready(entry, offset, length)
+                return await self._gather(download, parts, offset, length)
             await trio.lowlevel.checkpoint()
 
-    async def _read_ready(self, entry: Entry, offset: int, length: int) -> bytes:
-        data = entry.read_nowait(offset, length)
-        if data is None:
-            data = await trio.to_thread.run_sync(entry.read, offset, length, limiter=self._reads)
-        return data
+    async def _gather(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+        """The bytes of parts that are ready, each from memory if it is there. Raises CacheError."""
+        if not any(self._loose.has(download, part) for part in parts):
+            data = download.entry.read_nowait(offset, length)
+            return await self._disk.read(download, offset, length) if data is None else data
+        pieces = []
+        for part in parts:
+            start, stop = download.entry.geometry.span(part)
+            first, last = max(offset, start), min(offset + length, stop)
+            data = self._loose.get(download, part)
+            if data is None:
+                pieces.append(await self._disk.read(download, first, last - first))
+            else:
+                pieces.append(data[first - start : last - start])
+        return b"".join(pieces)
 
     async def confirm(self, download: Download) -> None:
         """Ask the origin whether this version is still there, by fetching its first missing part.
@@ -231,7 +301,7 @@ class Engine:
         """Read all that is cached again and compare it, a complete object with the origin's CRC-64
         too; how many parts were damaged and are absent now. Raises CorruptObject, CacheError."""
         entry = download.entry
-        damaged = await trio.to_thread.run_sync(entry.recheck, limiter=self._reads)
+        damaged = await trio.to_thread.run_sync(entry.recheck, limiter=self._rereads)
         download.proven = False
         await self._prover.prove(download)
         return len(damaged)
@@ -239,8 +309,13 @@ class Engine:
     async def _fill(self, download: Download, mine: list[Transfer]) -> None:
         entry, step = download.entry, self._request_parts(download, self._settings.request_bytes)
         low, reach = 0, step * (self._settings.connections + 1)
+        failures = self._disk.writing.failures
+        if self._disk.writing.is_resting(trio.current_time()):
+            raise CacheError(self._disk.error)
         while not entry.is_complete:
             self._raise_if_hopeless(download, range(entry.part_count))
+            if not entry.is_open or self._disk.writing.failures != failures:
+                raise CacheError(self._disk.error or "its cached data was discarded")
             # An object may have a million parts: look only at those that can be under way.
             missing = entry.missing(low, min(low + reach, entry.part_count))
             if not missing:
@@ -256,7 +331,10 @@ class Engine:
         self, download: Download, pattern: AccessPattern, first: int, stop: int, run_bytes: int
     ) -> None:
         """Queue what this read needs together with what its run will need next."""
-        window = readahead.window(run_bytes, self._settings.read_ahead_bytes)
+        limit = self._settings.read_ahead_bytes
+        if self._disk.is_ill_for(download.entry):
+            limit = min(limit, ILL_READ_AHEAD_BYTES)
+        window = readahead.window(run_bytes, limit)
         step = readahead.request_bytes(window, self._settings.request_bytes)
         target = readahead.target(stop, window, step, download.meta.size)
         if first not in download.claims and download.entry.missing(first, first + 1):
@@ -268,7 +346,7 @@ class Engine:
         pattern.planned = target
         self._pool.claim(
             download,
-            download.entry.missing(begin, end),
+            self._missing(download, range(begin, end)),
             self._request_parts(download, step),
             Priority.READ_AHEAD,
         )
@@ -280,23 +358,38 @@ class Engine:
         entry = download.entry
         return (
             (download.proven or not entry.is_complete)
-            and not entry.missing(parts.start, parts.stop)
+            and not self._missing(download, parts)
             and not entry.unchecked(parts.start, parts.stop)
             and not self._stopping
             and not isinstance(download.stale, CorruptObject)
         )
 
-    async def _make_ready(self, download: Download, parts: range) -> None:
-        """Return when all ``parts`` are present and checked, and a complete object is proven."""
-        entry, since = download.entry, trio.current_time()
+    def _missing(self, download: Download, parts: range) -> list[range]:
+        """Runs of parts that are neither in the cache nor in memory."""
+        missing = download.entry.missing(parts.start, parts.stop)
+        if missing and self._loose:
+            return [run for lost in missing for run in self._loose.absent(download, lost)]
+        return missing
+
+    async def _make_ready(
+        self, download: Download, parts: range, *, from_memory: bool = False
+    ) -> None:
+        """Return when all ``parts`` are present and checked, and a complete object is proven.
+
+        ``from_memory`` is for parts that the disk has and does not give. Raises CacheError if it
+        does not give what is to be checked.
+        """
+        since = trio.current_time()
         step = self._request_parts(download, self._settings.request_bytes)
-        while not self._is_ready(download, parts):
-            self._raise_if_hopeless(download, parts)
-            if entry.unchecked(parts.start, parts.stop):
-                drop_damaged = partial(self._drop_damaged, entry, parts)
-                is_damaged = await trio.to_thread.run_sync(drop_damaged, limiter=self._reads)
-                download.proven = download.proven and not is_damaged
-            missing = entry.missing(parts.start, parts.stop)
+        while from_memory or not self._is_ready(download, parts):
+            self._raise_if_hopeless(download, parts, from_memory=from_memory)
+            if from_memory:
+                missing = self._loose.absent(download, parts)
+                if not missing:
+                    return
+            else:
+                await self._check(download, parts)
+                missing = self._missing(download, parts)
             if missing:
                 download.proven = False  # of an object that was complete before, too
             transfers = [self._pool.demand(download, run, step) for run in missing]
@@ -305,12 +398,12 @@ class Engine:
             else:
                 await self._prover.prove(download)
 
-    def _drop_damaged(self, entry: Entry, parts: range) -> bool:
-        """Whether any of ``parts`` was damaged, and is absent now."""
-        damaged = entry.check(parts.start, parts.stop)
-        for part in damaged:
-            log.warning("%s: cached part %d is damaged, fetching it again", entry.version.key, part)
-        return bool(damaged)
+    async def _check(self, download: Download, parts: range) -> None:
+        if download.entry.unchecked(parts.start, parts.stop):
+            for part in await self._disk.check(download, parts):
+                download.proven = False
+                key = download.meta.key
+                log.warning("%s: cached part %d is damaged, fetching it again", key, part)
 
     async def _wait(self, transfer: Transfer, parts: range, since: float) -> None:
         """Wait until ``transfer`` moved. Raises NoProgress."""
@@ -337,12 +430,14 @@ class Engine:
         download.failures.append(Failure(parts, error, until))
         return error
 
-    def _raise_if_hopeless(self, download: Download, parts: range) -> None:
+    def _raise_if_hopeless(
+        self, download: Download, parts: range, *, from_memory: bool = False
+    ) -> None:
         self._raise_if_stopping()
         error: OssfsError | None = download.failure_of(parts, trio.current_time())
         if download.stale is not None:
             error = download.stale
-        is_needed = download.entry.missing(parts.start, parts.stop)
+        is_needed = from_memory or self._missing(download, parts)
         if error is not None and (is_needed or isinstance(error, CorruptObject)):
             # One exception for many reads: each starts a traceback of its own.
             raise error.with_traceback(None)

@@ -23,9 +23,14 @@ from typing import Protocol
 
 import trio
 
+from ossfs_resume.cache.crc64 import checksum
+from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Failure, Transfer
+from ossfs_resume.fetch.loose import LooseParts
+from ossfs_resume.fetch.neighbours import Neighbours
 from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import (
     Priority,
@@ -72,7 +77,7 @@ class TransferStatistics:
 
 
 class TransferPool:
-    """Claims, queues and runs transfers.
+    """Claims, queues and runs transfers; what ``disk`` does not take is held in ``loose``.
 
     ``on_written`` is awaited after parts were written and before their waiters are woken;
     ``on_idle`` is called when a transfer of a download has ended.
@@ -82,11 +87,17 @@ class TransferPool:
         self,
         reader: RangeReader,
         settings: TransferSettings,
+        disk: Disk,
+        loose: LooseParts,
+        neighbours: Neighbours,
         on_written: Callable[[Download], Awaitable[None]],
         on_idle: Callable[[Download], None],
     ) -> None:
         self._reader = reader
         self._settings = settings
+        self._disk = disk
+        self._loose = loose
+        self._neighbours = neighbours
         self._on_written = on_written
         self._on_idle = on_idle
         self._queue: Queue[Transfer] = Queue()
@@ -94,7 +105,6 @@ class TransferPool:
         self._running: set[Transfer] = set()
         self._bytes_received = 0
         self._nursery: trio.Nursery | None = None
-        self._writes = trio.CapacityLimiter(8)
         self.newest_byte = -math.inf
         """Time of the newest byte of any transfer."""
 
@@ -220,10 +230,11 @@ class TransferPool:
     # --- one transfer ---
 
     async def _run(self, transfer: Transfer) -> None:
-        download = transfer.download
+        download, claimed = transfer.download, transfer.parts
         try:
             with transfer.scope:
-                await self._fetch(transfer)
+                if self._neighbours.claim(transfer) or await self._is_left(transfer):
+                    await self._fetch(transfer)
             if transfer.scope.cancelled_caught:
                 await self._write(transfer)
         except OssfsError as error:
@@ -236,6 +247,20 @@ class TransferPool:
             transfer.wake()
             self._on_idle(download)
             self._dispatch()
+            self._unclaim(download.entry.version, claimed)
+
+    async def _is_left(self, transfer: Transfer) -> bool:
+        """Whether others leave anything to fetch; a transfer that waits for them takes no place."""
+        self._running.discard(transfer)
+        self._dispatch()
+        try:
+            return await self._neighbours.wait(transfer)
+        finally:
+            self._running.add(transfer)
+
+    def _unclaim(self, version: ObjectVersion, parts: range) -> None:
+        if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
+            self._nursery.start_soon(self._neighbours.release, version, parts)
 
     def _failed(self, transfer: Transfer, error: OssfsError) -> None:
         download = transfer.download
@@ -288,10 +313,12 @@ class TransferPool:
             first, parts = transfer.batch.take()
             if not parts:
                 return
-            await trio.to_thread.run_sync(
-                download.entry.write_parts, first, parts, limiter=self._writes
-            )
-            for part in range(first, first + len(parts)):
+            is_kept = await self._disk.write(download, first, parts)
+            for part, chunks in enumerate(parts, first):
+                if not is_kept:
+                    download.passed[part] = checksum(chunks)
+                if not is_kept or self._loose.is_demanded(download, part):
+                    self._loose.hold(download, part, b"".join(chunks))
                 download.claims.pop(part, None)
             await self._on_written(download)
         transfer.wake()

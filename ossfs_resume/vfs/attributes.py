@@ -1,18 +1,20 @@
 """Attributes of nodes, many at a time."""
 
-import logging
 from collections.abc import Sequence
 
 import trio
 
+from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.trouble import Trouble
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node, version_of
 from ossfs_resume.vfs.interfaces import CacheView
 from ossfs_resume.vfs.models import Attributes
 from ossfs_resume.vfs.shared import NANOSECONDS
 
-log = logging.getLogger(__name__)
+PATIENCE_S = 2.0
+"""How long an answer waits for the cache's disk, which may hang."""
 
 BUSY_VALID_S = 1.0
 """Attributes of a file that may be growing in the cache are shown anew every second."""
@@ -28,6 +30,8 @@ class AttributeReader:
         self._cache = cache
         self._files = files
         self._ttl_s = metadata_ttl_s
+        self._trouble = Trouble("asked what it holds")
+        self._asking = trio.CapacityLimiter(4)
 
     async def of(self, nodes: Sequence[Node]) -> list[Attributes]:
         """The attributes of each node, with one thread hop at most."""
@@ -47,12 +51,24 @@ class AttributeReader:
         if not files:
             return {}
         versions = [version_of(file.meta) for file in files]
-        try:
-            present = await trio.to_thread.run_sync(self._cache.cached_bytes, versions)
-        except CacheError as error:
-            log.warning("cannot say what is cached: %s", error)
-            return {}
+        present = await self._ask(versions)
         return {file.inode: size for file, size in zip(files, present, strict=True) if size}
+
+    async def _ask(self, versions: Sequence[ObjectVersion]) -> Sequence[int]:
+        """What the cache says, unless its disk fails or hangs: no ``ls`` waits for that."""
+        unknown = [0] * len(versions)
+        if self._trouble.is_resting(trio.current_time()):
+            return unknown
+        try:
+            with trio.fail_after(PATIENCE_S):
+                present = await trio.to_thread.run_sync(
+                    self._cache.cached_bytes, versions, limiter=self._asking, abandon_on_cancel=True
+                )
+        except (CacheError, trio.TooSlowError) as error:
+            self._trouble.failed(error, trio.current_time())
+            return unknown
+        self._trouble.succeeded(trio.current_time())
+        return present
 
     def _of_directory(self, node: DirectoryNode) -> Attributes:
         return Attributes(

@@ -17,7 +17,7 @@ from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, Node, current
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.listings import Listings
 from ossfs_resume.vfs.models import AbsentName
-from ossfs_resume.vfs.names import is_representable
+from ossfs_resume.vfs.names import decode, is_representable
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.probe import Found, FoundDirectory, find
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
@@ -67,7 +67,7 @@ class Directory:
         if known is not None and trio.current_time() < known.until:
             self._shared.lookups_without_request += 1
         else:
-            known = await self._renew(name, known)
+            known = await self._renew(name, known or await self._recall(name))
         if known.node is None:
             remaining_s = max(known.until - trio.current_time(), 0.0)
             raise AbsentName(name, min(remaining_s, self._shared.settings.negative_ttl_s))
@@ -103,6 +103,16 @@ class Directory:
             return await self._ask(name).result()
         return await self._shared.origin.attempt(partial(self._ask, name)) or known
 
+    async def _recall(self, name: bytes) -> _Known | None:
+        """What an earlier mount was told of a name of which this one knows nothing."""
+        await self.listings.recall()
+        known = self._known(name)
+        if known is None or known.node is None:
+            found = await self._shared.memory.answer(self.node.prefix + decode(name))
+            if found is not None and name not in self._answers:
+                self._remember_answer(name, _Answer(self._node_of(found, NEVER), NEVER))
+        return self._known(name)
+
     def _known(self, name: bytes) -> _Known | None:
         answer, newest = self._answers.get(name), self.listings.newest
         if answer is not None:
@@ -137,11 +147,15 @@ class Directory:
             del self._asking[name]
         node = self._node_of(found, asked_at)
         self._replace(name, node, asked_at, None)
+        self._shared.memory.found(self.node.prefix + decode(name), found)
+        self._remember_answer(name, _Answer(node, asked_at))
+        return self._knowing(node, asked_at)
+
+    def _remember_answer(self, name: bytes, answer: _Answer) -> None:
         self._answers.pop(name, None)
-        self._answers[name] = _Answer(node, asked_at)
+        self._answers[name] = answer
         if len(self._answers) > MAX_ANSWERS:
             del self._answers[next(iter(self._answers))]
-        return self._knowing(node, asked_at)
 
     def _node_of(self, found: Found, asked_at: float) -> Node | None:
         if found is None:
@@ -151,8 +165,9 @@ class Directory:
             file.confirm(found, asked_at)
             return file
         directory = self._shared.table.directory(found.prefix, self._shared.now_ns())
-        directory.listable = found.listable
-        directory.confirmed_at = asked_at if found.listable else NEVER
+        if asked_at > NEVER or directory.confirmed_at == NEVER:
+            directory.listable = found.listable
+            directory.confirmed_at = asked_at if found.listable else NEVER
         if found.marker is not None:
             directory.saw_marker(found.marker.modified * NANOSECONDS)
         return directory

@@ -107,7 +107,7 @@ class OpenFiles:
     async def _confirm(self, node: FileNode, download: "Download") -> None:
         """Raises StaleVersion if ``node`` is not what a new handle may be bound to."""
         meta, incarnation = node.meta, download.entry.incarnation
-        if incarnation != node.incarnation:
+        if download.entry.is_open and incarnation != node.incarnation:
             # Another process threw the cached bytes away: the kernel's pages may be as bad.
             self._table.reincarnate(version_of(meta), incarnation)
         age_s = trio.current_time() - node.confirmed_at

@@ -17,10 +17,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.errors import StaleVersion
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.names import encode
@@ -60,7 +62,12 @@ class FileNode:
         )
 
     def confirm(self, meta: ObjectMeta, now: float) -> None:
-        """The origin has just shown this version; only a HEAD says its CRC, which is kept."""
+        """The origin has just shown this version; only a HEAD says its CRC, which is kept.
+
+        ``now`` is NEVER for what an earlier mount was told: it confirms nothing.
+        """
+        if now == NEVER:
+            return
         if meta.crc64 is not None or meta.modified != self.meta.modified:
             self.meta = meta
         self.confirmed_at = now
@@ -127,7 +134,8 @@ def hash63(identity: bytes) -> int:
 class InodeTable:
     """All nodes that anything refers to; the root, always there, is number 1.
 
-    ``incarnations`` are the versions whose incarnation is not 0.
+    ``incarnations`` are the versions whose incarnation is not 0, ``times`` what is known of
+    directories by prefix; ``on_new_directory`` is told of all others.
     """
 
     def __init__(
@@ -136,13 +144,18 @@ class InodeTable:
         now_ns: int,
         incarnations: Mapping[ObjectVersion, int],
         hash_identity: Callable[[bytes], int] = hash63,
+        *,
+        times: Mapping[str, DirectoryTime] = MappingProxyType({}),
+        on_new_directory: Callable[[DirectoryNode], object] = lambda node: None,
     ) -> None:
         self._hash = hash_identity
         self._incarnations = dict(incarnations)
         self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
         self._held: dict[int, Node] = {}
         self._displaced: dict[bytes, int] = {_directory_identity(root_prefix): ROOT}
-        self.root = DirectoryNode(ROOT, root_prefix, now_ns)
+        self._times = times
+        self._on_new_directory = on_new_directory
+        self.root = self._new_directory(ROOT, root_prefix, now_ns)
         self._nodes[ROOT] = self._held[ROOT] = self.root
 
     def __repr__(self) -> str:
@@ -167,8 +180,17 @@ class InodeTable:
             if isinstance(node, DirectoryNode) and node.prefix == prefix:
                 return node
             inode = self._displaced[identity] = inode % MAX_INODE + 1
-        directory = self._nodes[inode] = DirectoryNode(inode, prefix, now_ns)
+        directory = self._nodes[inode] = self._new_directory(inode, prefix, now_ns)
         return directory
+
+    def _new_directory(self, inode: int, prefix: str, now_ns: int) -> DirectoryNode:
+        """With the time that it had in an earlier mount; nobody else sees it for the first time."""
+        time = self._times.get(prefix)
+        if time is not None:
+            return DirectoryNode(inode, prefix, time.modified_ns, names_digest=time.names)
+        node = DirectoryNode(inode, prefix, now_ns)
+        self._on_new_directory(node)
+        return node
 
     def file(self, meta: ObjectMeta) -> FileNode:
         """The node of an object version in its present incarnation."""

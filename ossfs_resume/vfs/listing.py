@@ -1,7 +1,7 @@
 """One pass through a directory: its entries as far as its pages have been read."""
 
 from ossfs_resume.oss.models import ListPage
-from ossfs_resume.vfs.inodes import DirectoryNode, InodeTable, Node
+from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, InodeTable, Node
 from ossfs_resume.vfs.names import Named, NameMerger, decode
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.shared import NANOSECONDS
@@ -19,6 +19,8 @@ class Listing:
         self.nodes: dict[bytes, Node] = {}
         self.token = ""
         self.pages = 0
+        self.taken: list[ListPage] = []
+        """The pages as they came, until the listing is complete and somebody takes them."""
         self.is_complete = False
         self.started_at = started_at
         self.paging: SharedCall[None] | None = None
@@ -38,6 +40,7 @@ class Listing:
                 self.nodes[named.name] = self._intern(named, now, now_ns)
                 self.names.append(named.name)
         self.pages += 1
+        self.taken.append(page)
         self.token = page.next_token
         self.is_complete = not page.next_token
         if self._merger.marker is not None:
@@ -60,5 +63,6 @@ class Listing:
             file.confirm(named.meta, now)
             return file
         directory = self._table.directory(self._node.prefix + decode(named.name) + "/", now_ns)
-        directory.confirmed_at, directory.listable = now, True
+        if now > NEVER:
+            directory.confirmed_at, directory.listable = now, True
         return directory

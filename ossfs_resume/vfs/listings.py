@@ -39,6 +39,7 @@ class Listings:
         self._on_page = on_page
         self._previous: Listing | None = None
         self._beginning: SharedCall[Listing] | None = None
+        self._recalling: SharedCall[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Listings newest={self.newest!r} previous={self._previous!r}>"
@@ -52,10 +53,29 @@ class Listings:
         newest = self.newest
         if newest is not None and not self._is_expired(newest):
             return newest
+        await self.recall()
         for listing in self._known():
             if listing.is_complete:
                 return await self._shared.origin.attempt(self._begin) or listing
         return await self._begin().result()
+
+    async def recall(self) -> None:
+        """Install what an earlier mount kept, unless more is known; done once."""
+        if self._recalling is None:
+            if self.newest is not None:
+                return
+            self._recalling = self._shared.origin.share(self._restore)
+        await self._recalling.result()
+
+    async def _restore(self) -> None:
+        pages = await self._shared.memory.listing(self._node.prefix)
+        listing = Listing(self._node, self._shared.table, NEVER)
+        for page in pages:
+            listing.absorb(page, NEVER, self._shared.now_ns())
+            await trio.lowlevel.checkpoint()
+        if pages and self.newest is None:
+            listing.taken.clear()
+            self._install(listing)
 
     async def reach(self, listing: Listing, index: int) -> None:
         """Read pages until entry ``index`` is there, or the end. Raises OriginError."""
@@ -124,8 +144,12 @@ class Listings:
         self._on_page(listing, names, asked_at)
         if listing.pages == 1:
             self._install(listing)
-        if listing.is_complete and listing is self.newest:
-            self._retire_previous(listing)
+        if listing.is_complete:
+            self._shared.memory.listed(self._node.prefix, listing.taken)
+            self._shared.memory.changed(self._node)
+            listing.taken = []
+            if listing is self.newest:
+                self._retire_previous(listing)
 
     def _install(self, listing: Listing) -> None:
         if self.newest is not None and (self.newest.is_complete or self._previous is None):

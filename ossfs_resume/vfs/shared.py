@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ossfs_resume.vfs.inodes import FileNode, InodeTable, Node
+from ossfs_resume.vfs.memory import Memory
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.origin import Origin
 
@@ -46,6 +47,7 @@ class Shared:
     settings: TreeSettings
     wall_clock: Callable[[], float]
     on_superseded: Callable[[int, bytes, int], None]
+    memory: Memory = field(default_factory=Memory)
     hidden: HiddenKeys = field(default_factory=HiddenKeys)
     lookups: int = 0
     lookups_without_request: int = 0

@@ -8,10 +8,12 @@ dropped at any time (`directories`).
 import os
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.errors import IsADirectory, NotADirectory
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs import inodes
@@ -21,6 +23,7 @@ from ossfs_resume.vfs.directory import Directory
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, InodeTable, Node
 from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
+from ossfs_resume.vfs.memory import Keeper, Memory
 from ossfs_resume.vfs.models import Attributes, Listed, TreeSettings, TreeStatistics
 from ossfs_resume.vfs.names import directory_prefix, parent_prefix
 from ossfs_resume.vfs.origin import Origin
@@ -38,6 +41,9 @@ class Tree:
     ``prefix`` is the mounted part of the bucket, with or without its final slash. ``incarnations``
     are the versions whose incarnation is not 0 (`CacheStore.incarnations`). ``nursery`` must
     outlive every call; metadata requests run in it. ``wall_clock`` gives Unix seconds.
+
+    ``keeper`` keeps what the origin says for a later mount, which gets the ``times`` of directories
+    at its start and the rest when it needs it.
 
     ``on_superseded`` is called with the parent's inode, the name and the old inode when a known
     name turns out to stand for something else, so that the kernel's copies can be dropped. It is
@@ -57,13 +63,26 @@ class Tree:
         prefix: str = "",
         settings: TreeSettings | None = None,
         wall_clock: Callable[[], float] = time.time,
+        keeper: Keeper | None = None,
+        times: Mapping[str, DirectoryTime] = MappingProxyType({}),
         on_superseded: Callable[[int, bytes, int], None] = _ignore,
     ) -> None:
         settings = settings or TreeSettings()
         now_ns = int(wall_clock() * NANOSECONDS)
-        self._table = InodeTable(directory_prefix(prefix), now_ns, incarnations)
+        memory = Memory(keeper)
+        self._table = InodeTable(
+            directory_prefix(prefix),
+            now_ns,
+            incarnations,
+            times=times,
+            on_new_directory=memory.changed,
+        )
         self._origin = Origin(lister, nursery)
-        self._shared = Shared(self._table, self._origin, settings, wall_clock, on_superseded)
+        self._shared = Shared(
+            self._table, self._origin, settings, wall_clock, on_superseded, memory
+        )
+        if keeper is not None:
+            nursery.start_soon(memory.run)
         self._cache = cache
         self._directories = Directories(self._shared)
         self._files = OpenFiles(source, self._table)

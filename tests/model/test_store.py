@@ -166,7 +166,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS))
     def commit_into_a_catalogue_that_takes_nothing(self, version: ObjectVersion) -> None:
         self.write_missing(version, 2)
-        writer = self.store._catalog._writer
+        writer = self.store._catalog._require_writer()
         writer.set_authorizer(_refuse_updates)
         with suppress(CacheError):
             self.store.commit()

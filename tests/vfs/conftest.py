@@ -103,6 +103,7 @@ class CachedObject:
     present_bytes: int = 0
     is_complete: bool = False
     incarnation: int = 0
+    is_open: bool = True
 
 
 @dataclass
@@ -231,7 +232,7 @@ def world(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> World:
     which would jump.
     """
 
-    async def run_here(function: Callable[..., object], *args: object) -> object:
+    async def run_here(function: Callable[..., object], *args: object, **options: object) -> object:
         await trio.lowlevel.checkpoint()
         return function(*args)
 

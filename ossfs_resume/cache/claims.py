@@ -1,0 +1,89 @@
+"""Which parts the processes that share a store are fetching at this moment.
+
+A claim is a lock on a range of bytes of the file ``claims``, which stays empty: one byte stands for
+one part, at a place that a hash of the object's version gives. The kernel keeps the locks (OFD,
+fcntl(2)), answers in a microsecond and drops them with the process, however it ends; nothing is
+ever left behind to be cleaned up. Two versions whose places collide wait for each other for
+nothing, a few seconds, and no more.
+
+Claims save requests. No byte depends on them: without the file everybody fetches for himself.
+"""
+
+import fcntl
+import logging
+import os
+import struct
+from hashlib import blake2b
+from pathlib import Path
+
+from ossfs_resume.cache.folder import open_private
+from ossfs_resume.cache.geometry import MAX_PARTS
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import encoded
+
+_log = logging.getLogger(__name__)
+
+_PRESENCE = 1 << 62
+"""Beyond all places: every process holds a shared lock here, so that others see it."""
+
+_FLOCK = struct.Struct("@hhqqi4x")
+
+
+class Claims:
+    """The claims of one process. Nothing blocks, nothing raises."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = -1
+        try:
+            self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+            self._lock(fcntl.F_RDLCK, _PRESENCE, 1)
+        except OSError as error:
+            _log.debug("cannot see what other processes fetch: %s", error)
+
+    def __repr__(self) -> str:
+        return f"<Claims {self._descriptor}>"
+
+    def has_others(self) -> bool:
+        """Whether another living process uses the store."""
+        if self._descriptor < 0:
+            return False
+        wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _PRESENCE, 1, 0)
+        try:
+            answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, wanted)
+        except OSError:
+            return False
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def take(self, version: ObjectVersion, parts: range) -> bool:
+        """Claim parts; False, and nothing is claimed, if another process has one of them."""
+        try:
+            self._lock(fcntl.F_WRLCK, _place(version) + parts.start, len(parts))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def release(self, version: ObjectVersion, parts: range) -> None:
+        """Give up what was claimed of these parts."""
+        try:
+            self._lock(fcntl.F_UNLCK, _place(version) + parts.start, len(parts))
+        except OSError as error:
+            _log.debug("cannot give up a claim: %s", error)
+
+    def close(self) -> None:
+        """Give up everything."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _lock(self, kind: int, start: int, length: int) -> None:
+        if self._descriptor >= 0:
+            request = _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, request)
+
+
+def _place(version: ObjectVersion) -> int:
+    identity = b"\0".join((encoded(version.key), encoded(version.etag), str(version.size).encode()))
+    number = int.from_bytes(blake2b(identity, digest_size=5).digest(), "big")
+    return number * MAX_PARTS

@@ -1,0 +1,208 @@
+"""What is asked of the cache's disk, each call in a thread and with a deadline.
+
+The cache never causes an I/O error: whoever calls here expects CacheError and goes on with the
+origin. A disk may also hang, its thread in an uninterruptible sleep. Then the caller gets its
+CacheError when its patience is over; the thread, and a task that waits for it, stay, and with them
+the hold on the entry: closing a file under a thread that is about to write could let it write into
+whatever gets the same descriptor next.
+
+Reads, writes and openings have a limiter each, so that a hanging kind does not hold up the others.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import trio
+
+from ossfs_resume.cache.entry import Absent, Entry
+from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.trouble import Trouble
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+READ_PATIENCE_SECONDS = 3.0
+WRITE_PATIENCE_SECONDS = 8.0
+"""Longer than a write waits for the catalogue to keep up (`Backlog`): that is slow and not ill."""
+
+
+class _Call(Generic[T]):
+    """One call in a thread, and its outcome once it is there."""
+
+    def __init__(self, action: Callable[[], T]) -> None:
+        self._action = action
+        self._ended = trio.Event()
+        self._values: list[T] = []
+        self._error: Exception | None = None
+        self.is_abandoned = False
+
+    async def run(
+        self,
+        limiter: trio.CapacityLimiter,
+        too_late: Callable[[T], object],
+        done: Callable[[], object],
+    ) -> None:
+        try:
+            self._values.append(await trio.to_thread.run_sync(self._action, limiter=limiter))
+        except Exception as error:
+            self._error = error
+        finally:
+            self._ended.set()
+            if self.is_abandoned and self._values:
+                too_late(self._values[0])
+            done()
+
+    async def result(self, patience_s: float) -> T:
+        with trio.move_on_after(patience_s):
+            await self._ended.wait()
+        if self._values:
+            return self._values[0]
+        self.is_abandoned = True
+        raise self._error or Hanging(f"the cache's disk did not answer for {patience_s:g} seconds")
+
+
+class Hanging(CacheError):
+    """The disk did not answer in time; nothing is known of what becomes of the call."""
+
+
+def _ignore(_: object = None) -> None:
+    pass
+
+
+class Disk:
+    """``on_idle`` is called when a call on a download has ended that its caller may not have
+    waited for; ``nursery`` is where threads are waited for."""
+
+    def __init__(self, on_idle: Callable[[Download], None]) -> None:
+        self.reading = Trouble("read")
+        self.writing = Trouble("written")
+        self._on_idle = on_idle
+        self._nursery: trio.Nursery | None = None
+        self._reads = trio.CapacityLimiter(16)
+        self._writes = trio.CapacityLimiter(8)
+        self._opens = trio.CapacityLimiter(8)
+
+    def __repr__(self) -> str:
+        return f"<Disk {self.reading!r} {self.writing!r}>"
+
+    @property
+    def error(self) -> str:
+        """What is wrong at this moment; empty if nothing is."""
+        for trouble in (self.writing, self.reading):
+            trouble.settle(trio.current_time())
+        return self.writing.error or self.reading.error
+
+    def is_ill_for(self, entry: Entry) -> bool:
+        """Whether what is fetched of this entry is likely not to be kept."""
+        return bool(self.error) or not entry.is_open
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Wait for threads until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def open(self, acquire: Callable[[], Entry], release: Callable[[Entry], object]) -> Entry:
+        """The entry that ``acquire`` gives. Raises CacheError; an entry that comes too late is
+        released."""
+        self._raise_if_resting(self.reading)
+        try:
+            return await self._call(acquire, self._opens, READ_PATIENCE_SECONDS, release)
+        except CacheError as error:
+            self.reading.failed(error, trio.current_time())
+            raise
+
+    async def read(self, download: Download, offset: int, length: int) -> bytes:
+        """Exactly these bytes of trusted parts. Raises CacheError."""
+        entry = download.entry
+        return await self._read(download, lambda: entry.read(offset, length))
+
+    async def check(self, download: Download, parts: range) -> list[int]:
+        """Check what this process has not checked yet; the bad parts. Raises CacheError."""
+        entry = download.entry
+        return await self._read(download, lambda: entry.check(parts.start, parts.stop))
+
+    async def refresh(self, download: Download, parts: range) -> None:
+        """See what other processes have brought meanwhile, if the catalogue can be read."""
+        entry = download.entry
+        try:
+            await self._read(download, lambda: entry.refresh(parts))
+        except CacheError as error:
+            log.debug("%s: cannot see what others have: %s", entry.version.key, error)
+
+    async def lose(self, download: Download, parts: range) -> None:
+        """Parts that cannot be read are absent from now on, if the disk lets us say so."""
+        entry = download.entry
+        try:
+            await self._read(download, lambda: entry.lose(parts))
+        except CacheError as error:
+            log.debug("%s: cannot forget unreadable parts: %s", entry.version.key, error)
+
+    async def write(self, download: Download, first: int, parts: Sequence[Sequence[bytes]]) -> bool:
+        """Keep whole parts; False if they could not be kept."""
+        entry = download.entry
+        if not entry.is_open or self.writing.is_resting(trio.current_time()):
+            return False
+        try:
+            await self._call_on(
+                download,
+                lambda: entry.write_parts(first, parts),
+                self._writes,
+                WRITE_PATIENCE_SECONDS,
+            )
+        except CacheError as error:
+            # An entry that another process replaced says nothing of the disk.
+            if entry.is_open:
+                self.writing.failed(error, trio.current_time())
+            return False
+        self.writing.succeeded(trio.current_time())
+        return True
+
+    async def _read(self, download: Download, action: Callable[[], T]) -> T:
+        self._raise_if_resting(self.reading)
+        try:
+            result = await self._call_on(download, action, self._reads, READ_PATIENCE_SECONDS)
+        except Absent:
+            raise  # evicted meanwhile, which says nothing of the disk
+        except CacheError as error:
+            # One bad sector must not keep everybody from a disk that answers.
+            is_hanging = isinstance(error, Hanging)
+            self.reading.failed(error, trio.current_time(), rest=is_hanging)
+            raise
+        self.reading.succeeded(trio.current_time())
+        return result
+
+    def _raise_if_resting(self, trouble: Trouble) -> None:
+        if trouble.is_resting(trio.current_time()):
+            raise CacheError(trouble.error)
+
+    async def _call_on(
+        self,
+        download: Download,
+        action: Callable[[], T],
+        limiter: trio.CapacityLimiter,
+        patience_s: float,
+    ) -> T:
+        def done() -> None:
+            download.running -= 1
+            self._on_idle(download)
+
+        download.running += 1
+        return await self._call(action, limiter, patience_s, _ignore, done)
+
+    async def _call(
+        self,
+        action: Callable[[], T],
+        limiter: trio.CapacityLimiter,
+        patience_s: float,
+        too_late: Callable[[T], object],
+        done: Callable[[], object] = _ignore,
+    ) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()  # The nursery may be closed by then.
+        assert self._nursery is not None
+        call = _Call(action)
+        self._nursery.start_soon(call.run, limiter, too_late, done)
+        return await call.result(patience_s)

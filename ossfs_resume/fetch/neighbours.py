@@ -1,0 +1,78 @@
+"""Other processes that share the cache: what one of them fetches, this one waits for.
+
+A transfer claims its parts among all processes before it sends its request. If another has one of
+them, this one looks into the catalogue a few times a second for what has arrived, and fetches by
+itself as soon as the claim is free or nothing has arrived for two seconds: same version, same
+bytes. A claim outlives its transfer by a moment, until the parts are committed for all to see.
+"""
+
+from typing import Protocol
+
+import trio
+
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.fetch.disk import Disk
+from ossfs_resume.fetch.download import Transfer
+
+LOOK_SECONDS = 0.2
+PATIENCE_SECONDS = 2.0
+LINGER_SECONDS = 1.5
+"""Longer than the cache takes to commit."""
+
+
+class PartClaims(Protocol):
+    """What is needed of the cache; nothing of it blocks."""
+
+    def has_others(self) -> bool:
+        """Whether another living process uses the cache."""
+
+    def take(self, version: ObjectVersion, parts: range) -> bool:
+        """Claim parts; False if another process has one of them."""
+
+    def release(self, version: ObjectVersion, parts: range) -> None:
+        """Give up a claim."""
+
+
+class Neighbours:
+    """Decides for each transfer whether there is anything left to fetch."""
+
+    def __init__(self, claims: PartClaims, disk: Disk) -> None:
+        self._claims = claims
+        self._disk = disk
+
+    def __repr__(self) -> str:
+        return f"<Neighbours {self._claims!r}>"
+
+    def claim(self, transfer: Transfer) -> bool:
+        """Whether the transfer may start at once, its parts claimed; False: `wait` first."""
+        version = transfer.download.entry.version
+        return self._claims.take(version, transfer.parts) and not self._claims.has_others()
+
+    async def wait(self, transfer: Transfer) -> bool:
+        """Let others bring the parts of a transfer; whether something is left to be fetched."""
+        download, since = transfer.download, trio.current_time()
+        version = download.entry.version
+        while True:
+            is_ours = self._claims.take(version, transfer.parts)
+            before = download.entry.present_count
+            await self._disk.refresh(download, transfer.parts)
+            missing = download.entry.missing(transfer.first, transfer.stop)
+            if not missing:
+                return False
+            if is_ours:
+                transfer.narrow(missing[0].start, missing[-1].stop)
+                return True
+            now = trio.current_time()
+            if download.entry.present_count > before:
+                since = transfer.last_byte = now
+                transfer.wake()
+            if now - since >= PATIENCE_SECONDS:
+                transfer.narrow(missing[0].start, missing[-1].stop)
+                return True
+            await trio.sleep(LOOK_SECONDS)
+
+    async def release(self, version: ObjectVersion, parts: range) -> None:
+        """Give up the parts of a transfer that has ended, in a while if anybody is there to see."""
+        if self._claims.has_others():
+            await trio.sleep(LINGER_SECONDS)
+        self._claims.release(version, parts)

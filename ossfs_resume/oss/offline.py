@@ -1,0 +1,36 @@
+"""The client of a mount that was told to be offline: it sends nothing and says so at once."""
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+from ossfs_resume.errors import Unreachable
+from ossfs_resume.oss.client import ClientStatistics
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+
+
+class OfflineClient:
+    """Stands where an OssClient would; every request is Unreachable."""
+
+    def statistics(self) -> ClientStatistics:
+        """No request was ever sent."""
+        return ClientStatistics()
+
+    async def list_page(
+        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
+    ) -> ListPage:
+        """Raises Unreachable."""
+        _refuse()
+
+    async def head(self, key: str) -> ObjectMeta:
+        """Raises Unreachable."""
+        _refuse()
+
+    async def read_range(
+        self, meta: ObjectMeta, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
+    ) -> int | None:
+        """Raises Unreachable."""
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise Unreachable("not cached, and --offline sends no request")

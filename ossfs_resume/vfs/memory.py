@@ -1,0 +1,164 @@
+"""What the origin said, kept beyond this mount: written in the background, read when nobody knows.
+
+Nothing waits for the writing, and nothing fails with it. What is recalled counts as long expired:
+the origin is asked, and only its silence lets the old word serve.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Protocol, TypeVar
+
+import trio
+
+from ossfs_resume.cache.remembered import DirectoryTime, Remembered
+from ossfs_resume.errors import CacheError
+from ossfs_resume.oss.models import ListPage
+from ossfs_resume.vfs.inodes import DirectoryNode
+from ossfs_resume.vfs.packing import pack_found, pack_page, unpack_found, unpack_pages
+from ossfs_resume.vfs.probe import Found
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FLUSH_INTERVAL_S = 0.5
+
+PATIENCE_S = 2.0
+"""How long somebody who knows nothing waits for the cache's disk before the origin is asked."""
+
+MAX_PENDING = 1000
+"""Listings to be written; more are dropped, a walk through a bucket must not fill memory."""
+
+MAX_DIGESTS = 100_000
+
+
+class Keeper(Protocol):
+    """What the memory needs of the cache; all of it blocks and raises CacheError."""
+
+    def remember(self, news: Remembered) -> None:
+        """Keep this."""
+
+    def recall_listing(self, prefix: str) -> list[bytes]:
+        """The pages that were kept of a listing."""
+
+    def recall_answer(self, key: str) -> bytes | None:
+        """What was kept of a lookup."""
+
+
+class Memory:
+    """Without a ``keeper`` nothing is kept and nothing recalled."""
+
+    def __init__(self, keeper: Keeper | None = None) -> None:
+        self._keeper = keeper
+        self._listings: dict[str, Sequence[ListPage]] = {}
+        self._news = Remembered()
+        self._has_news = trio.Event()
+        self._digests: dict[str, bytes] = {}
+        self._threads = trio.CapacityLimiter(4)
+
+    def __repr__(self) -> str:
+        return f"<Memory {len(self._listings)} listings to be written>"
+
+    async def run(self) -> None:
+        """Write what is new, until cancelled; then write the rest."""
+        try:
+            while True:
+                await self._has_news.wait()
+                await trio.sleep(FLUSH_INTERVAL_S)
+                await self.flush()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is new; what cannot be written is dropped."""
+        self._has_news = trio.Event()
+        listings, self._listings = self._listings, {}
+        news, self._news = self._news, Remembered()
+        if self._keeper is None or not (listings or news):
+            return
+        try:
+            await trio.to_thread.run_sync(self._write, self._keeper, listings, news)
+        except CacheError as error:
+            log.debug("cannot keep what the origin said: %s", error)
+
+    # --- what is new: memory only ---
+
+    def listed(self, prefix: str, pages: Sequence[ListPage]) -> None:
+        """The whole listing of a directory."""
+        if len(self._listings) < MAX_PENDING:
+            self._listings[prefix] = pages
+            self._has_news.set()
+
+    def found(self, key: str, found: Found) -> None:
+        """What a lookup found, or that there is nothing."""
+        self._news.answers[key] = pack_found(found)
+        self._has_news.set()
+
+    def changed(self, node: DirectoryNode) -> None:
+        """A directory was seen for the first time, or its time or names changed."""
+        self._news.directories[node.prefix] = DirectoryTime(node.modified_ns, node.names_digest)
+        self._has_news.set()
+
+    # --- what was kept ---
+
+    async def listing(self, prefix: str) -> list[ListPage]:
+        """The last whole listing of a directory; empty if none is known."""
+
+        def read(keeper: Keeper) -> list[ListPage]:
+            bodies = keeper.recall_listing(prefix)
+            if bodies:
+                self._note_digest(prefix, _digest(bodies))
+            return unpack_pages(bodies, prefix)
+
+        return await self._recall(read) or []
+
+    async def answer(self, key: str) -> Found:
+        """What was last found under a key; None if nothing is known."""
+
+        def read(keeper: Keeper) -> Found:
+            body = keeper.recall_answer(key)
+            return None if body is None else unpack_found(body)
+
+        return await self._recall(read)
+
+    async def _recall(self, read: Callable[[Keeper], T]) -> T | None:
+        if self._keeper is None:
+            return None
+        try:
+            with trio.fail_after(PATIENCE_S):
+                return await trio.to_thread.run_sync(
+                    read, self._keeper, limiter=self._threads, abandon_on_cancel=True
+                )
+        except (CacheError, ValueError, trio.TooSlowError) as error:
+            log.debug("cannot recall what the origin said: %s", error)
+            return None
+
+    def _write(
+        self, keeper: Keeper, listings: Mapping[str, Sequence[ListPage]], news: Remembered
+    ) -> None:
+        digests = {}
+        for prefix, pages in listings.items():
+            bodies = [pack_page(page, prefix) for page in pages]
+            digests[prefix] = _digest(bodies)
+            if self._digests.get(prefix) != digests[prefix]:
+                news.listings[prefix] = bodies
+        if news:
+            keeper.remember(news)
+        for prefix, digest in digests.items():
+            self._note_digest(prefix, digest)
+
+    def _note_digest(self, prefix: str, digest: bytes) -> None:
+        """A listing that did not change need not be written again."""
+        if len(self._digests) >= MAX_DIGESTS:
+            self._digests.clear()
+        self._digests[prefix] = digest
+
+
+def _digest(bodies: Sequence[bytes]) -> bytes:
+    total = blake2b(digest_size=16)
+    for body in bodies:
+        total.update(len(body).to_bytes(8, "big"))
+        total.update(body)
+    return total.digest()

@@ -1,0 +1,78 @@
+"""What one process claims, another sees, for exactly as long as it is true."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ossfs_resume.cache.claims import Claims
+from ossfs_resume.cache.models import ObjectVersion
+
+ONE = ObjectVersion("one", "etag", 1 << 40)
+OTHER = ObjectVersion("other", "etag", 1 << 40)
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from ossfs_resume.cache.claims import Claims
+from ossfs_resume.cache.models import ObjectVersion
+claims = Claims(Path(sys.argv[1]))
+assert claims.take(ObjectVersion("one", "etag", 1 << 40), range(10, 20))
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "claims"
+
+
+def test_a_claim_is_exclusive_to_the_part(path: Path) -> None:
+    mine, others = Claims(path), Claims(path)
+    assert mine.take(ONE, range(10, 20))
+    assert not others.take(ONE, range(19, 30))
+    assert others.take(ONE, range(20, 30))
+    assert others.take(OTHER, range(10, 20))
+    assert mine.take(ONE, range(10, 12))
+    mine.release(ONE, range(10, 20))
+    assert others.take(ONE, range(10, 20))
+
+
+def test_owners_see_each_other_and_no_ghosts(path: Path) -> None:
+    mine = Claims(path)
+    assert not mine.has_others()
+    others = Claims(path)
+    assert mine.has_others()
+    assert others.has_others()
+    others.close()
+    assert not mine.has_others()
+
+
+def test_claims_die_with_their_process(path: Path) -> None:
+    mine = Claims(path)
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "claimed\n"
+        assert not mine.take(ONE, range(15, 16))
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert mine.take(ONE, range(15, 16))
+    assert not mine.has_others()
+
+
+def test_without_a_file_everybody_is_alone(tmp_path: Path) -> None:
+    claims = Claims(tmp_path / "missing" / "claims")
+    assert claims.take(ONE, range(10))
+    assert not claims.has_others()
+    claims.release(ONE, range(10))
+    claims.close()
+
+
+def test_the_file_is_private(path: Path) -> None:
+    Claims(path).close()
+    assert os.stat(path).st_mode & 0o777 == 0o600

@@ -1,0 +1,138 @@
+"""A catalogue is opened in the first way that its disk allows, and never emptied."""
+
+import fcntl
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from ossfs_resume.cache import CacheStore
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.opening import open_connections
+from ossfs_resume.errors import CacheError
+
+NAME = "catalog.sqlite3"
+
+
+def knows(catalog: Catalog, fact: str) -> bool:
+    return catalog.has_fact(fact)
+
+
+def add(path: Path, fact: str) -> None:
+    catalog = Catalog(path)
+    with catalog.transaction() as transaction:
+        transaction.add_fact(fact)
+    catalog.close()
+
+
+def add_many(catalog: Catalog) -> None:
+    with catalog.transaction() as transaction:
+        for number in range(10_000):
+            transaction.add_fact(f"{number:0100}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of 2 MiB with a catalogue that knows one fact."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a disk for this")
+    try:
+        add(disk / NAME, "before")
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def fill(disk: Path) -> None:
+    with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+
+
+def test_on_a_full_disk_one_connection_does_everything(disk: Path) -> None:
+    fill(disk)
+    catalog = Catalog(disk / NAME)
+    assert knows(catalog, "before")
+    with pytest.raises(CacheError, match="full"):
+        add_many(catalog)
+    (disk / "ballast").unlink()
+    with catalog.transaction() as transaction:
+        transaction.add_fact("after")
+    assert knows(catalog, "after")
+    catalog.checkpoint_if_large()
+    catalog.close()
+
+
+def test_on_a_read_only_disk_it_is_read(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    catalog = Catalog(disk / NAME)
+    assert knows(catalog, "before")
+    with pytest.raises(CacheError, match="read-only"), catalog.transaction():
+        pass
+    catalog.close()
+
+
+def test_a_log_on_a_read_only_disk_is_not_ignored(disk: Path) -> None:
+    opened = open_connections(disk / NAME)
+    opened.writer.execute("INSERT INTO fact VALUES ('in the log')")
+    subprocess.run(["cp", "-a", disk, disk.parent / "copy"], check=True)
+    for connection in opened.every:
+        connection.close()
+    subprocess.run(["cp", "-a", f"{disk.parent}/copy/.", disk], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    catalog = Catalog(disk / NAME)
+    assert knows(catalog, "in the log")
+    catalog.close()
+
+
+def test_a_locked_catalogue_is_gone_without_until_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.schema._BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ossfs_resume.cache.catalog._RETRY_INTERVAL_S", 0.0)
+    add(tmp_path / NAME, "before")
+    other = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
+    catalog = Catalog(tmp_path / NAME)
+    with pytest.raises(CacheError, match="locked"):
+        knows(catalog, "before")
+    with pytest.raises(CacheError, match="locked"), catalog.transaction():
+        pass
+    other.close()
+    assert knows(catalog, "before")
+    catalog.close()
+
+
+def test_a_catalogue_whose_file_was_removed_takes_no_more_changes(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / NAME)
+    (tmp_path / NAME).unlink()
+    with pytest.raises(CacheError, match="removed"), catalog.transaction():
+        pass
+    catalog.close()
+
+
+def test_a_damaged_catalogue_that_another_uses_is_left_alone(settings) -> None:
+    CacheStore.open(settings).close()
+    (catalog,) = settings.directory.glob(f"*/{NAME}")
+    damaged = b"\xff" * catalog.stat().st_size
+    catalog.write_bytes(damaged)
+    with owner(catalog.parent), pytest.raises(CacheError, match="another mount"):
+        CacheStore.open(settings)
+    assert catalog.read_bytes() == damaged
+    CacheStore.open(settings).close()
+    assert list(catalog.parent.glob("damaged-*"))
+
+
+@contextmanager
+def owner(folder: Path) -> Iterator[None]:
+    """Somebody who uses the store."""
+    with (folder / "owners" / "somebody").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

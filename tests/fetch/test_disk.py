@@ -1,0 +1,238 @@
+"""The cache never causes an I/O error: not by refusing, not by failing, not by hanging."""
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.errors import CacheError, CorruptObject
+from ossfs_resume.fetch import disk as disk_module
+from ossfs_resume.fetch import trouble as trouble_module
+from ossfs_resume.fetch.engine import Engine
+from ossfs_resume.fetch.readahead import AccessPattern
+
+PART = 64 * 1024
+SIZE = 40 * PART + 777
+
+
+class IllFile(DataFile):
+    """A data file that fails as the test says."""
+
+    write_error = 0
+    read_error = 0
+    gate = threading.Event()
+
+    @classmethod
+    def heal(cls) -> None:
+        cls.write_error = cls.read_error = 0
+        cls.gate.set()
+
+    def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+        self.gate.wait()
+        self._fail(self.write_error)
+        super().write(offset, chunks)
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.gate.wait()
+        self._fail(self.read_error)
+        return super().read(offset, length)
+
+    def read_nowait(self, offset: int, length: int) -> bytes | None:
+        return None
+
+    @staticmethod
+    def _fail(number: int) -> None:
+        if number:
+            raise OSError(number, os.strerror(number))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CacheStore]:
+    IllFile.heal()
+    store = CacheStore.open(CacheSettings(tmp_path, "bucket", PART), data_file=IllFile)
+    yield store
+    IllFile.heal()
+    store.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_module, "READ_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(disk_module, "WRITE_PATIENCE_SECONDS", 0.2)
+
+
+@pytest.fixture
+def recovering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trouble_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(trouble_module, "CALM_SECONDS", 0.0)
+
+
+async def read_all(engine: Engine, download, step: int = 30_000) -> bytes:
+    pattern, data = AccessPattern(), b""
+    size = download.meta.size
+    while len(data) < size:
+        data += await engine.read(download, pattern, len(data), min(step, size - len(data)))
+    return data
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])
+async def test_what_cannot_be_written_streams_through(
+    origin, store, running, caplog, number: int
+) -> None:
+    meta = origin.put("a", SIZE)
+    IllFile.write_error = number
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await read_all(engine, download) == origin.content["a"]
+        assert os.strerror(number) in engine.cache_error
+        assert origin.fetched <= SIZE + 8 * PART
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+
+
+async def test_it_is_kept_again_when_the_disk_is_well(
+    origin, store, running, recovering: None, caplog
+) -> None:
+    caplog.set_level(logging.INFO)
+    meta = origin.put("a", SIZE)
+    IllFile.write_error = errno.ENOSPC
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await engine.read(download, AccessPattern(), 0, 100) == origin.content["a"][:100]
+        assert download.entry.present_count == 0
+        IllFile.heal()
+        assert await read_all(engine, download) == origin.content["a"]
+        assert download.entry.present_count > 30
+        assert engine.cache_error == ""
+    assert [r.levelname for r in caplog.records if "cache can" in r.message] == ["WARNING", "INFO"]
+
+
+async def test_an_object_that_only_passed_is_proven_all_the_same(origin, store, running) -> None:
+    meta = origin.put("a", SIZE)
+    origin.wrong_crc = True
+    IllFile.write_error = errno.ENOSPC
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with pytest.raises(CorruptObject):
+            await read_all(engine, download)
+
+
+async def test_materializing_on_a_full_disk_fails_and_does_not_download_for_nothing(
+    origin, store, running
+) -> None:
+    meta = origin.put("a", SIZE)
+    IllFile.write_error = errno.ENOSPC
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        for _ in range(3):
+            with trio.fail_after(5), pytest.raises(CacheError):
+                await engine.fill(download)
+        assert origin.fetched <= SIZE
+        assert await read_all(engine, download) == origin.content["a"]
+
+
+async def test_a_part_that_cannot_be_read_back_is_fetched_again(origin, store, running) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        IllFile.read_error = errno.EIO
+        data = await engine.read(download, AccessPattern(), 5 * PART + 5, PART)
+        assert data == origin.content["a"][5 * PART + 5 : 6 * PART + 5]
+        assert origin.ranges[-1] == ("a", 5 * PART, 7 * PART)
+        IllFile.heal()
+        before = origin.fetched
+        assert await read_all(engine, download) == origin.content["a"]
+        assert origin.fetched == before
+
+
+async def test_a_hanging_write_does_not_hold_up_the_reader(
+    origin, store, running, impatient: None
+) -> None:
+    meta, other = origin.put("a", SIZE), origin.put("b", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        IllFile.gate.clear()
+        with trio.fail_after(5):
+            assert await read_all(engine, download) == origin.content["a"]
+            assert await read_all(engine, await engine.open(other)) == origin.content["b"]
+        assert "did not answer" in engine.cache_error
+        IllFile.heal()
+
+
+async def test_a_hanging_read_falls_back_to_the_origin(
+    origin, store, running, impatient: None
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        IllFile.gate.clear()
+        with trio.fail_after(5):
+            data = await engine.read(download, AccessPattern(), 3 * PART, 100)
+        assert data == origin.content["a"][3 * PART : 3 * PART + 100]
+        engine.close(download)
+        assert engine.find(meta) is download  # Its file must stay open under the stuck thread.
+        IllFile.heal()
+        with trio.fail_after(5):
+            while engine.find(meta) is not None:
+                await trio.lowlevel.checkpoint()
+        # Nothing was given up that a healthy disk still has.
+        assert store.state(download.entry.version).is_complete
+
+
+async def test_an_entry_that_another_process_replaced_streams_through_and_is_left_behind(
+    origin, store, running, tmp_path: Path
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await engine.read(download, AccessPattern(), 0, 100)
+        store.commit()
+        with CacheStoreOf(tmp_path) as other:
+            other.discard(other.acquire(download.entry.version))
+        await engine.read(download, AccessPattern(), 10 * PART, 100)
+        store.commit()
+        assert not download.entry.is_open
+        assert await read_all(engine, download) == origin.content["a"]
+        assert engine.cache_error == ""
+        successor = await engine.open(meta)
+        assert successor is not download
+        assert await read_all(engine, successor) == origin.content["a"]
+        assert successor.entry.is_verified
+
+
+class CacheStoreOf:
+    """Another opener of the same store."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> CacheStore:
+        self._store = CacheStore.open(CacheSettings(self._directory, "bucket", PART))
+        return self._store
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+
+async def test_a_cache_that_gives_no_entry_is_gone_without(origin, store, running) -> None:
+    meta = origin.put("a", SIZE)
+
+    def refuse(version: object) -> None:
+        raise CacheError("database disk image is malformed")
+
+    store.acquire = refuse
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await read_all(engine, download) == origin.content["a"]
+        assert "malformed" in engine.cache_error
+        engine.close(download)

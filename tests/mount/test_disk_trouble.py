@@ -1,0 +1,197 @@
+"""Whatever happens to the cache's disk, a reader gets the right bytes."""
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from support.emulator import EmulatorProcess
+from support.mount import Mount
+
+pytestmark = pytest.mark.fuse
+
+MIB = 1 << 20
+DATA = random.Random(5).randbytes(24 * MIB)
+SMALL = DATA[: 3 * MIB]
+
+
+@contextmanager
+def mounted(*command: str, at: Path) -> Iterator[None]:
+    at.mkdir(exist_ok=True)
+    subprocess.run(["mount", *command, at], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", at], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, emulator: EmulatorProcess) -> Iterator[Path]:
+    """A cache directory of 8 MiB; the bucket has an object of 24 and one of 3."""
+    (emulator.directory / "large").write_bytes(DATA)
+    (emulator.directory / "small").write_bytes(SMALL)
+    with mounted("-t", "tmpfs", "-o", "size=8m", "tmpfs", at=tmp_path / "cache"):
+        yield tmp_path / "cache"
+
+
+@pytest.fixture
+def ext4(tmp_path: Path, emulator: EmulatorProcess) -> Iterator[Path]:
+    """A cache directory on an ext4 file system of its own."""
+    (emulator.directory / "large").write_bytes(DATA)
+    (emulator.directory / "small").write_bytes(SMALL)
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    with mounted("-o", "loop", image, at=tmp_path / "cache"):
+        yield tmp_path / "cache"
+
+
+def drop_pages(mount: Mount) -> None:
+    for name in os.listdir(mount.point):
+        with (mount.point / name).open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def lines_about_the_cache(mount: Mount) -> list[str]:
+    return [line for line in mount.log.read_text().splitlines() if "the cache c" in line]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_full_disk_streams_through_and_recovers(
+    emulator: EmulatorProcess, small_disk: Path, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts().start()
+    assert (mount.point / "large").read_bytes() == DATA
+    assert "No space" in mount.statistics()["cache"]["error"]
+    assert emulator.statistics()["bytes"] <= len(DATA) + 12 * MIB
+    written = [line for line in lines_about_the_cache(mount) if "written" in line]
+    assert len(written) == 1
+    drop_pages(mount)
+    assert (mount.point / "large").read_bytes() == DATA
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+
+    def is_well() -> bool:
+        drop_pages(mount)
+        assert (mount.point / "large").read_bytes() == DATA
+        return not mount.statistics()["cache"]["error"]
+
+    wait_until(is_well)
+    wait_until(lambda: mount.attribute("large", "state") in ("complete", "verified"))
+
+
+def test_a_mount_on_a_full_disk_serves_what_it_has(
+    emulator: EmulatorProcess, small_disk: Path, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    mount.stop()
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+    before = emulator.statistics()["bytes"]
+    mount.start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    assert emulator.statistics()["bytes"] == before
+    assert (mount.point / "large").read_bytes() == DATA
+
+
+def test_a_cache_on_a_read_only_disk_is_read(
+    emulator: EmulatorProcess, ext4: Path, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    mount.stop()
+    subprocess.run(["mount", "-o", "remount,ro", ext4], check=True)
+    before = emulator.statistics()["bytes"]
+    mount.start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    assert emulator.statistics()["bytes"] == before
+    assert (mount.point / "large").read_bytes() == DATA
+    assert mount.statistics()["cache"]["error"]
+
+
+def test_a_cache_killed_and_then_read_only_is_read(
+    emulator: EmulatorProcess, ext4: Path, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    wait_until(lambda: mount.statistics()["cache"]["uncommitted_bytes"] == 0)
+    mount.kill()
+    subprocess.run(["mount", "-o", "remount,ro", ext4], check=True)
+    mount.start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    assert (mount.point / "large").read_bytes() == DATA
+
+
+def test_a_disk_that_breaks_under_the_mount_streams_through(
+    emulator: EmulatorProcess, ext4: Path, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    subprocess.run(["mount", "-o", "remount,abort", ext4], check=False)
+    drop_pages(mount)
+    assert (mount.point / "large").read_bytes() == DATA
+    assert (mount.point / "small").read_bytes() == SMALL
+    assert mount.statistics()["cache"]["error"]
+    assert sorted(os.listdir(mount.point)) == ["large", "small"]
+
+
+def test_a_cache_directory_removed_under_the_mount_costs_nothing_but_the_cache(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    for name in ("large", "small"):
+        (emulator.directory / name).write_bytes(DATA)
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == DATA
+    shutil.rmtree(mount.cache)
+    drop_pages(mount)
+    assert (mount.point / "large").read_bytes() == DATA
+    assert (mount.point / "small").read_bytes() == DATA
+    wait_until(lambda: "removed" in mount.statistics()["cache"]["error"])
+    mount.stop()
+    mount.start()
+    assert (mount.point / "large").read_bytes() == DATA
+
+
+def test_a_catalogue_damaged_under_the_mount_streams_through(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    (emulator.directory / "large").write_bytes(DATA)
+    (emulator.directory / "small").write_bytes(SMALL)
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    mount.stop()
+    mount.start()
+    (catalog,) = mount.cache.glob("*/catalog.sqlite3")
+    with catalog.open("r+b") as file:
+        file.write(b"\xff" * os.path.getsize(catalog))
+    assert (mount.point / "small").read_bytes() == SMALL
+    assert (mount.point / "large").read_bytes() == DATA
+    mount.stop()
+    mount.start()
+    assert (mount.point / "large").read_bytes() == DATA
+    assert list(mount.cache.glob("*/damaged-*"))
+
+
+def test_a_cache_directory_that_cannot_be_used_at_all_is_one_clear_line(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts()
+    mount.cache.write_bytes(b"")
+    result = mount.run()
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert str(mount.cache) in result.stderr
