@@ -13,6 +13,7 @@ from collections.abc import Callable
 from starlette.types import Receive, Scope, Send
 
 from ossfs_resume.emulator import xml
+from ossfs_resume.emulator.accounts import Accounts
 from ossfs_resume.emulator.answer import Answer, FilePart, refusal_answer, xml_answer
 from ossfs_resume.emulator.bucket import Bucket
 from ossfs_resume.emulator.connection import STATE_KEY, Connection
@@ -31,7 +32,7 @@ from ossfs_resume.emulator.refusal import (
 )
 from ossfs_resume.emulator.request import Kind, Request, is_virtual_hosted, parse
 from ossfs_resume.emulator.sending import Exchange, send_answer, wait_until
-from ossfs_resume.emulator.signature import Account, verify
+from ossfs_resume.emulator.signature import Account
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +51,11 @@ class Endpoint:
         self._name = name
         self._bucket = bucket
         self._account = account
+        self._accounts = Accounts(account)
         self._clock = clock
         self._ledger = Ledger()
         self._control = FaultControl(faults)
-        self._control_app = control_app(self._control, self._ledger)
+        self._control_app = control_app(self._control, self._ledger, self._accounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: a control resource, or else OSS."""
@@ -104,10 +106,10 @@ class Endpoint:
         self, request: Request, decision: Decision, exchange: Exchange, request_id: str
     ) -> Answer:
         try:
-            verify(request, self._account, self._clock())
+            self._accounts.verify(request, self._clock())
             if decision.fail:
                 faults = self._control.faults
-                raise Refusal(faults.fail_status, faults.fail_code, "A fault on request.")
+                raise Refusal(faults.fail_status, faults.fail_code, faults.fail_message)
             return await self._perform(request, exchange)
         except Refusal as refusal:
             return refusal_answer(refusal, request, request_id)

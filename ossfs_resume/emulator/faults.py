@@ -27,11 +27,11 @@ class Faults:
     connection and ``total_bytes_per_s`` for all together limit the bodies of GET.
 
     Failures: among requests of ``kinds`` (all if empty), every ``fail_every``-th is answered with
-    ``fail_status`` and ``fail_code``, and every ``reset_every``-th gets a TCP reset. The body of
-    every ``truncate_every``-th GET ends after ``truncate_after_bytes`` with the connection closed;
-    that of every ``stall_every``-th GET stops after ``stall_after_bytes`` and goes on when the
-    faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new answers until
-    lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
+    ``fail_status``, ``fail_code`` and ``fail_message``, and every ``reset_every``-th gets a TCP
+    reset. The body of every ``truncate_every``-th GET ends after ``truncate_after_bytes`` with the
+    connection closed; that of every ``stall_every``-th GET stops after ``stall_after_bytes`` and
+    goes on when the faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new
+    answers until lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
     """
 
     latency_ms: float = 0
@@ -41,6 +41,7 @@ class Faults:
     fail_every: int = 0
     fail_status: int = 503
     fail_code: str = "ServiceUnavailable"
+    fail_message: str = "A fault on request."
     reset_every: int = 0
     truncate_every: int = 1
     truncate_after_bytes: int | None = None

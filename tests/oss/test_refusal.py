@@ -34,7 +34,7 @@ def xml(code: str, message: str = "Because.", extra: str = "") -> bytes:
         (403, "SignatureDoesNotMatch", errors.AccessDenied, "OSS_ACCESS_KEY_SECRET"),
         (403, "SecurityTokenExpired", errors.AccessDenied, "cannot be renewed"),
         (403, "InvalidSecurityToken", errors.AccessDenied, "temporary credentials"),
-        (403, "AccessDenied", errors.AccessDenied, ""),
+        (403, "AccessDenied", errors.NotPermitted, "policy"),
         (400, "PublicEndpointForbidden", errors.AccessDenied, "--addressing cname"),
         (403, "SecondLevelDomainForbidden", errors.AccessDenied, "--addressing virtual"),
         (403, "PermanentRedirect", errors.AccessDenied, "--region"),
