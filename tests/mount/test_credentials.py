@@ -43,7 +43,8 @@ def test_tokens_of_seconds_and_nobody_notices(
     (emulator.directory / "big").write_bytes(data)
     server.lifetime_s = 2.0
     environment["ALIBABA_CLOUD_CREDENTIALS_URI"] = server.url
-    mount = mounts(options=["--request-size", "256KiB", "--credentials", "uri"]).start()
+    few = ["--request-size", "256KiB", "--read-ahead", "256KiB", "--connections", "2"]
+    mount = mounts(options=[*few, "--credentials", "uri"]).start()
     emulator.faults(total_bytes_per_s=1_500_000)
     assert (mount.point / "big").read_bytes() == data
     assert len(server.keys) >= 4

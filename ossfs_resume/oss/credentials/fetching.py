@@ -40,6 +40,7 @@ METADATA_S = 1.0
 
 SERVER_S = 10.0
 SESSION_S = 21_600
+WRONG_CLOCK_S = 30.0
 MAX_BYTES = 1 << 16
 
 _METADATA_PATH = "/latest/meta-data/ram/security-credentials/"
@@ -48,7 +49,7 @@ _HEADERS = {"accept-encoding": "identity", "user-agent": USER_AGENT}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful answer; ``now`` is the Unix time by the server's own clock."""
+    """A successful answer; ``now`` is the Unix time by the server's own clock, about."""
 
     body: bytes
     now: float
@@ -145,10 +146,15 @@ class Fetcher:
             await transport.aclose()
         if answer.status != 200:
             raise refusal(answer.status, body, where)
+        return Reply(body, self._now(answer.headers.get("date", "")))
+
+    def _now(self, date: str) -> float:
+        """This machine's time, which is finer, unless the server's shows that it is wrong."""
         now = self.clock()
-        with suppress(KeyError, ValueError):
-            now = wire.parse_http_date(answer.headers["date"])
-        return Reply(body, now)
+        with suppress(ValueError):
+            told = wire.parse_http_date(date)
+            return now if abs(told - now) < WRONG_CLOCK_S else told + 1.0
+        return now
 
     def _proxy(self, url: str) -> Proxy | None:
         parts = urlsplit(url)

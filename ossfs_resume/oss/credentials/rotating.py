@@ -86,9 +86,11 @@ class RotatingCredentials:
 
     def refused(self, credentials: Credentials) -> bool:
         """See `CredentialsProvider`."""
+        now = trio.current_time()
         if self._held is None or self._held.credentials != credentials:
             return True
-        now = trio.current_time()
+        if self._held.valid_until <= now:  # somebody else said so before
+            return True
         if now - self._forced_at < FORCED_PAUSE_S:
             return False
         log.info("the key from %s was refused; fetching another", self.origin)

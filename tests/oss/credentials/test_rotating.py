@@ -121,6 +121,7 @@ async def test_a_refused_key_is_replaced_at_once_but_not_for_ever(mock_clock: Mo
     provider = RotatingCredentials(source.fetch, "here")
     first = await provider.current()
     assert provider.refused(first)
+    assert provider.refused(first)  # many requests are refused at the same time
     second = await provider.current()
     assert second.access_key_id == "k2"
     assert provider.refused(first)  # somebody late: there is another already
