@@ -42,6 +42,9 @@ KEEPALIVE_S = 45.0
 """OSS closes idle connections; the SDKs drop theirs after 50 and 60 s."""
 
 
+_BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a connection that ended, no more
+
+
 class Answer:
     """Status, headers by lower-case name, and the body as it is sent: iterate over it once."""
 
@@ -154,20 +157,20 @@ def tls_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
     try:
         context = httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(f"SSL_CERT_FILE or SSL_CERT_DIR: {_reason(error)}") from error
+        raise SettingsError(f"SSL_CERT_FILE or SSL_CERT_DIR: {reason_of(error)}") from error
     context.load_default_certs()
     if ca_bundle is not None:
         try:
             context.load_verify_locations(ca_bundle)
         except OSError as error:
-            raise SettingsError(f"--ca-bundle {ca_bundle}: {_reason(error)}") from error
+            raise SettingsError(f"--ca-bundle {ca_bundle}: {reason_of(error)}") from error
     return context
 
 
 def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
-    text = f"{where}{type(error).__name__}: {_reason(error)}"
-    if remedy := _tls_remedy(error):
-        return TlsFailed(f"{where}TLS: {_reason(error)}; {remedy}")
+    text = f"{where}{type(error).__name__}: {reason_of(error)}"
+    if explained := explain_tls(error):
+        return TlsFailed(where + explained)
     match error:
         case httpx.TimeoutException():
             return OriginTimeout(text)
@@ -179,27 +182,27 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
             return Unreachable(text)
 
 
-def _tls_remedy(error: BaseException) -> str:
-    """What to do about a handshake that failed; empty if it was something else that did."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    match error:
+def explain_tls(error: BaseException) -> str:
+    """Why a handshake failed and what to do; empty if it was something else that failed."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__  # httpcore drops the former
+    match cause:
         case ssl.SSLCertVerificationError():
-            return (
+            remedy = (
                 "check --endpoint and this machine's clock; "
                 "for a certificate of your own give --ca-bundle FILE"
             )
-        case ssl.SSLError() if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
-            return "this port does not speak TLS: give --endpoint http://..."
-        case ssl.SSLError() if not isinstance(error, _BROKEN_TLS):
-            return "the two sides cannot agree on TLS"
-    return ""
+        case ssl.SSLError() if cause.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+            remedy = "this port does not speak TLS: give --endpoint http://..."
+        case ssl.SSLError() if not isinstance(cause, _BROKEN_TLS):
+            remedy = "the two sides cannot agree on TLS"
+        case _:
+            return ""
+    return f"TLS: {reason_of(error)}; {remedy}"
 
 
-_BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a connection that ended, no more
-
-
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What the error and its causes say: the outer layers often say nothing or too little."""
     texts: list[str] = []
     cause: BaseException | None = error
@@ -299,4 +302,4 @@ def _mapped(
     except trio.TooSlowError as error:
         raise timed_out(f"nothing happened for {seconds:g} s") from error
     except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise failed(_reason(error)) from error
+        raise failed(reason_of(error)) from error
