@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 
 from starlette.types import Receive, Scope, Send
 
@@ -91,8 +92,15 @@ class Endpoint:
             return
         record.status = answer.status
         elapsed_ms = int((time.monotonic() - started) * 1000)
-        shared = {"x-oss-request-id": request_id, "x-oss-server-time": str(elapsed_ms)}
+        shared = {
+            "Date": formatdate(self._now(), usegmt=True),
+            "x-oss-request-id": request_id,
+            "x-oss-server-time": str(elapsed_ms),
+        }
         await self._send(answer, shared, decision, record, exchange)
+
+    def _now(self) -> float:
+        return self._clock() + self._control.faults.clock_ahead_s
 
     async def _hold_back(self, kind: Kind, exchange: Exchange) -> None:
         """Wait as long as the faults in force say, or until the client has gone."""
@@ -106,10 +114,12 @@ class Endpoint:
         self, request: Request, decision: Decision, exchange: Exchange, request_id: str
     ) -> Answer:
         try:
-            self._accounts.verify(request, self._clock())
+            self._accounts.verify(request, self._now())
             if decision.fail:
                 faults = self._control.faults
-                raise Refusal(faults.fail_status, faults.fail_code, faults.fail_message)
+                raise Refusal(
+                    faults.fail_status, faults.fail_code, faults.fail_message, "0099-00000001"
+                )
             return await self._perform(request, exchange)
         except Refusal as refusal:
             return refusal_answer(refusal, request, request_id)

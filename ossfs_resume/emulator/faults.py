@@ -32,6 +32,7 @@ class Faults:
     connection closed; that of every ``stall_every``-th GET stops after ``stall_after_bytes`` and
     goes on when the faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new
     answers until lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
+    The endpoint's clock is ``clock_ahead_s`` ahead.
     """
 
     latency_ms: float = 0
@@ -49,6 +50,7 @@ class Faults:
     stall_after_bytes: int | None = None
     hang: str = ""
     change_after_requests: int = 0
+    clock_ahead_s: float = 0
 
     def __post_init__(self) -> None:
         if self.hang not in _HANGS:

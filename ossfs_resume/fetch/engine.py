@@ -23,6 +23,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CorruptObject, NoProgress, OssfsError, ShuttingDown
 from ossfs_resume.fetch import readahead
 from ossfs_resume.fetch.download import Download, Failure, Transfer
+from ossfs_resume.fetch.last_errors import LastErrors
 from ossfs_resume.fetch.proof import Prover
 from ossfs_resume.fetch.readahead import KIB, MIB, AccessPattern
 from ossfs_resume.fetch.scheduler import Priority
@@ -87,6 +88,7 @@ class Engine:
         self._settings = settings
         self._on_discarded = on_discarded
         self._downloads: dict[ObjectVersion, Download] = {}
+        self._last_errors = LastErrors()
         self._stopping = False
         self._reads = trio.CapacityLimiter(16)
         self._prover = Prover(store, self._discarded)
@@ -152,6 +154,13 @@ class Engine:
         download = self._downloads.get(version)
         return download if download is not None and download.entry.is_open else None
 
+    def last_error(self, meta: ObjectMeta) -> OssfsError | None:
+        """Why this version could not be read last; None once it is complete."""
+        download = self.find(meta)
+        if download is not None and download.last_error is not None:
+            return None if download.entry.is_complete else download.last_error
+        return self._last_errors.of(version_of(meta))
+
     def _retire(self, download: Download) -> None:
         if download.holders or download.running:
             return
@@ -166,6 +175,9 @@ class Engine:
         version = version_of(download.meta)
         if self._downloads.get(version) is download:
             del self._downloads[version]
+        if download.last_error is not None or download.entry.is_complete:
+            is_well = download.entry.is_complete and download.stale is None
+            self._last_errors.keep(version, None if is_well else download.last_error)
 
     # --- reading ---
 
@@ -332,6 +344,7 @@ class Engine:
     def _give_up(self, download: Download, parts: range) -> NoProgress:
         key, seconds = download.meta.key, self._settings.timeout_s
         error = NoProgress(f"{key}: no data arrived for {seconds:g} seconds")
+        download.last_error = error
         log.warning("%s", error)
         until = trio.current_time() + REMEMBERED_SECONDS
         download.failures.append(Failure(parts, error, until))
