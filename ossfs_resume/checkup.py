@@ -23,7 +23,7 @@ from ossfs_resume.oss.network import BulkStream
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport, explain_tls, reason_of
 
-STEP_S = 10.0
+STEP_S = 5.0
 SKEW_ACCEPTED_S = 900.0
 SKEW_NOTICED_S = 60.0
 SAMPLE_BYTES = 65_536

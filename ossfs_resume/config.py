@@ -8,7 +8,7 @@ parsed by the option's own parser, whose error names the option and where the va
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ class Options:
     addressing: str
     signature: str
     credentials: str
-    credentials_process: str | None
+    credentials_process: str | None = field(repr=False)
     proxy: str | None
     ca_bundle: Path | None
     cache_dir: Path

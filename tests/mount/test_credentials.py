@@ -197,3 +197,38 @@ def test_a_source_that_refuses_is_named_in_one_line(
     [line] = result.stderr.splitlines()
     assert "the credentials URI: HTTP 403" in line
     assert not os.path.ismount(mounts().point)
+
+
+def test_nothing_but_the_reason_is_said_where_there_is_no_key(
+    mounts: Callable[..., Mount], environment: dict[str, str]
+) -> None:
+    """Also on the terminal, where the log would go as well."""
+    environment["OSSFS_ECS_METADATA_URL"] = "http://127.0.0.1:1"
+    mount = mounts()
+    at = mount.command().index("--log-file")
+    command = [*mount.command()[:at], *mount.command()[at + 2 :]]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OSS_")}
+    result = subprocess.run(
+        command, env=clean | environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert "no credentials: set OSS_ACCESS_KEY_ID" in line
+
+
+def test_a_known_bucket_mounts_although_no_key_can_be_had(
+    emulator: EmulatorProcess,
+    mounts: Callable[..., Mount],
+    server: KeyServer,
+    environment: dict[str, str],
+) -> None:
+    (emulator.directory / "x").write_bytes(b"content")
+    environment["ALIBABA_CLOUD_CREDENTIALS_URI"] = server.url
+    mount = mounts(options=["--credentials", "uri"]).start()
+    assert (mount.point / "x").read_bytes() == b"content"
+    mount.stop()
+    server.fail = 500
+    mount.start()
+    assert "mounting what the cache has" in mount.log.read_text()
+    server.fail = 0
+    assert (mount.point / "x").read_bytes() == b"content"

@@ -94,6 +94,15 @@ def test_a_proxy_for_http(mounts: Callable[..., Mount], proxy: HttpProxy) -> Non
         assert re.match(r"(GET|HEAD) http://sample\.oss-cn-hangzhou\.aliyuncs\.com/", line)
 
 
+def test_a_custom_domain(mounts: Callable[..., Mount], proxy: HttpProxy) -> None:
+    """The bucket is in the signature and nowhere in the address."""
+    through = ["--proxy", f"http://127.0.0.1:{proxy.port}"]
+    mount = mounts(**at("http://sample.example.com", "--addressing", "cname", *through)).start()
+    assert (mount.point / "x").read_bytes() == DATA
+    assert all(" http://sample.example.com/" in line for line in proxy.asked)
+    assert not [line for line in proxy.asked if "com/sample" in line]
+
+
 def test_a_tunnel_for_https_from_the_environment(
     mounts: Callable[..., Mount],
     proxy: HttpProxy,

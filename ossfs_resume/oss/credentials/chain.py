@@ -38,6 +38,8 @@ class Surroundings:
     environment: Mapping[str, str] = field(repr=False)
     keys: Credentials | None = None
     process: str = field(default="", repr=False)
+    directory: Path = field(default_factory=Path.cwd)
+    """From where relative paths are meant; a background process works in ``/``."""
 
     @property
     def home(self) -> Path:
@@ -149,7 +151,9 @@ def _in_environment(
 
 def _shared(surroundings: Surroundings) -> Path:
     given = surroundings.environment.get("ALIBABA_CLOUD_CREDENTIALS_FILE", "").strip()
-    return Path(given) if given else surroundings.home / ".alibabacloud/credentials"
+    return (
+        surroundings.directory / given if given else surroundings.home / ".alibabacloud/credentials"
+    )
 
 
 def _process(surroundings: Surroundings) -> Process | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from subprocess import DEVNULL
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from ossfs_resume.oss.credentials.recipes import (
     Uri,
 )
 from ossfs_resume.oss.credentials.replies import Issued, parse_issued, refusal
+from ossfs_resume.oss.endpoint import DEFAULT_PORTS
 from ossfs_resume.oss.proxy import Proxy, choose
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -57,12 +59,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """``proxy`` and ``environment`` as for `proxy.choose`; ``clock`` gives Unix seconds."""
+    """``proxy`` and ``environment`` as for `proxy.choose`; ``clock`` gives Unix seconds; relative
+    paths are meant from ``directory``, whatever becomes the working directory later."""
 
     context: ssl.SSLContext
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str = ""
     clock: Callable[[], float] = time.time
+    directory: Path = field(default_factory=Path.cwd)
 
     async def issue(self, recipe: Recipe) -> Issued:
         """A key by this recipe. Raises OriginError; its kind says whether to try again."""
@@ -74,7 +78,7 @@ class Fetcher:
                 wanted = sts.assume_role(role, key, self.clock(), secrets.token_hex(16))
                 return await self._sts(role.sts_url, wanted)
             case OidcRole(role, _, token_file):
-                token = await _token(token_file)
+                token = await _token(self.directory / token_file)
                 wanted = sts.assume_role_with_oidc(recipe, token, self.clock())
                 return await self._sts(role.sts_url, wanted)
             case EcsRole():
@@ -82,7 +86,8 @@ class Fetcher:
             case Uri(url):
                 return await self._uri(url)
             case Process():
-                return parse_issued(await _output(recipe), self.clock(), "the credentials process")
+                output = await _output(recipe, self.directory)
+                return parse_issued(output, self.clock(), "the credentials process")
 
     async def _sts(self, url: str, wanted: Request) -> Issued:
         reply = await self._ask(url, wanted, "STS", SERVER_S, self._proxy(url))
@@ -158,12 +163,11 @@ class Fetcher:
 
     def _proxy(self, url: str) -> Proxy | None:
         parts = urlsplit(url)
-        return choose(
-            self.proxy, self.environment, parts.scheme, parts.hostname or "", parts.port or 443
-        )
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        return choose(self.proxy, self.environment, parts.scheme, parts.hostname or "", port)
 
 
-async def _token(path: str) -> str:
+async def _token(path: Path) -> str:
     try:
         text = await trio.Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -172,7 +176,7 @@ async def _token(path: str) -> str:
     return text.strip()
 
 
-async def _output(process: Process) -> bytes:
+async def _output(process: Process, directory: Path) -> bytes:
     what = "the credentials process"
     try:
         with trio.fail_after(process.timeout_s):
@@ -182,6 +186,7 @@ async def _output(process: Process) -> bytes:
                 capture_stdout=True,
                 capture_stderr=True,
                 check=False,
+                cwd=directory if await trio.Path(directory).is_dir() else "/",
             )
     except trio.TooSlowError:
         raise OriginTimeout(f"{what} took longer than {process.timeout_s:g} s") from None

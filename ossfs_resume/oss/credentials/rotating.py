@@ -124,6 +124,7 @@ class RotatingCredentials:
         now = trio.current_time()
         remaining_s = self._held.valid_until - now if self._held is not None else 0.0
         self._pause_until = now + min(max(remaining_s / 4, SHORTEST_PAUSE_S), PAUSE_S)
-        if self._error is None:
+        if self._error is None and self._held is not None:
+            # Without a key whoever asked is told.
             log.warning("no new key from %s: %s", self.origin, error)
         self._error = error

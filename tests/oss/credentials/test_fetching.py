@@ -154,3 +154,19 @@ async def test_a_program_that_hangs_is_ended() -> None:
     with pytest.raises(errors.OriginTimeout, match=r"0\.2 s"):
         await FETCHER.issue(Process(("sleep", "60"), timeout_s=0.2))
     assert time.monotonic() - started < 20
+
+
+async def test_relative_paths_are_meant_from_where_it_was_started(
+    server: KeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("t")
+    tool = tmp_path / "tool"
+    tool.write_text("""#!/bin/sh\necho '{"AccessKeyId": "a", "AccessKeySecret": "b"}'\n""")
+    tool.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    fetcher = Fetcher(FETCHER.context)
+    monkeypatch.chdir("/")
+    await fetcher.issue(OidcRole(Role("arn", server.url), "p", "token"))
+    assert server.asked[0].form["OIDCToken"] == "t"
+    issued = await fetcher.issue(Process(("/bin/sh", "-c", "./tool")))
+    assert issued.credentials == Credentials("a", "b")
