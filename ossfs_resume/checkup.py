@@ -20,8 +20,9 @@ from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.network import BulkStream
+from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
-from ossfs_resume.oss.transport import Transport, explain_tls, reason_of
+from ossfs_resume.oss.transport import Transport
 
 STEP_S = 5.0
 SKEW_ACCEPTED_S = 900.0

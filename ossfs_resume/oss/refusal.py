@@ -95,6 +95,9 @@ _MEANING_OF_STATUS: Mapping[int, Meaning] = {
     401: Meaning(errors.AccessDenied),
     403: Meaning(errors.AccessDenied),
     404: Meaning(errors.NotFound),
+    407: Meaning(
+        errors.AccessDenied, "the proxy wants a user: set https_proxy to http://USER:PASSWORD@HOST"
+    ),
     408: Meaning(errors.OriginTimeout),
     412: Meaning(errors.ObjectChanged),
     416: Meaning(errors.ObjectChanged),

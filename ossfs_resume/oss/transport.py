@@ -32,6 +32,7 @@ from ossfs_resume.errors import (
 )
 from ossfs_resume.oss import network
 from ossfs_resume.oss.proxy import Proxy
+from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import Request
 
 CONNECT_S = 10.0
@@ -40,9 +41,6 @@ SILENCE_S = 20.0
 
 KEEPALIVE_S = 45.0
 """OSS closes idle connections; the SDKs drop theirs after 50 and 60 s."""
-
-
-_BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a connection that ended, no more
 
 
 class Answer:
@@ -180,40 +178,6 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
             return BadRequest(text)
         case _:  # also a connection that ended before the (complete) answer was sent
             return Unreachable(text)
-
-
-def explain_tls(error: BaseException) -> str:
-    """Why a handshake failed and what to do; empty if it was something else that failed."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__  # httpcore drops the former
-    match cause:
-        case ssl.SSLCertVerificationError():
-            remedy = (
-                "check --endpoint and this machine's clock; "
-                "for a certificate of your own give --ca-bundle FILE"
-            )
-        case ssl.SSLError() if cause.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
-            remedy = "this port does not speak TLS: give --endpoint http://..."
-        case ssl.SSLError() if not isinstance(cause, _BROKEN_TLS):
-            remedy = "the two sides cannot agree on TLS"
-        case _:
-            return ""
-    return f"TLS: {reason_of(error)}; {remedy}"
-
-
-def reason_of(error: BaseException) -> str:
-    """What the error and its causes say: the outer layers often say nothing or too little."""
-    texts: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, BaseExceptionGroup):  # one error for each address of a host
-            cause = cause.exceptions[0]
-        text = str(cause)
-        if text and not any(text in said for said in texts):
-            texts.append(text)
-        cause = cause.__cause__
-    return ": ".join(texts) or type(error).__name__
 
 
 class _PooledTransport(httpx.AsyncHTTPTransport):

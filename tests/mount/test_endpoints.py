@@ -142,7 +142,9 @@ def test_a_proxy_with_a_password(
     with HttpProxy(emulator.port, password=password) as proxy:
         url = "http://oss-cn-hangzhou.aliyuncs.com"
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-        assert "HTTP 407" in refusal(mounts(**at(url)))
+        line = refusal(mounts(**at(url)))
+        assert "HTTP 407" in line
+        assert "set https_proxy to http://USER:PASSWORD@HOST" in line
         monkeypatch.setenv("http_proxy", f"http://me:VERYSECRET@127.0.0.1:{proxy.port}")
         mount = mounts(**at(url, "--log-level", "debug")).start()
         assert (mount.point / "x").read_bytes() == DATA

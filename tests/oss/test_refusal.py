@@ -73,6 +73,7 @@ def test_codes(status: int, code: str, kind: type[OriginError], remedy: str) -> 
         (302, errors.BadAnswer),
         (400, errors.BadRequest),
         (401, errors.AccessDenied),
+        (407, errors.AccessDenied),
         (403, errors.AccessDenied),
         (404, errors.NotFound),
         (408, errors.OriginTimeout),
