@@ -25,7 +25,16 @@ from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
-from ossfs_resume.errors import CacheError, MountError, OriginError, TransientError
+from ossfs_resume.errors import (
+    CacheError,
+    MountError,
+    NotPermitted,
+    OriginError,
+    OriginTimeout,
+    TlsFailed,
+    TransientError,
+    Unreachable,
+)
 from ossfs_resume.fetch.engine import Engine, FetchSettings, version_of
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
@@ -34,9 +43,9 @@ from ossfs_resume.fuse.kernel import KernelReport
 from ossfs_resume.fuse.operations import Operations, OperationsSettings
 from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import serve
-from ossfs_resume.oss.client import ClientSettings, OssClient
-from ossfs_resume.oss.credentials import from_environment
-from ossfs_resume.oss.endpoint import Endpoint, cache_identity, parse_endpoint
+from ossfs_resume.origin import origin_credentials, origin_settings
+from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.endpoint import Endpoint, cache_identity
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.quantities import format_size
@@ -64,19 +73,16 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
     ``on_ready`` is called once the mount answers. Raises SettingsError, MountError or CacheError.
     """
     options = request.options
-    endpoint = parse_endpoint(
-        request.source.bucket, options.endpoint or "", options.region or "", options.addressing
-    )
+    settings = origin_settings(request.source, options)
     if options.offline:
-        await _mount_offline(request, endpoint, on_ready)
+        await _mount_offline(request, settings.endpoint, on_ready)
         return
-    credentials = from_environment(os.environ)
-    settings = ClientSettings(endpoint, options.timeout, options.connections)
-    hurried = replace(settings, timeout_s=FIRST_ANSWER_SECONDS)
-    async with opened_store(endpoint, options) as store:
-        async with OssClient(hurried, credentials) as client:
+    credentials = await origin_credentials(options, settings)
+    log.debug("credentials from %s", credentials.origin)
+    async with opened_store(settings.endpoint, options) as store:
+        async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
             await check_bucket(client, request.source, is_known=not store.is_new)
-        async with OssClient(settings, credentials) as client:
+        async with settings.open(credentials) as client:
             await trio.to_thread.run_sync(store.mark_known)
             await _serve(request, store, client, on_ready)
 
@@ -114,16 +120,30 @@ async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[Ca
 async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:
     """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount.
 
-    A bucket that the cache knows is mounted without an answer, with a warning. Raises MountError.
+    A bucket that the cache knows is mounted without an answer, with a warning. So is one that may
+    not be listed: a key that may only read objects opens every path that it knows.
+    Raises MountError.
     """
     try:
         await client.list_page(source.prefix, max_keys=1)
+    except NotPermitted as error:
+        log.warning(
+            "%s: listing is not allowed (%s): ls says 'Permission denied', known paths open",
+            source, error,
+        )  # fmt: skip
     except TransientError as error:
         if not is_known:
-            raise MountError(f"{source}: {error}; check --endpoint and the network") from error
+            raise MountError(f"{source}: {with_remedy(error)}") from error
         log.warning("%s: %s; mounting what the cache has", source, error)
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
+
+
+def with_remedy(error: TransientError) -> str:
+    """What to say of an endpoint that gives no answer, unless the error knows better."""
+    if isinstance(error, (Unreachable, OriginTimeout)) and not isinstance(error, TlsFailed):
+        return f"{error}; check --endpoint and the network"
+    return str(error)
 
 
 async def _serve(

@@ -8,11 +8,12 @@ parsed by the option's own parser, whose error names the option and where the va
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ossfs_resume.errors import SettingsError
+from ossfs_resume.oss.models import Credentials
 from ossfs_resume.quantities import parse_seconds, parse_size
 
 PART_SIZE_SMALLEST = 64 * 1024
@@ -110,6 +111,16 @@ OPTIONS = (
            environment="OSS_REGION"),
     Option("addressing", "auto, virtual, path or cname",
            _choice("auto", "virtual", "path", "cname"), "auto", "STYLE"),
+    Option("signature", "v4, v1 (old private clouds) or anonymous (public buckets)",
+           _choice("v4", "v1", "anonymous"), "v4", "VERSION"),
+    Option("credentials", "where the access key comes from: auto, or the name of one source"
+           " (options, oss-env, env, oidc, ossutil, aliyun, shared, ecs, uri, process)",
+           default="auto", metavar="NAME"),
+    Option("credentials-process", "shell command that prints an access key as JSON",
+           metavar="COMMAND"),
+    Option("proxy", "HTTP proxy, or none; default: from https_proxy, http_proxy and no_proxy",
+           metavar="URL"),
+    Option("ca-bundle", "PEM file with further certificates to trust", _path, metavar="FILE"),
     Option("cache-dir", "where parts are kept", _path, None, "DIR", "OSSFS_CACHE_DIR"),
     Option("cache-size", "most the cache may take on its disk; default: unlimited", parse_size,
            metavar="SIZE"),
@@ -141,6 +152,9 @@ OPTIONS = (
 
 _BY_NAME = {option.name: option for option in OPTIONS}
 
+ACCESS_KEY_NAMES = ("access-key-id", "access-key-secret", "session-token")
+"""What the file may hold beside the options."""
+
 IGNORED_MOUNT_OPTIONS = frozenset(
     "async atime auto default_permissions defaults dev diratime exec group loud _netdev noatime"
     " noauto nodev nodiratime noexec nofail nosuid nouser owner relatime ro rw silent strictatime"
@@ -157,6 +171,11 @@ class Options:
     endpoint: str | None
     region: str | None
     addressing: str
+    signature: str
+    credentials: str
+    credentials_process: str | None = field(repr=False)
+    proxy: str | None
+    ca_bundle: Path | None
     cache_dir: Path
     cache_size: int | None
     cache_free: int | float | None
@@ -175,6 +194,8 @@ class Options:
     log_level: str
     log_format: str
     log_file: Path | None
+    access_key: Credentials | None = None
+    """From the file alone: command lines and mount options are visible to everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +234,17 @@ def parse_mount_options(text: str) -> dict[str, str]:
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """The options of a TOML file, as text. Raises SettingsError."""
+    """The options of a TOML file, and perhaps an access key, as text. Raises SettingsError."""
     try:
         document = tomllib.loads(path.read_text())
+        is_public = bool(path.stat().st_mode & 0o077)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"cannot read {path}: {error}") from error
     for name in document:
-        if name not in _BY_NAME:
+        if name not in _BY_NAME and name not in ACCESS_KEY_NAMES:
             raise SettingsError(f"{path}: no such option: {name}")
+    if is_public and "access-key-secret" in document:
+        raise SettingsError(f"{path} holds a secret that others may read: chmod 600 {path}")
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in document.items()
@@ -266,7 +290,14 @@ def resolve(
             ("", defaults.get(option.name, option.default)),
         )
         values[option.field] = _first(option, candidates)
-    return Options(**values)
+    return Options(**values, access_key=_access_key(file, file_name))
+
+
+def _access_key(file: Mapping[str, str], file_name: str) -> Credentials | None:
+    key_id, secret, token = (file.get(name, "").strip() for name in ACCESS_KEY_NAMES)
+    if bool(key_id) != bool(secret):
+        raise SettingsError(f"{file_name}: access-key-id and access-key-secret belong together")
+    return Credentials(key_id, secret, token) if key_id else None
 
 
 def _first(option: Option, candidates: tuple[tuple[str, str | None], ...]) -> Any:

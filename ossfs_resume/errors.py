@@ -9,11 +9,13 @@
      │    ├── NotFound            no such object (404 NoSuchKey, deleted version)
      │    ├── NoSuchBucket        the whole mount is pointless
      │    ├── AccessDenied        credentials, policy, wrong endpoint: retrying does not help
+     │    │    └── NotPermitted   a policy forbids this operation; others may be allowed
      │    ├── ObjectChanged       412, or another ETag or size than the one asked for
      │    ├── NotReadable         archived and not restored
      │    ├── BadRequest          the origin finds our request wrong; a bug or an odd key
      │    └── TransientError      another attempt may succeed
-     │         ├── Unreachable    name, route, connection, TLS, reset
+     │         ├── Unreachable    name, route, connection, reset
+     │         │    └── TlsFailed the other side's certificate or protocol
      │         ├── OriginTimeout  connected, but nothing arrives
      │         ├── Throttled      told to slow down
      │         ├── ServerFailed   5xx
@@ -73,6 +75,10 @@ class AccessDenied(OriginError):
     """Credentials, policy or addressing forbid it; another attempt would fail alike."""
 
 
+class NotPermitted(AccessDenied):
+    """A policy or an ACL forbids this operation to a key that is known; others may be allowed."""
+
+
 class ObjectChanged(OriginError):
     """The object is no longer the version that was asked for."""
 
@@ -91,6 +97,10 @@ class TransientError(OriginError):
 
 class Unreachable(TransientError):
     """No connection, or it broke."""
+
+
+class TlsFailed(Unreachable):
+    """The other side's certificate is not trusted, or it speaks no TLS that this side speaks."""
 
 
 class OriginTimeout(TransientError):

@@ -7,6 +7,7 @@ import click
 
 from ossfs_resume import __version__
 from ossfs_resume.cli.cache import cache
+from ossfs_resume.cli.check import check
 from ossfs_resume.cli.emulate import emulate
 from ossfs_resume.cli.mount import mount
 from ossfs_resume.cli.outcome import outcome
@@ -19,7 +20,7 @@ def commands() -> None:
     """Mount an Alibaba Cloud OSS bucket. Downloads go on where they stopped."""
 
 
-for command in (mount, umount, cache, emulate):
+for command in (mount, umount, cache, check, emulate):
     commands.add_command(command)
 
 

@@ -47,6 +47,7 @@ _DEFAULT_SECRET = "emulator-secret"
     help="File with the secret; default: $OSS_ACCESS_KEY_SECRET, else 'emulator-secret'.",
 )
 @click.option("--anonymous", is_flag=True, help="Accept unsigned requests as well.")
+@click.option("--allow-v1", is_flag=True, help="Accept signatures of version 1 as well.")
 @click.option(
     "--fault",
     "faults",
@@ -64,6 +65,7 @@ def emulate(
     access_key_id: str,
     access_key_secret_file: Path | None,
     anonymous: bool,
+    allow_v1: bool,
     faults: tuple[str, ...],
     ready_fd: int | None,
 ) -> None:
@@ -80,7 +82,14 @@ def emulate(
     settings = Settings(
         directory=directory,
         bucket=_bucket_name(bucket, directory),
-        account=Account(access_key_id, secret, region, security_token=token, anonymous=anonymous),
+        account=Account(
+            access_key_id,
+            secret,
+            region,
+            security_token=token,
+            anonymous=anonymous,
+            allows_v1=allow_v1,
+        ),
         host=host,
         port=port,
         faults=_parse_faults(faults),

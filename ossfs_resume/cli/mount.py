@@ -35,7 +35,8 @@ def mount(
     """Mount SOURCE (oss://BUCKET[/PREFIX]) on the empty directory MOUNTPOINT.
 
     The access key is taken from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (and
-    OSS_SESSION_TOKEN) in the environment, never from the command line.
+    OSS_SESSION_TOKEN) in the environment, or from where the official tools keep it; never from the
+    command line. ossfs-resume check SOURCE says what works and what does not.
     """
     options = gather(flags, config, mount_options)
     request = MountRequest(parse_source(source), mountpoint, options)

@@ -42,6 +42,8 @@ class Downloads(Protocol):
 
     def find(self, meta: ObjectMeta) -> Download | None: ...
 
+    def last_error(self, meta: ObjectMeta) -> OssfsError | None: ...
+
 
 class Summaries(Protocol):
     """What verbs need of the cache; it blocks."""
@@ -165,12 +167,10 @@ class Verbs:
         )
 
     def _error(self, meta: ObjectMeta) -> OssfsError | None:
-        download = self._engine.find(meta)
-        failures = download.failures if download else []
         return (
             self._jobs.error(meta.key)
             or self._care.error(meta.key)
-            or (failures[-1].error if failures else None)
+            or self._engine.last_error(meta)
         )
 
     def _state(self, meta: ObjectMeta, presence: Presence) -> str:

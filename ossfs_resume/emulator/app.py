@@ -9,10 +9,12 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 
 from starlette.types import Receive, Scope, Send
 
 from ossfs_resume.emulator import xml
+from ossfs_resume.emulator.accounts import Accounts
 from ossfs_resume.emulator.answer import Answer, FilePart, refusal_answer, xml_answer
 from ossfs_resume.emulator.bucket import Bucket
 from ossfs_resume.emulator.connection import STATE_KEY, Connection
@@ -31,7 +33,7 @@ from ossfs_resume.emulator.refusal import (
 )
 from ossfs_resume.emulator.request import Kind, Request, is_virtual_hosted, parse
 from ossfs_resume.emulator.sending import Exchange, send_answer, wait_until
-from ossfs_resume.emulator.signature import Account, verify
+from ossfs_resume.emulator.signature import Account
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +52,11 @@ class Endpoint:
         self._name = name
         self._bucket = bucket
         self._account = account
+        self._accounts = Accounts(account)
         self._clock = clock
         self._ledger = Ledger()
         self._control = FaultControl(faults)
-        self._control_app = control_app(self._control, self._ledger)
+        self._control_app = control_app(self._control, self._ledger, self._accounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: a control resource, or else OSS."""
@@ -89,8 +92,15 @@ class Endpoint:
             return
         record.status = answer.status
         elapsed_ms = int((time.monotonic() - started) * 1000)
-        shared = {"x-oss-request-id": request_id, "x-oss-server-time": str(elapsed_ms)}
+        shared = {
+            "Date": formatdate(self._now(), usegmt=True),
+            "x-oss-request-id": request_id,
+            "x-oss-server-time": str(elapsed_ms),
+        }
         await self._send(answer, shared, decision, record, exchange)
+
+    def _now(self) -> float:
+        return self._clock() + self._control.faults.clock_ahead_s
 
     async def _hold_back(self, kind: Kind, exchange: Exchange) -> None:
         """Wait as long as the faults in force say, or until the client has gone."""
@@ -104,10 +114,12 @@ class Endpoint:
         self, request: Request, decision: Decision, exchange: Exchange, request_id: str
     ) -> Answer:
         try:
-            verify(request, self._account, self._clock())
+            self._accounts.verify(request, self._now())
             if decision.fail:
                 faults = self._control.faults
-                raise Refusal(faults.fail_status, faults.fail_code, "A fault on request.")
+                raise Refusal(
+                    faults.fail_status, faults.fail_code, faults.fail_message, "0099-00000001"
+                )
             return await self._perform(request, exchange)
         except Refusal as refusal:
             return refusal_answer(refusal, request, request_id)

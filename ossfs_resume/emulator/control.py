@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ossfs_resume.emulator.accounts import Accounts
 from ossfs_resume.emulator.facts import Facts
 from ossfs_resume.emulator.faults import Decision, Faults, decide, is_changed
 from ossfs_resume.emulator.ledger import Ledger
@@ -63,7 +64,7 @@ class FaultControl:
         return replace(facts, etag=other)
 
 
-def control_app(control: FaultControl, ledger: Ledger) -> ASGIApp:
+def control_app(control: FaultControl, ledger: Ledger, accounts: Accounts) -> ASGIApp:
     """Build the application for paths that begin with `PREFIX`."""
 
     async def faults(request: HttpRequest) -> Response:
@@ -73,6 +74,13 @@ def control_app(control: FaultControl, ledger: Ledger) -> ASGIApp:
             except ValueError as error:
                 return Response(f"{error}\n", 400)
         return _json(control.faults.as_json())
+
+    async def issue(request: HttpRequest) -> Response:
+        try:
+            accounts.issue(json.loads(await request.body()))
+        except (TypeError, ValueError) as error:
+            return Response(f"{error}\n", 400)
+        return Response(status_code=204)
 
     async def statistics(_: HttpRequest) -> Response:
         return _json(ledger.statistics())
@@ -88,6 +96,7 @@ def control_app(control: FaultControl, ledger: Ledger) -> ASGIApp:
     return Starlette(
         routes=[
             Route("/-/faults", _local(faults), methods=["GET", "PUT"]),
+            Route("/-/accounts", _local(issue), methods=["PUT"]),
             Route("/-/statistics", _local(statistics)),
             Route("/-/requests", _local(requests)),
             Route("/-/reset", _local(reset), methods=["POST"]),

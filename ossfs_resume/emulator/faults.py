@@ -27,11 +27,12 @@ class Faults:
     connection and ``total_bytes_per_s`` for all together limit the bodies of GET.
 
     Failures: among requests of ``kinds`` (all if empty), every ``fail_every``-th is answered with
-    ``fail_status`` and ``fail_code``, and every ``reset_every``-th gets a TCP reset. The body of
-    every ``truncate_every``-th GET ends after ``truncate_after_bytes`` with the connection closed;
-    that of every ``stall_every``-th GET stops after ``stall_after_bytes`` and goes on when the
-    faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new answers until
-    lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
+    ``fail_status``, ``fail_code`` and ``fail_message``, and every ``reset_every``-th gets a TCP
+    reset. The body of every ``truncate_every``-th GET ends after ``truncate_after_bytes`` with the
+    connection closed; that of every ``stall_every``-th GET stops after ``stall_after_bytes`` and
+    goes on when the faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new
+    answers until lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
+    The endpoint's clock is ``clock_ahead_s`` ahead.
     """
 
     latency_ms: float = 0
@@ -41,6 +42,7 @@ class Faults:
     fail_every: int = 0
     fail_status: int = 503
     fail_code: str = "ServiceUnavailable"
+    fail_message: str = "A fault on request."
     reset_every: int = 0
     truncate_every: int = 1
     truncate_after_bytes: int | None = None
@@ -48,6 +50,7 @@ class Faults:
     stall_after_bytes: int | None = None
     hang: str = ""
     change_after_requests: int = 0
+    clock_ahead_s: float = 0
 
     def __post_init__(self) -> None:
         if self.hang not in _HANGS:

@@ -68,6 +68,7 @@ async def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # the endpoint sends its own
         timeout_keep_alive=60,
     )
     server = _Server(config, lambda: on_listening(listener.getsockname()[1]))

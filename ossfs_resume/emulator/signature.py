@@ -37,6 +37,9 @@ class Account:
     product: str = "oss"
     security_token: str = field(default="", repr=False)
     anonymous: bool = False
+    allows_v1: bool = False
+    expires_at: float | None = None
+    """Unix seconds; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,14 @@ class _Claim:
     token: str
     expires_s: int | None
     """Lifetime of a presigned URL; None for a signature in the header."""
+
+
+def key_id(request: Request) -> str:
+    """Whose signature of version 4 a request carries; empty if it carries none."""
+    claimed = re.search(r"Credential=([^/,]+)/", request.headers.get("authorization", ""))
+    if claimed is not None:
+        return claimed[1]
+    return (request.parameter("x-oss-credential") or b"").partition(b"/")[0].decode("latin-1")
 
 
 def verify(request: Request, account: Account, now: float) -> None:

@@ -94,6 +94,7 @@ class Download:
     claims: dict[int, Transfer] = field(default_factory=dict)
     """Part number to the one transfer that will bring it."""
     failures: list[Failure] = field(default_factory=list)
+    last_error: OssfsError | None = None
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
     proof: trio.Lock = field(default_factory=trio.Lock)

@@ -24,6 +24,7 @@ from ossfs_resume.errors import CacheError, CorruptObject, NoProgress, OssfsErro
 from ossfs_resume.fetch import readahead
 from ossfs_resume.fetch.disk import Disk, Hanging
 from ossfs_resume.fetch.download import Download, Failure, Transfer
+from ossfs_resume.fetch.last_errors import LastErrors
 from ossfs_resume.fetch.loose import LooseParts
 from ossfs_resume.fetch.neighbours import Neighbours, PartClaims
 from ossfs_resume.fetch.proof import Prover
@@ -100,6 +101,7 @@ class Engine:
         self._settings = settings
         self._on_discarded = on_discarded
         self._downloads: dict[ObjectVersion, Download] = {}
+        self._last_errors = LastErrors()
         self._stopping = False
         # Reading whole objects again takes long and must not hold up readers.
         self._rereads = trio.CapacityLimiter(2)
@@ -184,6 +186,13 @@ class Engine:
         download = self._downloads.get(version)
         return download if download is not None and download.entry.is_open else None
 
+    def last_error(self, meta: ObjectMeta) -> OssfsError | None:
+        """Why this version could not be read last; None once it is complete."""
+        download = self.find(meta)
+        if download is not None and download.last_error is not None:
+            return None if download.entry.is_complete else download.last_error
+        return self._last_errors.of(version_of(meta))
+
     def _retire(self, download: Download) -> None:
         if download.holders or download.running:
             return
@@ -199,6 +208,9 @@ class Engine:
         version = version_of(download.meta)
         if self._downloads.get(version) is download:
             del self._downloads[version]
+        if download.last_error is not None or download.entry.is_complete:
+            is_well = download.entry.is_complete and download.stale is None
+            self._last_errors.keep(version, None if is_well else download.last_error)
 
     # --- reading ---
 
@@ -425,6 +437,7 @@ class Engine:
     def _give_up(self, download: Download, parts: range) -> NoProgress:
         key, seconds = download.meta.key, self._settings.timeout_s
         error = NoProgress(f"{key}: no data arrived for {seconds:g} seconds")
+        download.last_error = error
         log.warning("%s", error)
         until = trio.current_time() + REMEMBERED_SECONDS
         download.failures.append(Failure(parts, error, until))

@@ -266,6 +266,7 @@ class TransferPool:
         download = transfer.download
         # A broken network fails every transfer of a window; one line says so.
         is_first = not download.failures and download.stale is None
+        download.last_error = error
         if isinstance(error, ObjectChanged | NotFound | CorruptObject):
             download.stale = error
         else:

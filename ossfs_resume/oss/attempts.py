@@ -70,7 +70,8 @@ class Attempts:
         return self._patience.wait(error, trio.current_time(), self._jitter())
 
     def _can_renew(self, error: OriginError) -> bool:
-        expired = isinstance(error, AccessDenied) and error.code in EXPIRED_TOKEN_CODES
+        is_told = error.code in EXPIRED_TOKEN_CODES or error.status == 401
+        expired = is_told and isinstance(error, AccessDenied)
         if not expired or self._renewed or self._credentials is None:
             return False
         return self._signer.renew(self._credentials)

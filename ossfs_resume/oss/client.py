@@ -28,6 +28,7 @@ from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.proxy import Proxy
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.signer import SignatureVersion, Signer
 from ossfs_resume.oss.transport import Answer, Transport, tls_context
@@ -55,6 +56,7 @@ class ClientSettings:
     connections: int = 32
     metadata_connections: int = 16
     signature: SignatureVersion = "v4"
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ class _Lane:
             connections=connections,
             silence_s=settings.timeout_s or inf,
             context=context,
+            proxy=settings.proxy,
         )
 
 

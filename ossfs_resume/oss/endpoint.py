@@ -58,11 +58,15 @@ class Endpoint:
     bucket: str
 
     @property
+    def request_host(self) -> str:
+        """The host that requests go to, without brackets."""
+        return f"{self.bucket}.{self.host}" if self.style is Addressing.VIRTUAL else self.host
+
+    @property
     def authority(self) -> str:
         """Host and, unless it is the scheme's default, port that requests go to."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.style is Addressing.VIRTUAL:
-            host = f"{self.bucket}.{host}"
+        host = self.request_host
+        host = f"[{host}]" if ":" in host else host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property

@@ -16,12 +16,18 @@ from ossfs_resume import errors
 from ossfs_resume.errors import OriginError
 
 EXPIRED_TOKEN_CODES = frozenset(
-    ("InvalidSecurityToken", "SecurityTokenExpired", "AccessKeyIdAndSecurityTokenNotMatch")
+    (
+        "InvalidSecurityToken",
+        "SecurityTokenExpired",
+        "AccessKeyIdAndSecurityTokenNotMatch",
+        "InvalidAccessKeyId",
+    )
 )
-"""The credentials were temporary and are over; fresh ones may succeed."""
+"""The credentials were temporary or have been rotated, and are over; fresh ones may succeed."""
 
 _SHOWN_BYTES = 256
 _THROTTLING = re.compile(r"QpsLimitExceeded|RateLimitExceeded|RequestLimitExceeded|SlowDown")
+_UNSIGNED = re.compile("signature|authentication|has expired", re.IGNORECASE)
 _OTHER_ENDPOINT = re.compile("must be addressed using the specified endpoint", re.IGNORECASE)
 
 
@@ -38,6 +44,7 @@ _TOKEN = (
     "the temporary credentials have expired: supply new ones; "
     "a token from OSS_SESSION_TOKEN cannot be renewed by a running process"
 )
+_SIGNATURE = "try another --signature: v4, or v1 for old private clouds"
 _ENDPOINT = "use the bucket's own region: correct --endpoint or --region"
 
 MEANING_OF_CODE: Mapping[str, Meaning] = {
@@ -73,7 +80,9 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
     ),
     "AbnormalBucketOwnerStatus": Meaning(errors.AccessDenied, _ACCOUNT),
     "UserDisable": Meaning(errors.AccessDenied, _ACCOUNT),
-    "AccessDenied": Meaning(errors.AccessDenied),
+    "AccessDenied": Meaning(
+        errors.NotPermitted, "the policy, bucket policy or ACL of this key must allow it"
+    ),
     "RequestTimeTooSkewed": Meaning(errors.ClockSkewed, "set this machine's clock"),
     "RequestTimeout": Meaning(errors.OriginTimeout),
     # The SDKs retry this one: a connection that broke while the request was on its way.
@@ -86,6 +95,9 @@ _MEANING_OF_STATUS: Mapping[int, Meaning] = {
     401: Meaning(errors.AccessDenied),
     403: Meaning(errors.AccessDenied),
     404: Meaning(errors.NotFound),
+    407: Meaning(
+        errors.AccessDenied, "the proxy wants a user: set https_proxy to http://USER:PASSWORD@HOST"
+    ),
     408: Meaning(errors.OriginTimeout),
     412: Meaning(errors.ObjectChanged),
     416: Meaning(errors.ObjectChanged),
@@ -122,6 +134,8 @@ def _meaning(
         return Meaning(errors.AccessDenied, f"use --endpoint {named}" if named else _ENDPOINT)
     if code == "InvalidArgument" and "region" in message.lower():
         return Meaning(errors.AccessDenied, _ENDPOINT)
+    if code == "AccessDenied" and _UNSIGNED.search(message):
+        return Meaning(errors.AccessDenied, _SIGNATURE)  # the key was not even looked at
     if code in MEANING_OF_CODE:
         return MEANING_OF_CODE[code]
     if status == 404 and not request_id and "html" in headers.get("content-type", ""):

@@ -12,7 +12,7 @@ USER_AGENT = f"ossfs-resume/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request without a body.
+    """A request; only those to STS have a body.
 
     ``path`` is encoded and sent as it stands; ``resource`` is the plain ``/bucket/key`` that
     signatures name; ``query`` is decoded; header names are lower-case.
@@ -24,6 +24,7 @@ class Request:
     query: Query = ()
     # Signed headers carry tokens.
     headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def target(self) -> str:

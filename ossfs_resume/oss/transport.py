@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -25,9 +26,13 @@ from ossfs_resume.errors import (
     BadRequest,
     OriginError,
     OriginTimeout,
+    SettingsError,
+    TlsFailed,
     Unreachable,
 )
 from ossfs_resume.oss import network
+from ossfs_resume.oss.proxy import Proxy
+from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import Request
 
 CONNECT_S = 10.0
@@ -84,13 +89,22 @@ class Transport:
     """
 
     def __init__(
-        self, base_url: str, *, connections: int, silence_s: float, context: ssl.SSLContext
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        silence_s: float,
+        context: ssl.SSLContext,
+        proxy: Proxy | None = None,
     ) -> None:
         """``silence_s``: the most seconds without a byte, never over SILENCE_S."""
         self._url = httpx.URL(base_url)
+        self._where = self._url.netloc.decode() + (f" through the proxy {proxy}" if proxy else "")
         silence, connect = min(silence_s, SILENCE_S), min(silence_s, CONNECT_S)
         self._timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
-        self._pool = _PooledTransport(connections, context)
+        is_secure = self._url.scheme == "https"
+        self._forwarder = None if is_secure else proxy
+        self._pool = _PooledTransport(connections, context, _Backend(proxy, tunnels=is_secure))
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -110,7 +124,7 @@ class Transport:
         try:
             response = await self._pool.handle_async_request(self._outgoing(request))
         except httpx.HTTPError as error:
-            raise _translated(error, f"{self._url.netloc.decode()}: ") from error
+            raise _translated(error, f"{self._where}: ") from error
         answer = Answer(response)
         try:
             yield answer
@@ -119,20 +133,42 @@ class Transport:
 
     def _outgoing(self, request: Request) -> httpx.Request:
         headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
-        target = request.target.encode("ascii")
-        extensions = {"timeout": self._timeouts, "target": target}
-        return httpx.Request(request.method, self._url, headers=headers, extensions=extensions)
+        target = request.target
+        if self._forwarder is not None:  # RFC 9112, 3.2.2: a proxy is sent the whole address
+            target = f"{self._url.scheme}://{self._url.netloc.decode()}{target}"
+            headers += self._forwarder.headers()
+        extensions = {"timeout": self._timeouts, "target": target.encode("ascii")}
+        return httpx.Request(
+            request.method,
+            self._url,
+            headers=headers,
+            content=request.body or None,
+            extensions=extensions,
+        )
 
 
-def tls_context() -> ssl.SSLContext:
-    """Trusts the Mozilla roots (or SSL_CERT_FILE) and what the system trusts; costs 20 ms."""
-    context = httpx.create_ssl_context()
+def tls_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
+    """Trusts the Mozilla roots (or SSL_CERT_FILE), what the system trusts and ``ca_bundle``.
+
+    Costs 20 ms. Raises SettingsError if a file holds no certificates.
+    """
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(f"SSL_CERT_FILE or SSL_CERT_DIR: {reason_of(error)}") from error
     context.load_default_certs()
+    if ca_bundle is not None:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except OSError as error:
+            raise SettingsError(f"--ca-bundle {ca_bundle}: {reason_of(error)}") from error
     return context
 
 
 def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
-    text = f"{where}{type(error).__name__}: {_reason(error)}"
+    text = f"{where}{type(error).__name__}: {reason_of(error)}"
+    if explained := explain_tls(error):
+        return TlsFailed(where + explained)
     match error:
         case httpx.TimeoutException():
             return OriginTimeout(text)
@@ -144,30 +180,16 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
             return Unreachable(text)
 
 
-def _reason(error: BaseException) -> str:
-    """What the error and its causes say: the outer layers often say nothing or too little."""
-    texts: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, BaseExceptionGroup):  # one error for each address of a host
-            cause = cause.exceptions[0]
-        text = str(cause)
-        if text and not any(text in said for said in texts):
-            texts.append(text)
-        cause = cause.__cause__
-    return ": ".join(texts) or type(error).__name__
-
-
 class _PooledTransport(httpx.AsyncHTTPTransport):
     """httpx offers no parameter for a network backend; its transport needs nothing but a pool."""
 
-    def __init__(self, connections: int, context: ssl.SSLContext) -> None:
+    def __init__(self, connections: int, context: ssl.SSLContext, backend: "_Backend") -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=KEEPALIVE_S,
-            network_backend=_Backend(),
+            network_backend=backend,
         )
 
     @property
@@ -176,6 +198,13 @@ class _PooledTransport(httpx.AsyncHTTPTransport):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
+    """Connections to the origin, or to the proxy before it. httpcore's own proxy classes send the
+    target that was set for the origin in their CONNECT request as well, hence this."""
+
+    def __init__(self, proxy: Proxy | None, *, tunnels: bool) -> None:
+        self._proxy = proxy
+        self._tunnels = tunnels
+
     async def connect_tcp(
         self,
         host: str,
@@ -185,7 +214,12 @@ class _Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
-            return _Stream(await network.open_tcp(host, port))
+            if self._proxy is None:
+                return _Stream(await network.open_tcp(host, port))
+            stream = await network.open_tcp(self._proxy.host, self._proxy.port)
+            if self._tunnels:
+                await network.open_tunnel(stream, self._proxy.connect_request(host, port))
+            return _Stream(stream)
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -232,4 +266,4 @@ def _mapped(
     except trio.TooSlowError as error:
         raise timed_out(f"nothing happened for {seconds:g} s") from error
     except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise failed(_reason(error)) from error
+        raise failed(reason_of(error)) from error

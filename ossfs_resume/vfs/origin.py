@@ -10,17 +10,21 @@ Requests run in the nursery of the mount, not in the caller's task: a caller tha
 the request running, and its answer serves the next one.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import trio
 
-from ossfs_resume.errors import OriginError, ShuttingDown, TransientError
+from ossfs_resume.errors import NotFound, OriginError, ShuttingDown, TransientError
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.interfaces import Lister
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
+COMPLAINT_INTERVAL_S = 60.0
 PATIENCE_S = 2.0
 """How long somebody who has an old answer waits for a new one."""
 
@@ -70,6 +74,7 @@ class Origin:
         self._lister = lister
         self._nursery = nursery
         self._retry_at = 0.0
+        self._silent_until: dict[str, float] = {}
 
     def __repr__(self) -> str:
         state = "down" if self.is_down else "up"
@@ -115,14 +120,23 @@ class Origin:
     async def _judge(self, request: Awaitable[T]) -> T:
         try:
             answer = await request
-        except TransientError:
+        except TransientError as error:
             self._fail()
+            self._complain(error)
             raise
-        except OriginError:
+        except OriginError as error:
             self.is_down = False
+            self._complain(error)
             raise
         self.is_down = False
         return answer
+
+    def _complain(self, error: OriginError) -> None:
+        """One line in the log for each kind of trouble, with OSS's identifiers; once a minute."""
+        kind, now = error.code or type(error).__name__, trio.current_time()
+        if not isinstance(error, NotFound) and now >= self._silent_until.get(kind, now):
+            self._silent_until[kind] = now + COMPLAINT_INTERVAL_S
+            log.warning("%s", error)
 
     def _fail(self) -> None:
         self.is_down = True

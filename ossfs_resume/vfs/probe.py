@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import trio
 
-from ossfs_resume.errors import AccessDenied, NotFound, OssfsError
+from ossfs_resume.errors import AccessDenied, NotFound, NotPermitted, OssfsError
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.names import decode, has_shadow, is_possible, shadowed
 from ossfs_resume.vfs.origin import Origin
@@ -65,10 +65,15 @@ async def _object_or_directory(origin: Origin, key: str) -> Found:
 def _without_directory(
     key: str, meta: ObjectMeta | None, head_error: OssfsError | None, list_error: OssfsError | None
 ) -> Found:
-    """No directory was seen. Where listing is forbidden, known paths must open all the same."""
+    """No directory was seen. Where listing is forbidden, known paths must open all the same.
+
+    A policy may allow reading below ``a/`` only: then not even HEAD of ``a`` is answered, and ``a``
+    must still be passed through.
+    """
     if list_error is not None and not isinstance(list_error, AccessDenied):
         raise list_error
-    if head_error is not None:
+    is_hidden = isinstance(head_error, NotPermitted) and isinstance(list_error, NotPermitted)
+    if head_error is not None and not is_hidden:
         raise head_error
     if meta is None and list_error is not None:
         return FoundDirectory(key + "/", listable=False)

@@ -47,6 +47,9 @@ class Namespace:
 
 
 class NothingOpen:
+    def last_error(self, meta: ObjectMeta) -> None:
+        return None
+
     def find(self, meta: ObjectMeta) -> None:
         return None
 

@@ -100,6 +100,15 @@ class EmulatorProcess:
         if answer.status != 200:
             raise ValueError(answer.body.decode())
 
+    def accounts(self, *accounts: Mapping[str, object]) -> None:
+        """Accept these temporary keys, and no others, beside the account of the process.
+
+        Names and values are those of `ossfs_resume.emulator.accounts.Accounts.issue`.
+        """
+        answer = self.request("PUT", "/-/accounts", body=json.dumps(accounts).encode())
+        if answer.status != 204:
+            raise ValueError(answer.body.decode())
+
     def statistics(self) -> dict[str, Any]:
         """``requests`` by kind, ``bytes`` in all, ``bytes_by_key``, ``open_streams``."""
         return json.loads(self.request("GET", "/-/statistics").body)

@@ -180,7 +180,9 @@ class Workload:
         self._promise()
 
     def _checkpoint(self) -> None:
-        self._store._catalog._require().checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._store._catalog._require().checkpointer.execute(
+            "PRAGMA wal_checkpoint(PASSIVE)"
+        ).fetchall()
 
     def _remount(self) -> None:
         self._store.close()

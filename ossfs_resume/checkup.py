@@ -1,0 +1,274 @@
+"""What works and what does not between this machine and a bucket, step by step.
+
+Each step is one function: it returns what it found, or raises an error whose text says what is
+wrong and what to do. A step that builds on one that failed is skipped. No step waits longer than
+``STEP_S``.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import trio
+
+from ossfs_resume.config import Options, Source
+from ossfs_resume.errors import NotFound, NotPermitted, OssfsError, TlsFailed, Unreachable
+from ossfs_resume.origin import OriginSettings, origin_credentials
+from ossfs_resume.oss import network, wire
+from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.network import BulkStream
+from ossfs_resume.oss.reasons import explain_tls, reason_of
+from ossfs_resume.oss.request import USER_AGENT, Request
+from ossfs_resume.oss.transport import Transport
+
+STEP_S = 5.0
+SKEW_ACCEPTED_S = 900.0
+SKEW_NOTICED_S = 60.0
+SAMPLE_BYTES = 65_536
+
+
+class Outcome(StrEnum):
+    """How a step ended. ``WARNING``: it works, but with a limit that should be known."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the report."""
+
+    name: str
+    outcome: Outcome
+    text: str
+
+
+class _Limited(Exception):
+    """It works, but with the limit that the text tells."""
+
+
+class _NothingToDo(Exception):
+    """There is nothing that this step could try."""
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What steps leave for those after them."""
+
+    source: Source
+    options: Options
+    settings: OriginSettings
+    resources: AsyncExitStack
+    stream: BulkStream | None = None
+    client: OssClient | None = None
+    key: str = ""
+    meta: ObjectMeta | None = None
+    crc64: int | None = None
+    causes: dict[str, str] = field(default_factory=dict)
+    """Steps that failed or could not run, each with the one that is to blame."""
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Host and port that connections go to: the endpoint's or the proxy's."""
+        endpoint, proxy = self.settings.endpoint, self.settings.client.proxy
+        return (proxy.host, proxy.port) if proxy else (endpoint.request_host, endpoint.port)
+
+
+async def check(
+    source: Source, options: Options, settings: OriginSettings, report: Callable[[Step], None]
+) -> bool:
+    """Run all steps, telling ``report`` of each as it ends; True if nothing is wrong."""
+    async with AsyncExitStack() as resources:
+        findings = _Findings(source, options, settings, resources)
+        for name, run, needs in STEPS:
+            step = await _outcome(name, run, needs, findings)
+            report(Step(step.name, step.outcome, " ".join(step.text.split())))
+    return not findings.causes
+
+
+async def _outcome(
+    name: str,
+    run: Callable[[_Findings], Awaitable[str]],
+    needs: tuple[str, ...],
+    findings: _Findings,
+) -> Step:
+    for cause in (findings.causes[need] for need in needs if need in findings.causes):
+        findings.causes[name] = cause
+        return Step(name, Outcome.SKIPPED, f"because of {cause}")
+    try:
+        with trio.fail_after(STEP_S):
+            return Step(name, Outcome.OK, await run(findings))
+    except _Limited as limit:
+        return Step(name, Outcome.WARNING, str(limit))
+    except _NothingToDo as reason:
+        return Step(name, Outcome.SKIPPED, str(reason))
+    except trio.TooSlowError:
+        text = f"nothing happened for {STEP_S:g} s; check --endpoint, firewall and proxy"
+    except OssfsError as error:
+        text = str(error)
+    findings.causes[name] = name
+    return Step(name, Outcome.WRONG, text)
+
+
+async def _dns(findings: _Findings) -> str:
+    host, port = findings.peer
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unreachable(
+            f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
+        ) from error
+    addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return f"{host} is {addresses}"
+
+
+async def _tcp(findings: _Findings) -> str:
+    host, port = findings.peer
+    endpoint, proxy = findings.settings.endpoint, findings.settings.client.proxy
+    started = trio.current_time()
+    try:
+        stream = await network.open_tcp(host, port)
+        findings.resources.push_async_callback(trio.aclose_forcefully, stream)
+        if proxy and endpoint.scheme == "https":
+            wanted = proxy.connect_request(endpoint.request_host, endpoint.port)
+            await network.open_tunnel(stream, wanted)
+    except (OSError, trio.BrokenResourceError) as error:
+        text = f"{host}:{port}: {reason_of(error)}; check --endpoint, firewall and proxy"
+        raise Unreachable(text) from error
+    findings.stream = stream
+    through = f" through the proxy {proxy}" if proxy else ""
+    elapsed_ms = (trio.current_time() - started) * 1000
+    return f"{endpoint.authority}{through} answers in {elapsed_ms:.0f} ms"
+
+
+async def _tls(findings: _Findings) -> str:
+    endpoint = findings.settings.endpoint
+    if endpoint.scheme == "http":
+        raise _Limited("not used: everybody on the way can read the data; prefer https://")
+    assert findings.stream is not None
+    try:
+        secure = await network.start_tls(
+            findings.stream, findings.settings.context, endpoint.request_host
+        )
+    except trio.BrokenResourceError as error:
+        text = explain_tls(error) or "TLS: the other side ended the connection"
+        raise TlsFailed(text) from error
+    version, cipher = secure.version(), secure.cipher()
+    return f"{version}, {cipher[0] if cipher else 'no cipher'}, the certificate is trusted"
+
+
+async def _clock(findings: _Findings) -> str:
+    """Any answer tells the time, also a refusal of a request that nobody signed."""
+    settings = findings.settings
+    transport = Transport(
+        settings.endpoint.base_url,
+        connections=1,
+        silence_s=STEP_S,
+        context=settings.context,
+        proxy=settings.client.proxy,
+    )
+    findings.resources.push_async_callback(transport.aclose)
+    headers = {"accept-encoding": "identity", "user-agent": USER_AGENT}
+    wanted = Request("HEAD", settings.endpoint.bucket_path, "", headers=headers)
+    async with transport.send(wanted) as answer:
+        date = answer.headers.get("date", "")
+    try:
+        ahead_s = time.time() - wire.parse_http_date(date)
+    except ValueError:
+        raise _Limited("the server does not tell its time") from None
+    direction = "ahead" if ahead_s > 0 else "behind"
+    text = f"this machine is {abs(ahead_s):.0f} s {direction}"
+    if abs(ahead_s) > SKEW_ACCEPTED_S:
+        raise _Limited(f"{text}; OSS accepts 900 s: signatures are corrected, set the clock")
+    if abs(ahead_s) > SKEW_NOTICED_S:
+        raise _Limited(f"{text}; set the clock")
+    return "this machine's clock is right"
+
+
+async def _credentials(findings: _Findings) -> str:
+    provider = await origin_credentials(findings.options, findings.settings)
+    key = await provider.current()
+    client = findings.settings.open(provider, timeout_s=STEP_S)
+    findings.client = await findings.resources.enter_async_context(client)
+    if key is None:
+        return "anonymous: requests are not signed"
+    kind = "temporary key" if key.security_token else "key"
+    version = findings.settings.client.signature
+    return f"{kind} {key.access_key_id} from {provider.origin}, signature {version}"
+
+
+async def _list(findings: _Findings) -> str:
+    assert findings.client is not None
+    prefix = findings.source.prefix
+    findings.key = prefix.rstrip("/")
+    try:
+        page = await findings.client.list_page(prefix, delimiter="", max_keys=1000)
+    except NotPermitted as error:
+        raise _Limited(
+            f"{error}; without it ls says 'Permission denied', but known paths open"
+        ) from error
+    readable = [o for o in page.objects if o.size and o.storage_class.lower() in ("", "standard")]
+    candidates = readable or [each for each in page.objects if each.size]
+    if candidates:
+        findings.key = candidates[0].key
+    more = " or more" if page.next_token else ""
+    return f"{len(page.objects)}{more} objects below {findings.source}"
+
+
+async def _head(findings: _Findings) -> str:
+    assert findings.client is not None
+    if not findings.key:
+        raise _NothingToDo("no object is known to try; name one: check oss://BUCKET/KEY")
+    try:
+        findings.meta = meta = await findings.client.head(findings.key)
+    except NotFound:
+        raise _NothingToDo(f"there is no object {findings.key!r} to try") from None
+    return f"{meta.key!r}: {meta.size} bytes, ETag {meta.etag}"
+
+
+async def _ranged_get(findings: _Findings) -> str:
+    assert findings.client is not None
+    meta = findings.meta
+    if meta is None or not meta.size:
+        raise _NothingToDo("no object with content is known to try")
+    size = min(meta.size, SAMPLE_BYTES)
+    started = trio.current_time()
+
+    async def ignore(data: bytes) -> None:
+        pass
+
+    findings.crc64 = await findings.client.read_range(meta, 0, size, ignore)
+    elapsed_ms = (trio.current_time() - started) * 1000
+    return f"{size} of {meta.size} bytes in {elapsed_ms:.0f} ms"
+
+
+async def _crc_header(findings: _Findings) -> str:
+    meta = findings.meta
+    if meta is None or not meta.size:
+        raise _NothingToDo("no object with content is known to try")
+    crc64 = meta.crc64 if findings.crc64 is None else findings.crc64
+    if crc64 is None:
+        raise _Limited(
+            "x-oss-hash-crc64ecma is missing: downloads cannot be proven whole; "
+            "a CDN or proxy may have dropped it"
+        )
+    return f"CRC-64 {crc64}: downloads are proven whole"
+
+
+STEPS: tuple[tuple[str, Callable[[_Findings], Awaitable[str]], tuple[str, ...]], ...] = (
+    ("DNS", _dns, ()),
+    ("TCP", _tcp, ("DNS",)),
+    ("TLS", _tls, ("TCP",)),
+    ("clock", _clock, ("TLS",)),
+    ("credentials", _credentials, ()),
+    ("list", _list, ("TLS", "credentials")),
+    ("head", _head, ("TLS", "credentials")),
+    ("ranged get", _ranged_get, ("head",)),
+    ("CRC header", _crc_header, ("ranged get",)),
+)
+"""Name, function, and the steps that it builds on."""

@@ -1,0 +1,70 @@
+"""From the options to a client of the bucket: endpoint, credentials, proxy and certificates."""
+
+import os
+import ssl
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from ossfs_resume.config import Options, Source
+from ossfs_resume.oss.client import ClientSettings, OssClient
+from ossfs_resume.oss.credentials import StaticCredentials
+from ossfs_resume.oss.credentials.chain import Provider, Surroundings, find_credentials
+from ossfs_resume.oss.credentials.fetching import Fetcher
+from ossfs_resume.oss.endpoint import Endpoint, parse_endpoint
+from ossfs_resume.oss.proxy import choose
+from ossfs_resume.oss.signer import SignatureVersion
+from ossfs_resume.oss.transport import tls_context
+
+ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class OriginSettings:
+    """All that a client needs but the credentials, which may have to be asked for."""
+
+    client: ClientSettings
+    context: ssl.SSLContext = field(repr=False)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The bucket."""
+        return self.client.endpoint
+
+    def open(self, credentials: Provider, *, timeout_s: float | None = None) -> OssClient:
+        """A client; ``timeout_s`` replaces the one of the options."""
+        settings = self.client
+        if timeout_s is not None:
+            settings = replace(settings, timeout_s=timeout_s)
+        return OssClient(settings, credentials, context=self.context)
+
+
+def origin_settings(source: Source, options: Options) -> OriginSettings:
+    """What the options say of the origin; blocks for 20 ms. Raises SettingsError."""
+    endpoint = parse_endpoint(
+        source.bucket,
+        options.endpoint or "",
+        options.region or "",
+        options.addressing,
+        region_required=options.signature == "v4",
+    )
+    scheme, port = endpoint.scheme, endpoint.port
+    proxy = choose(options.proxy or "", os.environ, scheme, endpoint.request_host, port)
+    version = "v4" if options.signature == ANONYMOUS else options.signature
+    client = ClientSettings(
+        endpoint,
+        options.timeout,
+        options.connections,
+        signature=cast("SignatureVersion", version),
+        proxy=proxy,
+    )
+    return OriginSettings(client, tls_context(options.ca_bundle))
+
+
+async def origin_credentials(options: Options, settings: OriginSettings) -> Provider:
+    """Where the access key comes from. Raises SettingsError if it comes from nowhere."""
+    if options.signature == ANONYMOUS:
+        return StaticCredentials(None, ANONYMOUS)
+    surroundings = Surroundings(os.environ, options.access_key, options.credentials_process or "")
+    fetcher = Fetcher(settings.context, os.environ, options.proxy or "")
+    chosen = "" if options.credentials == "auto" else options.credentials
+    return await find_credentials(surroundings, fetcher, chosen)

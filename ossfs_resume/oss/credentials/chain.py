@@ -1,0 +1,183 @@
+"""Which source the key comes from: the first that has one, or the one that was chosen.
+
+The order is that of the official tools, with OSS's own names first; the ECS metadata server, which
+must be asked to know whether it is there, comes after everything that a look at this machine tells.
+The choice is made once. What the chosen source says (a profile, for instance) is read again
+whenever a new key is needed, never for each request.
+"""
+
+import pwd
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from os import getuid
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from ossfs_resume.errors import AccessDenied, OriginError, SettingsError
+from ossfs_resume.oss.credentials import aliyun_cli, environment, ossutil, shared_file
+from ossfs_resume.oss.credentials.fetching import Fetcher
+from ossfs_resume.oss.credentials.provider import StaticCredentials
+from ossfs_resume.oss.credentials.recipes import EcsRole, Keys, Process, Recipe
+from ossfs_resume.oss.credentials.replies import Issued
+from ossfs_resume.oss.credentials.rotating import RotatingCredentials
+from ossfs_resume.oss.models import Credentials
+
+PROCESS_S = 15.0
+"""ossfs's patience with its external program."""
+
+MAX_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where sources look. ``keys`` stood in the options file; ``process`` is a shell command."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    keys: Credentials | None = None
+    process: str = field(default="", repr=False)
+    directory: Path = field(default_factory=Path.cwd)
+    """From where relative paths are meant; a background process works in ``/``."""
+
+    @property
+    def home(self) -> Path:
+        """The user's own directory; mount(8) leaves HOME unset."""
+        return Path(self.environment.get("HOME") or pwd.getpwuid(getuid()).pw_dir)
+
+
+class Source(NamedTuple):
+    """A source by name; ``find`` returns None if it is not there and raises SettingsError; it
+    blocks. ``fixed``: what it says cannot change while the process lives."""
+
+    name: str
+    where: Callable[[Surroundings], str]
+    find: Callable[[Surroundings], Recipe | None]
+    fixed: bool = False
+
+
+Provider = StaticCredentials | RotatingCredentials
+
+
+async def find_credentials(
+    surroundings: Surroundings, fetcher: Fetcher, chosen: str = ""
+) -> Provider:
+    """The provider of the first source that has a key, or of the one named ``chosen``.
+
+    Raises SettingsError if there is none, or if a source is there but makes no sense.
+    """
+    if chosen and chosen not in NAMES:
+        raise SettingsError(f"--credentials: {chosen!r} is none of auto, {', '.join(NAMES)}")
+    for source in SOURCES:
+        if chosen not in ("", source.name):
+            continue
+        recipe = await trio.to_thread.run_sync(source.find, surroundings)
+        if recipe is None:
+            continue
+        provider = _provider(source, recipe, surroundings, fetcher)
+        if chosen or not isinstance(recipe, EcsRole) or source.name != "ecs" or recipe.name:
+            return provider
+        if await _answers(provider):
+            return provider
+    if chosen:
+        where = next(source.where for source in SOURCES if source.name == chosen)
+        raise SettingsError(f"--credentials {chosen}: no credentials in {where(surroundings)}")
+    raise SettingsError(
+        "no credentials: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, "
+        "or use --signature anonymous for a public bucket"
+    )
+
+
+async def _answers(provider: Provider) -> bool:
+    """Whether this is an ECS instance with a role: only asking can tell."""
+    try:
+        await provider.current()
+    except OriginError:
+        return False
+    return True
+
+
+def _provider(
+    source: Source, recipe: Recipe, surroundings: Surroundings, fetcher: Fetcher
+) -> Provider:
+    origin = source.where(surroundings)
+    if source.fixed and isinstance(recipe, Keys):
+        return StaticCredentials(recipe.credentials, origin)
+    how = type(recipe).__name__
+    return RotatingCredentials(partial(_issue, source, surroundings, fetcher), f"{origin} ({how})")
+
+
+async def _issue(source: Source, surroundings: Surroundings, fetcher: Fetcher) -> Issued:
+    try:
+        recipe = await trio.to_thread.run_sync(source.find, surroundings)
+    except SettingsError as error:
+        raise AccessDenied(str(error)) from None
+    if recipe is None:
+        raise AccessDenied(f"no credentials any more in {source.where(surroundings)}")
+    return await fetcher.issue(recipe)
+
+
+def _in_file(
+    name: str,
+    path: Callable[[Surroundings], Path],
+    parse: Callable[[str, Mapping[str, str], str], Recipe | None],
+) -> Source:
+    def find(surroundings: Surroundings) -> Recipe | None:
+        file = path(surroundings)
+        try:
+            with file.open(encoding="utf-8") as opened:
+                text = opened.read(MAX_FILE_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise SettingsError(f"{file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{file}: not text") from None
+        return parse(text, surroundings.environment, str(file))
+
+    return Source(name, lambda surroundings: str(path(surroundings)), find)
+
+
+def _in_environment(
+    name: str,
+    where: str,
+    find: Callable[[Mapping[str, str]], Recipe | None],
+    *,
+    fixed: bool = False,
+) -> Source:
+    return Source(name, lambda _: where, lambda s: find(s.environment), fixed)
+
+
+def _shared(surroundings: Surroundings) -> Path:
+    given = surroundings.environment.get("ALIBABA_CLOUD_CREDENTIALS_FILE", "").strip()
+    return (
+        surroundings.directory / given if given else surroundings.home / ".alibabacloud/credentials"
+    )
+
+
+def _process(surroundings: Surroundings) -> Process | None:
+    command = surroundings.process
+    return Process(("/bin/sh", "-c", command), PROCESS_S) if command else None
+
+
+SOURCES = (
+    Source(
+        "options",
+        lambda _: "the options file",
+        lambda s: Keys(s.keys) if s.keys else None,
+        fixed=True,
+    ),
+    _in_environment("oss-env", "OSS_ACCESS_KEY_ID", environment.oss_keys, fixed=True),
+    _in_environment(
+        "env", "ALIBABA_CLOUD_ACCESS_KEY_ID", environment.alibaba_cloud_keys, fixed=True
+    ),
+    _in_environment("oidc", "ALIBABA_CLOUD_OIDC_TOKEN_FILE", environment.oidc),
+    _in_file("ossutil", lambda s: s.home / ".ossutilconfig", ossutil.parse),
+    _in_file("aliyun", lambda s: s.home / ".aliyun/config.json", aliyun_cli.parse),
+    _in_file("shared", _shared, shared_file.parse),
+    _in_environment("ecs", "the ECS metadata server", environment.ecs),
+    _in_environment("uri", "ALIBABA_CLOUD_CREDENTIALS_URI", environment.uri),
+    Source("process", lambda _: "--credentials-process", _process),
+)
+NAMES = tuple(source.name for source in SOURCES)

@@ -1,0 +1,66 @@
+"""``~/.ossutilconfig``, the file of ossutil 1 (``[Credentials]``) and 2 (``[default]``)."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ossfs_resume.errors import SettingsError
+from ossfs_resume.oss.credentials import ini
+from ossfs_resume.oss.credentials.recipes import (
+    SESSION_NAME,
+    EcsRole,
+    RamRole,
+    Recipe,
+    Role,
+    ecs_role,
+    keys,
+    sts_url,
+)
+
+
+def parse(text: str, environment: Mapping[str, str], where: str) -> Recipe | None:
+    """What the file says; None if it holds no credentials. Raises SettingsError."""
+    sections = ini.parse(text, where)
+    service = {name.lower(): values for name, values in sections.items()}
+    if address := service.get("akservice", {}).get("ecsak"):
+        return _service(address, environment)
+    values = service.get("credentials") or service.get("default") or {}
+    return _recipe(values, environment, where)
+
+
+def _recipe(values: Mapping[str, str], environment: Mapping[str, str], where: str) -> Recipe | None:
+    mode = values.get("mode", "").lower()
+    if mode == "ecsramrole":
+        return ecs_role(environment, values.get("ecsrolename", ""))
+    key = keys(
+        where,
+        values.get("accesskeyid") or values.get("accessid", ""),
+        values.get("accesskeysecret") or values.get("accesskey", ""),
+        "" if mode == "ak" else values.get("ststoken", ""),
+    )
+    if mode in ("", "ak", "ststoken"):
+        return key
+    if mode != "ramrolearn":
+        raise SettingsError(f"{where}: mode {values['mode']!r} is not supported")
+    if key is None or not values.get("ramrolearn"):
+        raise SettingsError(f"{where}: mode RamRoleArn needs an access key and a ramRoleArn")
+    return RamRole(_role(values, environment, where), key)
+
+
+def _role(values: Mapping[str, str], environment: Mapping[str, str], where: str) -> Role:
+    lifetime = values.get("tokentimeout") or "3600"
+    if not lifetime.isdecimal():
+        raise SettingsError(f"{where}: tokenTimeOut is not a number of seconds")
+    return Role(
+        values["ramrolearn"],
+        sts_url(environment, values.get("stsregion", "")),
+        values.get("rolesessionname") or SESSION_NAME,
+        int(lifetime),
+    )
+
+
+def _service(address: str, environment: Mapping[str, str]) -> EcsRole:
+    """The address of a role's credentials on the metadata server."""
+    parts = urlsplit(address)
+    role = ecs_role(environment, parts.path.rpartition("/")[2])
+    given = f"{parts.scheme}://{parts.netloc}"
+    return EcsRole(role.name, given if parts.netloc else role.url, role.plain_allowed)

@@ -1,0 +1,110 @@
+"""What a source of credentials amounts to: a key as it stands, or what must be done to get one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ossfs_resume.errors import SettingsError
+from ossfs_resume.oss.models import Credentials
+
+SESSION_NAME = "ossfs-resume"
+METADATA_URL = "http://100.100.100.200"
+PROCESS_S = 60.0
+"""The official tools' patience with an external program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A key as it stands."""
+
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A RAM role and the STS endpoint to ask for it. STS wants ``duration_s`` of at least 900."""
+
+    arn: str
+    sts_url: str
+    session_name: str = SESSION_NAME
+    duration_s: int = 3600
+    policy: str = ""
+    external_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RamRole:
+    """AssumeRole with the key that ``source`` gives."""
+
+    role: Role
+    source: "Recipe"
+
+
+@dataclass(frozen=True, slots=True)
+class OidcRole:
+    """AssumeRoleWithOIDC with the token in a file, which is read anew each time."""
+
+    role: Role
+    provider_arn: str
+    token_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class EcsRole:
+    """The RAM role of this ECS instance; ``name`` empty: ask which. ``plain_allowed``: without a
+    session token if the metadata server gives none."""
+
+    name: str = ""
+    url: str = METADATA_URL
+    plain_allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A server that answers with a key; its address may hold a secret."""
+
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A program that prints a key; its arguments may hold a secret."""
+
+    arguments: tuple[str, ...] = field(repr=False)
+    timeout_s: float = PROCESS_S
+
+
+Recipe: TypeAlias = Keys | RamRole | OidcRole | EcsRole | Uri | Process
+
+
+def keys(where: str, key_id: str, secret: str, token: str = "") -> Keys | None:
+    """A key if both halves are there, None if neither is. Raises SettingsError."""
+    key_id, secret, token = key_id.strip(), secret.strip(), token.strip()
+    if not key_id and not secret:
+        return None
+    if not key_id or not secret:
+        missing = "access key secret" if key_id else "access key id"
+        raise SettingsError(f"{where}: the {missing} is missing")
+    return Keys(Credentials(key_id, secret, token))
+
+
+def sts_url(environment: Mapping[str, str], region: str = "", *, vpc: bool = False) -> str:
+    """The STS endpoint of a region; ``OSSFS_STS_ENDPOINT`` names that of a private cloud."""
+    if given := environment.get("OSSFS_STS_ENDPOINT", "").strip():
+        return given if "://" in given else f"https://{given}"
+    region = region or environment.get("ALIBABA_CLOUD_STS_REGION", "").strip()
+    vpc = vpc or is_true(environment.get("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", ""))
+    prefix = "sts-vpc" if vpc else "sts"
+    return f"https://{prefix}.{region}.aliyuncs.com" if region else "https://sts.aliyuncs.com"
+
+
+def ecs_role(environment: Mapping[str, str], name: str = "") -> EcsRole:
+    """The role of this instance; ``OSSFS_ECS_METADATA_URL`` replaces the well-known address."""
+    url = environment.get("OSSFS_ECS_METADATA_URL", "").strip() or METADATA_URL
+    disabled = is_true(environment.get("ALIBABA_CLOUD_IMDSV1_DISABLED", ""))
+    return EcsRole(name.strip(), url.rstrip("/"), plain_allowed=not disabled)
+
+
+def is_true(text: str) -> bool:
+    """How the official tools read a switch."""
+    return text.strip().lower() in ("true", "1")

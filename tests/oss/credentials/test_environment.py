@@ -1,0 +1,90 @@
+"""Access keys and more from environment variables."""
+
+import pytest
+
+from ossfs_resume.errors import SettingsError
+from ossfs_resume.oss.credentials import StaticCredentials, environment
+from ossfs_resume.oss.credentials.recipes import EcsRole, Keys, OidcRole, Role, Uri
+from ossfs_resume.oss.models import Credentials
+
+OSS = {"OSS_ACCESS_KEY_ID": "a", "OSS_ACCESS_KEY_SECRET": "b"}
+FAMILY = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "c", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "d"}
+OIDC = {
+    "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/r",
+    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "acs:ram::1:oidc-provider/p",
+    "ALIBABA_CLOUD_OIDC_TOKEN_FILE": "/var/token",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, None),
+        (OSS, Credentials("a", "b")),
+        (OSS | {"OSS_SESSION_TOKEN": "t"}, Credentials("a", "b", "t")),
+        (OSS | {"OSS_SESSION_TOKEN": " "}, Credentials("a", "b")),
+        (OSS | {"OSS_ACCESS_KEY_ID": " a\n"}, Credentials("a", "b")),
+        ({"OSS_ACCESS_KEY_ID": "", "OSS_ACCESS_KEY_SECRET": " "}, None),
+    ],
+)
+def test_oss_variables(variables: dict[str, str], expected: Credentials | None) -> None:
+    assert environment.oss_keys(variables) == (None if expected is None else Keys(expected))
+
+
+def test_the_variables_of_the_whole_family() -> None:
+    found = environment.alibaba_cloud_keys(FAMILY | {"ALIBABA_CLOUD_SECURITY_TOKEN": "t"})
+    assert found == Keys(Credentials("c", "d", "t"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"OSS_ACCESS_KEY_ID": "a"}, "OSS_ACCESS_KEY_SECRET is not"),
+        ({"OSS_ACCESS_KEY_SECRET": "a"}, "OSS_ACCESS_KEY_ID is not"),
+    ],
+)
+def test_half_a_key_is_refused(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        environment.oss_keys(variables)
+
+
+def test_a_service_account() -> None:
+    role = Role("acs:ram::1:role/r", "https://sts-vpc.cn-beijing.aliyuncs.com", "me")
+    more = {
+        "ALIBABA_CLOUD_ROLE_SESSION_NAME": "me",
+        "ALIBABA_CLOUD_STS_REGION": "cn-beijing",
+        "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED": "true",
+    }
+    expected = OidcRole(role, "acs:ram::1:oidc-provider/p", "/var/token")
+    assert environment.oidc(OIDC | more) == expected
+    plain = environment.oidc(OIDC)
+    assert plain is not None
+    assert plain.role.sts_url == "https://sts.aliyuncs.com"
+
+
+@pytest.mark.parametrize("missing", OIDC)
+def test_an_incomplete_service_account_is_none(missing: str) -> None:
+    assert environment.oidc({n: v for n, v in OIDC.items() if n != missing}) is None
+
+
+def test_the_role_of_an_instance() -> None:
+    assert environment.ecs({}) == EcsRole()
+    assert environment.ecs({"ALIBABA_CLOUD_ECS_METADATA": "r"}) == EcsRole("r")
+    assert environment.ecs({"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}) is None
+    assert environment.ecs({"ALIBABA_CLOUD_IMDSV1_DISABLED": "TRUE"}) == EcsRole(
+        plain_allowed=False
+    )
+
+
+def test_a_server_that_gives_keys() -> None:
+    assert environment.uri({}) is None
+    url = "http://127.0.0.1:1/key?x=secret"
+    found = environment.uri({"ALIBABA_CLOUD_CREDENTIALS_URI": url})
+    assert found == Uri(url)
+    assert "secret" not in repr(found)
+    with pytest.raises(SettingsError, match="must be http"):
+        environment.uri({"ALIBABA_CLOUD_CREDENTIALS_URI": "file:///etc/passwd"})
+
+
+async def test_anonymous_access_has_no_key() -> None:
+    assert await StaticCredentials(None).current() is None
