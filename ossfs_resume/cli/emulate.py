@@ -116,7 +116,7 @@ def _parse_faults(settings: tuple[str, ...]) -> "Faults":
 
 
 def _value(name: str, text: str) -> object:
-    if name == "kinds":
+    if name in ("kinds", "mischief"):
         return text.split(",")
     try:
         return json.loads(text)

@@ -19,12 +19,21 @@ class FilePart:
 
 
 @dataclass(frozen=True, slots=True)
+class Endless:
+    """``head`` and then ``piece`` until ``at_least`` bytes are sent, without an announced length."""
+
+    head: bytes
+    piece: bytes
+    at_least: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One HTTP answer without the headers that all answers share."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | FilePart = b""
+    body: bytes | FilePart | Endless = b""
 
 
 def xml_answer(body: bytes) -> Answer:

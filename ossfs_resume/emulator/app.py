@@ -21,6 +21,7 @@ from ossfs_resume.emulator.faults import Decision, Faults
 from ossfs_resume.emulator.keys import MAX_KEY_BYTES
 from ossfs_resume.emulator.ledger import Ledger, Record
 from ossfs_resume.emulator.lists import describe_bucket, list_objects
+from ossfs_resume.emulator.mischief import disturb
 from ossfs_resume.emulator.objects import read_object
 from ossfs_resume.emulator.refusal import (
     Refusal,
@@ -68,7 +69,8 @@ class Endpoint:
             self._name,
         )
         connection: Connection = scope["state"][STATE_KEY]
-        await self._serve(request, Exchange(connection, receive, send))
+        target = scope["raw_path"].decode("latin-1")
+        await self._serve(request, Exchange(connection, receive, send, target))
 
     def _is_virtual_hosted(self, scope: Scope) -> bool:
         hosts = (value.decode("latin-1") for name, value in scope["headers"] if name == b"host")
@@ -83,7 +85,10 @@ class Endpoint:
             exchange.connection.reset()
             return
         request_id = secrets.token_hex(12).upper()
-        answer = await self._answer(request, decision, exchange, request_id)
+        right = await self._answer(request, decision, exchange, request_id)
+        answer = disturb(decision.mischief, exchange.target, right)
+        if not isinstance(answer.body, FilePart):
+            _close(right)
         if exchange.connection.lost.is_set():
             _close(answer)
             return

@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 METADATA_ATTEMPT_S = 60.0
 """Longest single attempt at a metadata call, for an origin that sends a byte now and then."""
 
+SILENCES_PER_BUDGET = 3
+"""A connection that falls silent is given up early enough for two more attempts."""
+
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
 
@@ -217,7 +220,7 @@ class _Lane:
         self.transport = Transport(
             settings.endpoint.base_url,
             connections=connections,
-            silence_s=settings.timeout_s or inf,
+            silence_s=settings.timeout_s / SILENCES_PER_BUDGET or inf,
             context=context,
         )
 

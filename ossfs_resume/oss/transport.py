@@ -134,6 +134,8 @@ def tls_context() -> ssl.SSLContext:
 def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
     text = f"{where}{type(error).__name__}: {_reason(error)}"
     match error:
+        case httpx.RemoteProtocolError() if "Receive buffer too long" in text:
+            return BadAnswer(f"{where}the headers of the answer are too large")
         case httpx.TimeoutException():
             return OriginTimeout(text)
         case httpx.RemoteProtocolError() if "without sending" not in text:

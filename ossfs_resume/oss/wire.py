@@ -20,6 +20,10 @@ Headers = Mapping[str, str]
 MAX_LISTING_BYTES = 16 << 20
 """1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
 
+MAX_LISTING_TAGS = 100_000
+"""1000 entries of 20 elements with two tags each are 40 000. A tree of tiny elements takes a hundred
+times the memory of its text."""
+
 MAX_ERROR_BYTES = 64 << 10
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -144,6 +148,8 @@ def _local_name(element: ElementTree.Element) -> str:
 def _listing_root(body: bytes) -> _Element:
     if b"<!" in body:  # OSS sends no DTD, and entities may explode
         raise BadAnswer("the listing is not one of OSS: it holds a declaration")
+    if body.count(b"<") > MAX_LISTING_TAGS:
+        raise BadAnswer("the listing is not one of OSS: it holds too many elements")
     try:
         root = ElementTree.fromstring(body)
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # or an odd encoding

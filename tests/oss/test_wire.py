@@ -181,3 +181,9 @@ def test_wrong_ranges(
 ) -> None:
     with pytest.raises(kind):
         wire.check_range(META, *span, status, headers)
+
+
+def test_a_listing_of_countless_elements_is_refused_before_a_tree_is_made_of_it() -> None:
+    body = b"<ListBucketResult>" + b"<a/>" * 200_000 + b"</ListBucketResult>"
+    with pytest.raises(BadAnswer, match="too many elements"):
+        wire.parse_listing(body)
