@@ -20,7 +20,7 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class Endless:
-    """``head`` and then ``piece`` until ``at_least`` bytes are sent, without an announced length."""
+    """``head``, then ``piece`` until ``at_least`` bytes are sent; no length is announced."""
 
     head: bytes
     piece: bytes

@@ -21,8 +21,8 @@ MAX_LISTING_BYTES = 16 << 20
 """1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
 
 MAX_LISTING_TAGS = 100_000
-"""1000 entries of 20 elements with two tags each are 40 000. A tree of tiny elements takes a hundred
-times the memory of its text."""
+"""1000 entries of 20 elements with two tags each are 40 000. A tree of tiny elements takes
+a hundred times the memory of its text."""
 
 MAX_ERROR_BYTES = 64 << 10
 
