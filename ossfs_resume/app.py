@@ -60,7 +60,9 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
         request.source.bucket, options.endpoint or "", options.region or "", options.addressing
     )
     credentials = from_environment(os.environ)
-    settings = ClientSettings(endpoint, options.timeout, options.connections)
+    settings = ClientSettings(
+        endpoint, options.timeout, options.connections, request_payer=options.request_payer
+    )
     hurried = replace(settings, timeout_s=FIRST_ANSWER_SECONDS)
     async with opened_store(endpoint, options) as store:
         async with OssClient(hurried, credentials) as client:
@@ -129,7 +131,9 @@ class _Mounted:
         self._client = client
         self._store = store
         self._invalidator = Invalidator()
-        self.engine = Engine(client, store, fetch_settings(options), self._on_discarded)
+        self.engine = Engine(
+            client, store, fetch_settings(options), self._on_discarded, client.concurrency
+        )
         self._tree = Tree(
             client,
             self.engine,
@@ -197,4 +201,6 @@ def fetch_settings(options: Options) -> FetchSettings:
         connections=options.connections,
         request_bytes=options.request_size,
         read_ahead_bytes=options.read_ahead,
+        bandwidth=options.bandwidth,
+        background_bandwidth=options.background_bandwidth,
     )

@@ -54,13 +54,16 @@ class PartStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchSettings:
-    """``timeout_s`` is the time a reader waits without progress; 0 waits for the network."""
+    """``timeout_s`` is the time a reader waits without progress; 0 waits for the network.
+    ``bandwidth`` and ``background_bandwidth`` are bytes per second, 0 without limit."""
 
     timeout_s: float = 60.0
     connections: int = 32
     part_bytes: int = 256 * KIB
     request_bytes: int = 8 * MIB
     read_ahead_bytes: int = 128 * MIB
+    bandwidth: float = 0
+    background_bandwidth: float = 0
 
 
 def version_of(meta: ObjectMeta) -> ObjectVersion:
@@ -72,7 +75,8 @@ class Engine:
     """Opens downloads and reads through them.
 
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
-    out to be wrong: whoever has copies (the kernel's pages) must drop them.
+    out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
+    requests at once the origin bears at this moment.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Engine:
         store: PartStore,
         settings: FetchSettings,
         on_discarded: Callable[[ObjectMeta], None] = lambda meta: None,
+        width: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -91,9 +96,14 @@ class Engine:
         self._prover = Prover(store, self._discarded)
         self._pool = TransferPool(
             reader,
-            TransferSettings(settings.connections),
+            TransferSettings(
+                settings.connections,
+                settings.bandwidth,
+                settings.background_bandwidth,
+            ),
             on_written=self._prover.prove,
             on_idle=self._retire,
+            width=width,
         )
 
     def __repr__(self) -> str:

@@ -25,6 +25,7 @@ import trio
 
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.download import Download, Failure, Transfer
 from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import (
@@ -56,9 +57,12 @@ class RangeReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
-    """``connections`` bounds the requests that run at once."""
+    """``connections`` bounds the requests that run at once. ``bandwidth`` and
+    ``background_bandwidth`` are bytes per second, 0 without limit."""
 
     connections: int = 32
+    bandwidth: float = 0
+    background_bandwidth: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class TransferPool:
     """Claims, queues and runs transfers.
 
     ``on_written`` is awaited after parts were written and before their waiters are woken;
-    ``on_idle`` is called when a transfer of a download has ended.
+    ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
+    at once the origin bears at this moment.
     """
 
     def __init__(
@@ -84,8 +89,11 @@ class TransferPool:
         settings: TransferSettings,
         on_written: Callable[[Download], Awaitable[None]],
         on_idle: Callable[[Download], None],
+        width: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._reader = reader
+        self._width = width
+        self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
         self._settings = settings
         self._on_written = on_written
         self._on_idle = on_idle
@@ -196,9 +204,9 @@ class TransferPool:
             return
         while True:
             allowed = concurrency(
-                self._meter.rate,
+                self._meter.rate or self._bandwidth.total or None,
                 max((transfer.unfinished_bytes for transfer in self._running), default=1),
-                self._settings.connections,
+                int(min(self._settings.connections, self._width())),
             )
             free = allowed - len(self._running)
             if free <= 0:
@@ -251,6 +259,7 @@ class TransferPool:
     async def _fetch(self, transfer: Transfer) -> None:
         async def deliver(chunk: bytes) -> None:
             self._progress(transfer, len(chunk))
+            await self._keep_to_bandwidth(transfer, len(chunk))
             transfer.batch.add(chunk)
             if transfer.waiters or transfer.batch.whole_bytes >= WRITE_BYTES:
                 await self._write(transfer)
@@ -271,6 +280,15 @@ class TransferPool:
         self._bytes_received += count
         if self._meter.add(count, self.newest_byte):
             self._dispatch()
+
+    async def _keep_to_bandwidth(self, transfer: Transfer, count: int) -> None:
+        is_background = transfer.priority is Priority.BACKGROUND and not transfer.waiters
+        seconds = self._bandwidth.spend(count, is_background=is_background)
+        if seconds:
+            # Our own waiting is no silence of the origin: nobody's patience ends meanwhile.
+            transfer.last_byte = max(transfer.last_byte or 0, trio.current_time() + seconds)
+            self.newest_byte = max(self.newest_byte, transfer.last_byte)
+            await trio.sleep(seconds)
 
     async def _rescue(self, transfer: Transfer) -> None:
         """Write what somebody waits for though the transfer, perhaps stalled, has not yet."""

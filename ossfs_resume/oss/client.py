@@ -6,6 +6,10 @@ stall, a listing gets through. Within a lane requests are served in the order th
 Every operation retries what another attempt may cure, signing anew each time. A metadata operation
 has one budget of time from its call to its end. A range has a budget of time *without progress*: it
 continues after the last byte delivered, and each byte renews the budget.
+
+All requests share one pace: when one is told to slow down, fewer run at once in both lanes and the
+next ones wait (`pacing`). A range whose answer is unusually late is asked for a second time
+(`hedging`).
 """
 
 import logging
@@ -22,12 +26,14 @@ from typing import TypeVar
 
 import trio
 
-from ossfs_resume.errors import ClockSkewed, OriginError, OriginTimeout
+from ossfs_resume.errors import ClockSkewed, OriginError, OriginTimeout, Throttled
 from ossfs_resume.oss import refusal, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
+from ossfs_resume.oss.hedging import Attempt, FirstBytes, race
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.pacing import Pace
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.signer import SignatureVersion, Signer
 from ossfs_resume.oss.transport import Answer, Transport, tls_context
@@ -42,6 +48,9 @@ SILENCES_PER_BUDGET = 3
 
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
+
+SPARE_CONNECTIONS = 2
+"""For second attempts at ranges; more never run at once."""
 
 T = TypeVar("T")
 Judge = Callable[[Answer], Awaitable[T]]
@@ -58,6 +67,8 @@ class ClientSettings:
     connections: int = 32
     metadata_connections: int = 16
     signature: SignatureVersion = "v4"
+    request_payer: bool = False
+    """Agree to pay for requests to a bucket whose owner does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,10 @@ class ClientStatistics:
     bytes_received: int = 0
     retries: int = 0
     errors: int = 0
+    throttled: int = 0
+    hedged: int = 0
+    concurrency: int = 0
+    """Ranges at once that the origin bears at this moment."""
 
 
 class OssClient:
@@ -96,7 +111,10 @@ class OssClient:
         self._jitter = jitter
         self._counts: Counter[str] = Counter()
         context = context or tls_context()
-        self._data = _Lane(settings, settings.connections, context)
+        self._pace = Pace(settings.connections)
+        self._first_bytes = FirstBytes()
+        self._second_attempts = 0
+        self._data = _Lane(settings, settings.connections, context, SPARE_CONNECTIONS)
         self._metadata = _Lane(settings, settings.metadata_connections, context)
 
     async def __aenter__(self) -> "OssClient":
@@ -113,7 +131,11 @@ class OssClient:
 
     def statistics(self) -> ClientStatistics:
         """The counts of this moment."""
-        return ClientStatistics(**self._counts)
+        return ClientStatistics(**self._counts, concurrency=self.concurrency())
+
+    def concurrency(self) -> int:
+        """Ranges at once that the origin bears at this moment; less after "slow down"."""
+        return int(self._pace.width)
 
     async def list_page(
         self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
@@ -148,19 +170,45 @@ class OssClient:
         async with self._data.slots:
             attempts = self._attempts(f"bytes [{start}, {stop}) of {meta.key!r}")
             position = start
+
+            async def receive(is_first: Callable[[], bool]) -> int | None:
+                nonlocal position
+                wanted = request.range_request(self._endpoint, meta, position, stop)
+                async with self._send(self._data, "range_requests", wanted, attempts) as answer:
+                    if not is_first():
+                        return None
+                    wire.check_range(meta, position, stop, answer.status, answer.headers)
+                    async for chunk in answer:
+                        await deliver(chunk)
+                        position += len(chunk)
+                        attempts.progress()
+                        self._counts["bytes_received"] += len(chunk)
+                    return wire.parse_crc64(answer.headers)
+
             while True:
                 try:
-                    wanted = request.range_request(self._endpoint, meta, position, stop)
-                    async with self._send(self._data, "range_requests", wanted, attempts) as answer:
-                        wire.check_range(meta, position, stop, answer.status, answer.headers)
-                        async for chunk in answer:
-                            await deliver(chunk)
-                            position += len(chunk)
-                            attempts.progress()
-                            self._counts["bytes_received"] += len(chunk)
-                        return wire.parse_crc64(answer.headers)
+                    return await self._hedged(receive)
                 except OriginError as error:
                     await attempts.wait(error)
+
+    async def _hedged(self, receive: Attempt[int | None]) -> int | None:
+        patience_s = self._first_bytes.patience_s()
+        if patience_s is None:
+            return await receive(lambda: True)
+        hedged = 0
+
+        def may_hedge() -> bool:
+            nonlocal hedged
+            has_room = self._second_attempts < SPARE_CONNECTIONS
+            hedged = int(has_room and self._first_bytes.spend())
+            self._second_attempts += hedged
+            self._counts["hedged"] += hedged
+            return bool(hedged)
+
+        try:
+            return await race(receive, patience_s, may_hedge)
+        finally:
+            self._second_attempts -= hedged
 
     async def _call(self, kind: str, wanted: Request, judge: Judge[T]) -> T:
         """A metadata operation: queue, attempts and the waits between them share one budget."""
@@ -187,7 +235,11 @@ class OssClient:
         self, lane: "_Lane", kind: str, wanted: Request, attempts: Attempts
     ) -> AsyncIterator[Answer]:
         """One attempt; yields a successful answer and raises what an unsuccessful one means."""
+        if self._settings.request_payer:
+            wanted = wanted.with_headers({"x-oss-request-payer": "requester"})
         signed = await attempts.sign(wanted)
+        while (pause_s := self._pace.wait_s(trio.current_time())) > 0:
+            await trio.sleep(pause_s)
         self._counts[kind] += 1
         sent_at = trio.current_time()
         async with lane.transport.send(signed) as answer:
@@ -197,6 +249,10 @@ class OssClient:
             log.debug("%s: %d, %.3f s, id %s", what, answer.status, elapsed_s, request_id)
             if answer.status >= 300:
                 raise await self._refusal(answer)
+            if lane is self._data:
+                self._first_bytes.add(elapsed_s)
+            self._pace.succeeded(trio.current_time())
+            self._keep_pace()
             yield answer
 
     async def _refusal(self, answer: Answer) -> OriginError:
@@ -206,7 +262,15 @@ class OssClient:
         error = refusal.error_from(answer.status, answer.headers, body)
         if isinstance(error, ClockSkewed):
             self._signer.correct_clock(answer.headers.get("date", ""))
+        if isinstance(error, Throttled):
+            self._counts["throttled"] += 1
+            self._pace.throttled(trio.current_time())
+            self._keep_pace()
         return error
+
+    def _keep_pace(self) -> None:
+        for lane in (self._data, self._metadata):
+            lane.narrow(self._pace.share)
 
     def _attempts(self, what: str) -> Attempts:
         return Attempts(what, self._settings.timeout_s, self._signer, self._counts, self._jitter)
@@ -215,14 +279,21 @@ class OssClient:
 class _Lane:
     """A pool of connections and the queue before it, which is fair and survives cancellation."""
 
-    def __init__(self, settings: ClientSettings, connections: int, context: ssl.SSLContext) -> None:
-        self.slots = trio.Semaphore(connections)
+    def __init__(
+        self, settings: ClientSettings, connections: int, context: ssl.SSLContext, spare: int = 0
+    ) -> None:
+        self.slots = trio.CapacityLimiter(connections)
+        self._connections = connections
         self.transport = Transport(
             settings.endpoint.base_url,
-            connections=connections,
+            connections=connections + spare,
             silence_s=settings.timeout_s / SILENCES_PER_BUDGET or inf,
             context=context,
         )
+
+    def narrow(self, share: float) -> None:
+        """Let ``share`` of the usual number of requests run at once, one at least."""
+        self.slots.total_tokens = max(int(self._connections * share), 1)
 
 
 async def _parse_listing(answer: Answer) -> ListPage:
