@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ossfs_resume.emulator import xml
-from ossfs_resume.emulator.bucket import StoredObject
+from ossfs_resume.emulator.bucket import Stored
 from ossfs_resume.emulator.refusal import Refusal
 from ossfs_resume.emulator.request import Request
 
@@ -14,7 +14,7 @@ from ossfs_resume.emulator.request import Request
 class FilePart:
     """Bytes ``span`` of an open object; whoever sends the answer closes it."""
 
-    stored: StoredObject
+    stored: Stored
     span: range
 
 

@@ -133,8 +133,9 @@ class Endpoint:
             case Kind.GET | Kind.HEAD:
                 return await self._read(request)
             case Kind.LIST:
+                oddity = self._control.faults.listing
                 return await asyncio.to_thread(
-                    list_objects, request, self._bucket, self._control.shown
+                    list_objects, request, self._bucket, self._control.shown, oddity
                 )
             case Kind.PUT:
                 return await self._put(request, exchange)

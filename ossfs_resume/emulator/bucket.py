@@ -10,10 +10,11 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from ossfs_resume.emulator.facts import Digest, Facts, FactsCache
 from ossfs_resume.emulator.index import KeyIndex
+from ossfs_resume.emulator.invention import InventedObject, Inventions
 from ossfs_resume.emulator.keys import SIDE_FOLDER, plain_path, side_path
 
 
@@ -50,6 +51,9 @@ class StoredObject:
         self.close()
 
 
+Stored: TypeAlias = StoredObject | InventedObject
+
+
 class Upload:
     """Content on its way into the bucket: visible as a whole after `Bucket.commit`, or never."""
 
@@ -77,42 +81,53 @@ class Upload:
 
 
 class Bucket:
-    """Objects below ``directory``; thread-safe as far as the file system is."""
+    """Objects below ``directory``, and invented ones; thread-safe as the file system is."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, inventions: Inventions | None = None) -> None:
         self._root = os.fsencode(directory.resolve(strict=True))
         self._side = os.path.join(self._root, SIDE_FOLDER, b"keys")
         self._incoming = os.path.join(self._root, SIDE_FOLDER, b"incoming")
-        self._index = KeyIndex(self._root, self._side)
+        self._inventions = inventions or Inventions()
+        self._index = KeyIndex(self._root, self._side, self._inventions.keys)
         self.facts = FactsCache()
 
-    def open(self, key: bytes) -> StoredObject | None:
+    def open(self, key: bytes) -> Stored | None:
         """Open the current version of an object; None if there is none."""
+        if invented := self._inventions.open(key):
+            return invented
         for path in self._paths(key):
             if (stored := _open_file(path)) is not None:
                 return stored
         return None
 
-    def known_facts(self, stored: StoredObject) -> Facts | None:
+    def known_facts(self, stored: Stored) -> Facts | None:
         """Return the facts of an open object if they are remembered; never waits."""
+        if isinstance(stored, InventedObject):
+            return stored.facts
         return self.facts.known(stored.path, stored.stat)
 
-    def compute_facts(self, stored: StoredObject) -> Facts:
+    def compute_facts(self, stored: Stored) -> Facts:
         """Return the facts of an open object, reading it if need be."""
+        if isinstance(stored, InventedObject):
+            return stored.facts
         return self.known_facts(stored) or self.facts.compute(stored.path, stored.descriptor)
 
-    def describe(self, key: bytes) -> tuple[os.stat_result, Facts] | None:
-        """Return status and facts of an object; it is opened only if they are not remembered."""
+    def describe(self, key: bytes) -> tuple[int, int, Facts] | None:
+        """Return size, time and facts of an object; it is opened only if they are not known."""
+        if invented := self._inventions.open(key):
+            return invented.size, invented.modified, invented.facts
         for path in self._paths(key):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 status = os.stat(path)
                 if facts := self.facts.known(path, status):
-                    return status, facts
+                    return status.st_size, status.st_mtime_ns // 1_000_000_000, facts
         stored = self.open(key)
         if stored is None:
             return None
-        with stored:
-            return stored.stat, self.compute_facts(stored)
+        try:
+            return stored.size, stored.modified, self.compute_facts(stored)
+        finally:
+            stored.close()
 
     def keys(self, *, is_continuation: bool) -> Sequence[bytes]:
         """Return all keys in byte order; see `KeyIndex.keys`."""

@@ -4,7 +4,7 @@ import mimetypes
 from email.utils import formatdate
 
 from ossfs_resume.emulator.answer import Answer, FilePart
-from ossfs_resume.emulator.bucket import StoredObject
+from ossfs_resume.emulator.bucket import Stored
 from ossfs_resume.emulator.conditions import Verdict, judge
 from ossfs_resume.emulator.facts import Facts
 from ossfs_resume.emulator.ranges import Unsatisfiable, resolve
@@ -15,7 +15,7 @@ STORAGE_CLASS = "Standard"
 _UNSUPPORTED = ("acl", "tagging", "uploadId", "x-oss-process", "restore")
 
 
-def read_object(request: Request, stored: StoredObject, facts: Facts) -> Answer:
+def read_object(request: Request, stored: Stored, facts: Facts) -> Answer:
     """Answer a GET or HEAD from an open object.
 
     Raises `Refusal`. The object is handed on in the answer to a GET of content, else closed.
@@ -30,7 +30,7 @@ def read_object(request: Request, stored: StoredObject, facts: Facts) -> Answer:
     return answer
 
 
-def _answer(request: Request, stored: StoredObject, facts: Facts) -> Answer:
+def _answer(request: Request, stored: Stored, facts: Facts) -> Answer:
     _refuse_unsupported(request)
     match judge(request.headers, facts.etag, stored.modified):
         case Verdict.FAILED:
@@ -44,7 +44,7 @@ def _answer(request: Request, stored: StoredObject, facts: Facts) -> Answer:
     return _content(request, stored, headers)
 
 
-def _content(request: Request, stored: StoredObject, headers: dict[str, str]) -> Answer:
+def _content(request: Request, stored: Stored, headers: dict[str, str]) -> Answer:
     span = _span(request, stored.size)
     if span is None:
         return Answer(200, headers, FilePart(stored, range(stored.size)))
@@ -67,13 +67,13 @@ def _span(request: Request, size: int) -> range | None:
         raise Refusal(416, "InvalidRange", message, "0026-00000041", details) from None
 
 
-def _identity(stored: StoredObject, facts: Facts) -> dict[str, str]:
-    return {
+def _identity(stored: Stored, facts: Facts) -> dict[str, str]:
+    headers = {
         "ETag": f'"{facts.etag}"',
         "Last-Modified": formatdate(stored.modified, usegmt=True),
         "x-oss-object-type": facts.object_type,
-        "x-oss-hash-crc64ecma": str(facts.crc64),
     }
+    return headers | ({} if facts.crc64 is None else {"x-oss-hash-crc64ecma": str(facts.crc64)})
 
 
 def _description(request: Request, facts: Facts) -> dict[str, str]:

@@ -26,7 +26,7 @@ from typing import TypeVar
 
 import trio
 
-from ossfs_resume.errors import ClockSkewed, OriginError, OriginTimeout, Throttled
+from ossfs_resume.errors import BadAnswer, ClockSkewed, OriginError, OriginTimeout, Throttled
 from ossfs_resume.oss import refusal, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
@@ -144,7 +144,10 @@ class OssClient:
         wanted = request.list_request(
             self._endpoint, prefix, token=token, delimiter=delimiter, max_keys=max_keys
         )
-        return await self._call("list_requests", wanted, _parse_listing)
+        page = await self._call("list_requests", wanted, _parse_listing)
+        if token and page.next_token == token:
+            raise BadAnswer(f"the listing of {prefix!r} goes on where it began: no end to it")
+        return page
 
     async def head(self, key: str) -> ObjectMeta:
         """The current version of ``key``. Raises NotFound if there is none."""
@@ -238,7 +241,7 @@ class OssClient:
         if self._settings.request_payer:
             wanted = wanted.with_headers({"x-oss-request-payer": "requester"})
         signed = await attempts.sign(wanted)
-        while (pause_s := self._pace.wait_s(trio.current_time())) > 0:
+        if pause_s := self._pace.wait_s(trio.current_time()):
             await trio.sleep(pause_s)
         self._counts[kind] += 1
         sent_at = trio.current_time()

@@ -29,7 +29,8 @@ class ListPage:
     objects: tuple[ObjectMeta, ...]
     prefixes: tuple[str, ...]
     next_token: str = ""
-    """Continuation token; empty on the last page. A page may be empty and still not the last."""
+    """Where the next page begins, to be handed back as it is; empty on the last page. A page may be
+    empty and still not the last."""
 
 
 @dataclass(frozen=True, slots=True)

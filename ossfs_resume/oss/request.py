@@ -6,6 +6,7 @@ from ossfs_resume import __version__
 from ossfs_resume.oss.encoding import Query, encode_query
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.paging import MARKER
 
 USER_AGENT = f"ossfs-resume/{__version__}"
 
@@ -42,14 +43,18 @@ class Request:
 def list_request(
     endpoint: Endpoint, prefix: str, *, token: str, delimiter: str, max_keys: int
 ) -> Request:
-    """ListObjectsV2. Keys are asked for encoded: XML cannot carry control characters."""
+    """ListObjectsV2, or ListObjects after a token that a server without it led to.
+
+    Keys are asked for encoded: XML cannot carry control characters.
+    """
+    is_marker = token.startswith(MARKER)
     wanted = (
-        ("list-type", "2"),
+        ("list-type", "" if is_marker else "2"),
         ("encoding-type", "url"),
         ("max-keys", str(max_keys)),
         ("prefix", prefix),
         ("delimiter", delimiter),
-        ("continuation-token", token),
+        ("marker" if is_marker else "continuation-token", token.removeprefix(MARKER)),
     )
     query = tuple((name, value) for name, value in wanted if value)
     return Request("GET", endpoint.bucket_path, endpoint.resource(), query, _headers())

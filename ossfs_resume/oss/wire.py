@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
 from ossfs_resume.oss.encoding import percent_decode
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.paging import MARKER
 
 Headers = Mapping[str, str]
 """Response headers by lower-case name."""
@@ -30,7 +31,8 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 def parse_listing(body: bytes) -> ListPage:
-    """A ListObjectsV2 answer, every entry of it. Raises BadAnswer if it is anything else."""
+    """An answer of ListObjectsV2 or ListObjects, every entry of it. Raises BadAnswer if it is
+    anything else."""
     root = _listing_root(body)
     encoded = root.get("EncodingType", "").lower() == "url"
     try:
@@ -38,7 +40,8 @@ def parse_listing(body: bytes) -> ListPage:
         prefixes = tuple(_text(p["Prefix"], encoded) for p in root.all("CommonPrefixes"))
     except (KeyError, ValueError) as error:
         raise BadAnswer(f"an entry of the listing cannot be understood: {error!r}") from error
-    return ListPage(objects, prefixes, _next_token(root, encoded))
+    last = max([*(meta.key for meta in objects), *prefixes], key=_bytes, default="")
+    return ListPage(objects, prefixes, _next_token(root, encoded, last))
 
 
 def parse_meta(key: str, headers: Headers) -> ObjectMeta:
@@ -170,16 +173,25 @@ def _listed(entry: _Element, encoded: bool) -> ObjectMeta:
     )
 
 
-def _next_token(root: _Element, encoded: bool) -> str:
+def _next_token(root: _Element, encoded: bool, last: str) -> str:
+    """Where the next page begins; ``last`` is the last name of this one.
+
+    A server that knows only ListObjects (V1) ignores ``list-type`` and answers without KeyCount and
+    NextContinuationToken; from there on it is asked with markers (oss-protocol section 3.2).
+    """
     if root.get("IsTruncated", "").strip().lower() != "true":
         return ""
-    token = _text(root.get("NextContinuationToken", ""), encoded)
-    if not token:
-        # Going on without one would list the first page for ever.
-        raise OriginError(
-            "the server says that the listing goes on but not where: no ListObjectsV2"
-        )
-    return token
+    if token := _text(root.get("NextContinuationToken", ""), encoded):
+        return token
+    marker = _text(root.get("NextMarker", ""), encoded) or last
+    if not marker or root.get("KeyCount", ""):
+        # Going on without either would list the first page for ever.
+        raise OriginError("the server says that the listing goes on but not where")
+    return MARKER + marker
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def _text(text: str, encoded: bool) -> str:

@@ -11,6 +11,7 @@ import trio
 
 from ossfs_resume.errors import AccessDenied, NotFound, OssfsError
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.paging import Trail
 from ossfs_resume.vfs.names import decode, has_shadow, is_possible, shadowed
 from ossfs_resume.vfs.origin import Origin
 
@@ -95,7 +96,7 @@ async def _object(origin: Origin, key: str) -> ObjectMeta | None:
 async def _directory(origin: Origin, prefix: str) -> FoundDirectory | None:
     if not is_possible(prefix):
         return None
-    token = ""
+    token, trail = "", Trail()
     while True:
         page = await origin.list_page(prefix, token=token, max_keys=1)
         if page.objects or page.prefixes:
@@ -103,4 +104,4 @@ async def _directory(origin: Origin, prefix: str) -> FoundDirectory | None:
             return FoundDirectory(prefix, page.objects[0] if is_marker else None)
         if not page.next_token:
             return None
-        token = page.next_token
+        token = trail.follow(page.next_token)

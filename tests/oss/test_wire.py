@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
 from ossfs_resume.oss import wire
 from ossfs_resume.oss.encoding import percent_encode
+from ossfs_resume.oss.endpoint import parse_endpoint
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.request import list_request
 
 META = ObjectMeta("k", 1000, "E1", 0)
 
@@ -62,8 +64,25 @@ def test_a_token_without_truncation_is_the_last_page() -> None:
 
 
 def test_a_listing_that_goes_on_nowhere_is_refused() -> None:
-    with pytest.raises(OriginError, match="ListObjectsV2"):
-        wire.parse_listing(listing("<IsTruncated>true</IsTruncated><NextMarker>m</NextMarker>"))
+    for inside in ("", "<KeyCount>1</KeyCount>" + contents("k")):
+        with pytest.raises(OriginError, match="not where"):
+            wire.parse_listing(listing(f"<IsTruncated>true</IsTruncated>{inside}"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "marker"),
+    [
+        ("<EncodingType>url</EncodingType><NextMarker>a%2Fb</NextMarker>", "a/b"),
+        (contents("a") + "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>", "b/"),
+        (contents("中") + contents("b"), "中"),
+    ],
+)
+def test_a_server_without_v2_is_asked_on_with_markers(inside: str, marker: str) -> None:
+    page = wire.parse_listing(listing(f"<IsTruncated>true</IsTruncated>{inside}"))
+    endpoint = parse_endpoint("bucket", "http://127.0.0.1", "cn-hangzhou")
+    wanted = list_request(endpoint, "p/", token=page.next_token, delimiter="/", max_keys=10)
+    assert ("marker", marker) in wanted.query
+    assert not {"list-type", "continuation-token"} & dict(wanted.query).keys()
 
 
 @pytest.mark.parametrize(
