@@ -57,6 +57,7 @@ _DEFAULT_SECRET = "emulator-secret"
     metavar="NAME=VALUE",
     help="Something that shall go wrong, e.g. latency_ms=30 or fail_every=5; any number of times.",
 )
+@click.option("--versioned", is_flag=True, help="Keep the old versions of what is PUT again.")
 @click.option("--invent-keys", default=0, metavar="N", help="Add N objects below invented/.")
 @click.option(
     "--invent-object",
@@ -76,6 +77,7 @@ def emulate(
     access_key_secret_file: Path | None,
     anonymous: bool,
     faults: tuple[str, ...],
+    versioned: bool,
     invent_keys: int,
     invented: tuple[str, ...],
     ready_fd: int | None,
@@ -98,6 +100,7 @@ def emulate(
         host=host,
         port=port,
         faults=_parse_faults(faults),
+        versioned=versioned,
         inventions=Inventions(invent_keys, dict(map(_invented, invented))),
     )
     try:

@@ -6,9 +6,11 @@ which keys a listing shows, the keys module which path a key has.
 
 import contextlib
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -16,6 +18,8 @@ from ossfs_resume.emulator.facts import Digest, Facts, FactsCache
 from ossfs_resume.emulator.index import KeyIndex
 from ossfs_resume.emulator.invention import InventedObject, Inventions
 from ossfs_resume.emulator.keys import SIDE_FOLDER, plain_path, side_path
+from ossfs_resume.emulator.properties import ORDINARY, Properties
+from ossfs_resume.emulator.refusal import Refusal, no_such_key
 
 
 class StoredObject:
@@ -83,16 +87,31 @@ class Upload:
 class Bucket:
     """Objects below ``directory``, and invented ones; thread-safe as the file system is."""
 
-    def __init__(self, directory: Path, inventions: Inventions | None = None) -> None:
+    def __init__(
+        self, directory: Path, inventions: Inventions | None = None, *, versioned: bool = False
+    ) -> None:
         self._root = os.fsencode(directory.resolve(strict=True))
         self._side = os.path.join(self._root, SIDE_FOLDER, b"keys")
         self._incoming = os.path.join(self._root, SIDE_FOLDER, b"incoming")
         self._inventions = inventions or Inventions()
         self._index = KeyIndex(self._root, self._side, self._inventions.keys)
+        self._versions = os.path.join(self._root, SIDE_FOLDER, b"versions")
+        self._is_versioned = versioned
+        self._properties: dict[bytes, Properties] = {}
+        self._history: dict[tuple[bytes, str], Properties] = {}
         self.facts = FactsCache()
 
-    def open(self, key: bytes) -> Stored | None:
-        """Open the current version of an object; None if there is none."""
+    def properties(self, key: bytes, version_id: str = "") -> Properties:
+        """Return what was told of an object besides its content."""
+        if version_id:
+            return self._history.get((key, version_id), ORDINARY)
+        return self._properties.get(key, ORDINARY)
+
+    def open(self, key: bytes, version_id: str = "") -> Stored | None:
+        """Open a version of an object, the current one by default; None if there is none."""
+        if version_id:
+            is_known = (key, version_id) in self._history
+            return _open_file(self._version_path(version_id)) if is_known else None
         if invented := self._inventions.open(key):
             return invented
         for path in self._paths(key):
@@ -138,9 +157,15 @@ class Bucket:
         os.makedirs(self._incoming, exist_ok=True)
         return Upload(self._incoming, size)
 
-    def commit(self, upload: Upload, key: bytes) -> Facts:
+    def commit(self, upload: Upload, key: bytes, properties: Properties = ORDINARY) -> Facts:
         """Make an upload the object's content, atomically."""
         facts = upload.finish()
+        if self._is_versioned:
+            properties = replace(properties, version_id=secrets.token_hex(16))
+            self._history[key, properties.version_id] = properties
+            os.makedirs(self._versions, exist_ok=True)
+            os.link(upload.path, self._version_path(properties.version_id))
+        self._properties[key] = properties
         plain, side = plain_path(key), os.path.join(self._side, side_path(key))
         if plain is not None and _move(upload.path, os.path.join(self._root, plain)):
             _remove(side)
@@ -149,11 +174,35 @@ class Bucket:
         self._index.invalidate()
         return facts
 
+    def append(self, key: bytes, position: int, data: bytes) -> int:
+        """Append to an object, or begin one; return its size."""
+        path = os.path.join(self._root, key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "ab") as file:
+            if file.tell() != position:
+                message = "Position is not equal to file length"
+                raise Refusal(409, "PositionNotEqualToLength", message, "0026-00000016")
+            file.write(data)
+            size = file.tell()
+        self._properties[key] = Properties(object_type="Appendable")
+        self._index.invalidate()
+        return size
+
+    def restore(self, key: bytes) -> None:
+        """Make an archived object readable."""
+        if key not in self._properties:
+            raise no_such_key(key)
+        self._properties[key] = self._properties[key].restored()
+
     def delete(self, key: bytes) -> None:
         """Remove an object; nothing happens if there is none."""
+        self._properties.pop(key, None)
         for path in self._paths(key):
             _remove(path)
         self._index.invalidate()
+
+    def _version_path(self, version_id: str) -> bytes:
+        return os.path.join(self._versions, version_id.encode())
 
     def _paths(self, key: bytes) -> Iterator[bytes]:
         plain = plain_path(key)

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 from ossfs_resume.emulator.mischief import Mischief, choose
-from ossfs_resume.emulator.request import Kind
+from ossfs_resume.emulator.refusal import Refusal
+from ossfs_resume.emulator.request import Kind, Request
 
 _DATA = frozenset({Kind.GET})
 _HANGS = {
@@ -40,7 +41,7 @@ class Faults:
 
     Listings: ``listing`` is ``v1`` for a server that knows no ListObjectsV2, ``empty`` for an empty
     page before each real one, ``repeat`` for tokens that lead nowhere, ``bare`` for one that
-    ignores ``encoding-type``.
+    ignores ``encoding-type``. ``payer`` is who must agree to pay: nobody, or the ``requester``.
     """
 
     latency_ms: float = 0
@@ -61,6 +62,7 @@ class Faults:
     mischief_share: float = 0.05
     mischief_seed: int = 0
     listing: str = ""
+    payer: str = ""
 
     def __post_init__(self) -> None:
         if self.hang not in _HANGS:
@@ -93,6 +95,12 @@ class Faults:
     def hangs(self, kind: Kind) -> bool:
         """Whether new answers to requests of this kind are held back."""
         return kind in _HANGS[self.hang]
+
+    def refuse_free_riders(self, request: Request) -> None:
+        """Raise a refusal if the requester has to pay and does not agree to."""
+        if self.payer and request.headers.get("x-oss-request-payer") != self.payer:
+            message = "The bucket is requester pays: x-oss-request-payer is missing."
+            raise Refusal(403, "AccessDenied", message, "0003-00000701")
 
     @property
     def can_stall(self) -> bool:

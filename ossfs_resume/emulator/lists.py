@@ -9,7 +9,6 @@ from ossfs_resume.emulator.answer import Answer, xml_answer
 from ossfs_resume.emulator.bucket import Bucket
 from ossfs_resume.emulator.facts import Facts
 from ossfs_resume.emulator.listing import Page, cut_page
-from ossfs_resume.emulator.objects import STORAGE_CLASS
 from ossfs_resume.emulator.refusal import invalid_argument, not_implemented
 from ossfs_resume.emulator.request import BUCKET_QUERIES, Request
 
@@ -87,8 +86,10 @@ def _item(bucket: Bucket, key: bytes, shown: ShownFacts) -> Iterator[xml.Item]:
     described = bucket.describe(key)
     if described is not None:
         size, modified, facts = described
-        facts = shown(key, facts)
-        yield xml.Item(key, size, facts.etag, modified, facts.object_type, STORAGE_CLASS)
+        properties = bucket.properties(key)
+        facts = properties.shown(shown(key, facts))
+        kind, storage_class = facts.object_type, properties.storage_class
+        yield xml.Item(key, size, facts.etag, modified, kind, storage_class)
 
 
 def _encode_token(last: bytes) -> str:
