@@ -132,7 +132,12 @@ class _Mounted:
         self._store = store
         self._invalidator = Invalidator()
         self.engine = Engine(
-            client, store, fetch_settings(options), self._on_discarded, client.concurrency
+            client,
+            store,
+            fetch_settings(options),
+            self._on_discarded,
+            client.concurrency,
+            client.superseded,
         )
         self._tree = Tree(
             client,

@@ -200,6 +200,8 @@ class Jobs:
 
     async def _fetch_in_turn(self, meta: ObjectMeta, turn: object) -> None:
         try:
+            if meta.object_type.lower() == "symlink":  # listed with the size of its target's name
+                meta = await self._insist(meta.key, partial(self._origin.head, meta.key))
             await self._fetch(meta)
         except OssfsError as error:
             self._fail(meta.key, error)

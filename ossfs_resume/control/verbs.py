@@ -37,6 +37,8 @@ class Downloads(Protocol):
 
     def find(self, meta: ObjectMeta) -> Download | None: ...
 
+    def last_error(self, meta: ObjectMeta) -> OssfsError | None: ...
+
 
 class Summaries(Protocol):
     """What verbs need of the cache; it blocks."""
@@ -150,7 +152,8 @@ class Verbs:
     def _error(self, meta: ObjectMeta) -> OssfsError | None:
         download = self._engine.find(meta)
         failures = download.failures if download else []
-        return self._jobs.error(meta.key) or (failures[-1].error if failures else None)
+        latest = failures[-1].error if failures else self._engine.last_error(meta)
+        return self._jobs.error(meta.key) or latest
 
     def _state(self, meta: ObjectMeta, presence: Presence) -> str:
         if presence.parts_present == presence.part_count:

@@ -88,6 +88,8 @@ class Download:
     failures: list[Failure] = field(default_factory=list)
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
+    superseded: OssfsError | None = None
+    """Why this is not the current version any more, though what is missing can still be had."""
     proof: trio.Lock = field(default_factory=trio.Lock)
     proven: bool = False
     """The combined CRC-64 was compared with the origin's, or there is none to compare with."""

@@ -76,7 +76,8 @@ class Engine:
 
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
     out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
-    requests at once the origin bears at this moment.
+    requests at once the origin bears at this moment, ``superseded`` how to read on in a version
+    that is not the current one any more.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Engine:
         settings: FetchSettings,
         on_discarded: Callable[[ObjectMeta], None] = lambda meta: None,
         width: Callable[[], float] = lambda: math.inf,
+        superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -104,6 +106,7 @@ class Engine:
             on_written=self._prover.prove,
             on_idle=self._retire,
             width=width,
+            superseded=superseded,
         )
 
     def __repr__(self) -> str:
@@ -161,6 +164,10 @@ class Engine:
         download = self._downloads.get(version)
         return download if download is not None and download.entry.is_open else None
 
+    def last_error(self, meta: ObjectMeta) -> OssfsError | None:
+        """Why the newest range of this object that was fetched at all could not be had."""
+        return self._pool.errors.get(meta.key)
+
     def _retire(self, download: Download) -> None:
         if download.holders or download.running:
             return
@@ -214,8 +221,8 @@ class Engine:
                     await transfer.moved.wait()
             finally:
                 transfer.waiters -= 1
-        if download.stale is not None:
-            raise download.stale.with_traceback(None)
+        if error := download.stale or download.superseded:
+            raise error.with_traceback(None)
 
     async def fill(self, download: Download) -> None:
         """Fetch all that is missing, behind everybody who reads. Raises like `read`.

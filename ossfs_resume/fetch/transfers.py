@@ -40,6 +40,7 @@ from ossfs_resume.oss.models import ObjectMeta
 log = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 5.0
+MAX_ERRORS = 1000
 WRITE_BYTES = 1 * MIB
 WRITE_SECONDS = 0.5
 """Whole parts that nobody waits for are gathered to this size, or for this time, before they are
@@ -80,7 +81,8 @@ class TransferPool:
 
     ``on_written`` is awaited after parts were written and before their waiters are woken;
     ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
-    at once the origin bears at this moment.
+    at once the origin bears at this moment. ``superseded`` tells how to read on in a version that
+    is not the current one any more, None if there is no way.
     """
 
     def __init__(
@@ -90,8 +92,12 @@ class TransferPool:
         on_written: Callable[[Download], Awaitable[None]],
         on_idle: Callable[[Download], None],
         width: Callable[[], float] = lambda: math.inf,
+        superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
     ) -> None:
         self._reader = reader
+        self._superseded = superseded
+        self.errors: dict[str, OssfsError] = {}
+        """The newest failure of each key that failed of late, until one of its ranges comes."""
         self._width = width
         self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
         self._settings = settings
@@ -249,12 +255,19 @@ class TransferPool:
         download = transfer.download
         # A broken network fails every transfer of a window; one line says so.
         is_first = not download.failures and download.stale is None
+        self._remember(download.meta.key, error)
         if isinstance(error, ObjectChanged | NotFound | CorruptObject):
             download.stale = error
         else:
             until = trio.current_time() + REMEMBERED_SECONDS
             download.failures.append(Failure(transfer.parts, error, until))
         log.log(logging.WARNING if is_first else logging.DEBUG, "%s: %s", download.meta.key, error)
+
+    def _remember(self, key: str, error: OssfsError) -> None:
+        self.errors.pop(key, None)
+        self.errors[key] = error
+        if len(self.errors) > MAX_ERRORS:
+            del self.errors[next(iter(self.errors))]
 
     async def _fetch(self, transfer: Transfer) -> None:
         async def deliver(chunk: bytes) -> None:
@@ -267,13 +280,34 @@ class TransferPool:
         download = transfer.download
         start, stop = download.entry.geometry.bytes_of(transfer.first, transfer.stop)
         try:
-            crc64 = await self._reader.read_range(download.meta, start, stop, deliver)
+            crc64 = await self._read_range(download, start, stop, deliver)
         except OssfsError:
             await self._write(transfer)
             raise
+        self.errors.pop(download.meta.key, None)
         if crc64 is not None:
             download.entry.expect_crc64(crc64)
         await self._write(transfer, at_end=True)
+
+    async def _read_range(
+        self, download: Download, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
+    ) -> int | None:
+        """Of a version that is not the current one any more, too, if the origin still has it."""
+        position = start
+
+        async def count(chunk: bytes) -> None:
+            nonlocal position
+            position += len(chunk)
+            await deliver(chunk)
+
+        try:
+            return await self._reader.read_range(download.meta, start, stop, count)
+        except ObjectChanged as error:
+            old = self._superseded(download.meta)
+            if old is None or (old.access == "grown" and download.entry.progress.crc64 is None):
+                raise
+            download.superseded = download.superseded or error
+            return await self._reader.read_range(old, position, stop, deliver)
 
     def _progress(self, transfer: Transfer, count: int) -> None:
         transfer.last_byte = self.newest_byte = trio.current_time()

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from types import TracebackType
 from typing import TypeVar
@@ -32,7 +32,7 @@ from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.hedging import Attempt, FirstBytes, race
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 from ossfs_resume.oss.pacing import Pace
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.signer import SignatureVersion, Signer
@@ -44,13 +44,19 @@ METADATA_ATTEMPT_S = 60.0
 """Longest single attempt at a metadata call, for an origin that sends a byte now and then."""
 
 SILENCES_PER_BUDGET = 3
-"""A connection that falls silent is given up early enough for two more attempts."""
+"""A connection that falls silent is given up early enough for two more attempts,"""
+
+LEAST_SILENCE_S = 5.0
+"""but not before an origin that is merely slow would have answered."""
 
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
 
 SPARE_CONNECTIONS = 2
 """For second attempts at ranges; more never run at once."""
+
+MAX_VERSIONS = 10_000
+"""Version ids remembered of what is being read."""
 
 T = TypeVar("T")
 Judge = Callable[[Answer], Awaitable[T]]
@@ -78,6 +84,7 @@ class ClientStatistics:
 
     list_requests: int = 0
     head_requests: int = 0
+    link_requests: int = 0
     range_requests: int = 0
     bytes_received: int = 0
     retries: int = 0
@@ -111,6 +118,7 @@ class OssClient:
         self._jitter = jitter
         self._counts: Counter[str] = Counter()
         context = context or tls_context()
+        self._versions: dict[tuple[str, str], str] = {}
         self._pace = Pace(settings.connections)
         self._first_bytes = FirstBytes()
         self._second_attempts = 0
@@ -157,6 +165,27 @@ class OssClient:
 
         return await self._call("head_requests", request.head_request(self._endpoint, key), parse)
 
+    async def read_link(self, key: str) -> Symlink:
+        """The symlink object itself. Raises NotFound; BadRequest if it is none."""
+
+        async def parse(answer: Answer) -> Symlink:
+            return wire.parse_symlink(answer.headers)
+
+        wanted = request.symlink_request(self._endpoint, key)
+        return await self._call("link_requests", wanted, parse)
+
+    def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
+        """How to go on reading a version that is not the current one; None if there is no way.
+
+        By its version id if the bucket has told one; an appendable object may just have grown.
+        """
+        if meta.access != "current":
+            return None
+        version_id = meta.version_id or self._versions.get((meta.key, meta.etag), "")
+        if version_id:
+            return replace(meta, version_id=version_id, access="pinned")
+        return replace(meta, access="grown") if meta.object_type == "Appendable" else None
+
     async def read_range(
         self, meta: ObjectMeta, start: int, stop: int, deliver: Deliver
     ) -> int | None:
@@ -181,18 +210,26 @@ class OssClient:
                     if not is_first():
                         return None
                     wire.check_range(meta, position, stop, answer.status, answer.headers)
+                    self._note_version(meta, answer)
                     async for chunk in answer:
                         await deliver(chunk)
                         position += len(chunk)
                         attempts.progress()
                         self._counts["bytes_received"] += len(chunk)
-                    return wire.parse_crc64(answer.headers)
+                    return None if meta.access == "grown" else wire.parse_crc64(answer.headers)
 
             while True:
                 try:
                     return await self._hedged(receive)
                 except OriginError as error:
                     await attempts.wait(error)
+
+    def _note_version(self, meta: ObjectMeta, answer: Answer) -> None:
+        if version_id := answer.headers.get("x-oss-version-id", ""):
+            self._versions.pop((meta.key, meta.etag), None)
+            self._versions[meta.key, meta.etag] = version_id
+            if len(self._versions) > MAX_VERSIONS:
+                del self._versions[next(iter(self._versions))]
 
     async def _hedged(self, receive: Attempt[int | None]) -> int | None:
         patience_s = self._first_bytes.patience_s()
@@ -290,13 +327,18 @@ class _Lane:
         self.transport = Transport(
             settings.endpoint.base_url,
             connections=connections + spare,
-            silence_s=settings.timeout_s / SILENCES_PER_BUDGET or inf,
+            silence_s=_silence_s(settings.timeout_s),
             context=context,
         )
 
     def narrow(self, share: float) -> None:
         """Let ``share`` of the usual number of requests run at once, one at least."""
         self.slots.total_tokens = max(int(self._connections * share), 1)
+
+
+def _silence_s(budget_s: float) -> float:
+    """Seconds without a byte after which a connection is given up; infinite without a budget."""
+    return min(max(budget_s / SILENCES_PER_BUDGET, LEAST_SILENCE_S), budget_s) or inf
 
 
 async def _parse_listing(answer: Answer) -> ListPage:

@@ -65,6 +65,12 @@ def head_request(endpoint: Endpoint, key: str) -> Request:
     return Request("HEAD", endpoint.object_path(key), endpoint.resource(key), (), _headers())
 
 
+def symlink_request(endpoint: Endpoint, key: str) -> Request:
+    """GetSymlink."""
+    path, resource = endpoint.object_path(key), endpoint.resource(key)
+    return Request("GET", path, resource, (("symlink", ""),), _headers())
+
+
 def range_request(endpoint: Endpoint, meta: ObjectMeta, start: int, stop: int) -> Request:
     """GetObject of the bytes ``[start, stop)`` of exactly the version ``meta``.
 
@@ -72,11 +78,13 @@ def range_request(endpoint: Endpoint, meta: ObjectMeta, start: int, stop: int) -
     """
     headers = _headers() | {
         "range": f"bytes={start}-{stop - 1}",
-        "if-match": f'"{meta.etag}"',
         "x-oss-range-behavior": "standard",
     }
+    if meta.access != "grown":
+        headers["if-match"] = f'"{meta.etag}"'
+    query = (("versionId", meta.version_id),) if meta.access == "pinned" else ()
     path, resource = endpoint.object_path(meta.key), endpoint.resource(meta.key)
-    return Request("GET", path, resource, (), headers)
+    return Request("GET", path, resource, query, headers)
 
 
 def _headers() -> dict[str, str]:

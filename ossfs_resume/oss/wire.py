@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
 from ossfs_resume.oss.encoding import percent_decode
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 from ossfs_resume.oss.paging import MARKER
 
 Headers = Mapping[str, str]
@@ -63,6 +63,16 @@ def parse_meta(key: str, headers: Headers) -> ObjectMeta:
     )
 
 
+def parse_symlink(headers: Headers) -> Symlink:
+    """The answer of GetSymlink. Raises BadAnswer if the essential is missing."""
+    try:
+        target = percent_decode(headers["x-oss-symlink-target"])
+        modified = parse_http_date(headers["last-modified"])
+        return Symlink(target, _unquoted(headers["etag"]), modified)
+    except (KeyError, ValueError) as error:
+        raise BadAnswer(f"the description of a symlink is incomplete: {error!r}") from error
+
+
 def parse_http_date(text: str) -> int:
     """Unix seconds of an RFC 1123 date. Raises ValueError."""
     return int(parsedate_to_datetime(text).timestamp())
@@ -91,12 +101,15 @@ def parse_content_range(text: str) -> tuple[int, int, int]:
 def check_range(meta: ObjectMeta, start: int, stop: int, status: int, headers: Headers) -> None:
     """Raises unless the answer carries exactly the bytes ``[start, stop)`` of this version.
 
+    An appendable object that has grown may have another ETag and a greater size.
     ObjectChanged: another ETag or total size. BadAnswer: anything else, such as the whole object
     instead of a range. Content-Encoding does not matter: an object may be *stored* with one, and
     an answer compressed on the way has neither this length nor this range.
     """
     etag = _unquoted(headers.get("etag", ""))
-    if etag and etag != meta.etag:
+    if meta.access == "grown":
+        _check_type(meta, headers)
+    elif etag and etag != meta.etag:
         raise ObjectChanged(f"{meta.key!r} is now {etag}, no longer {meta.etag}", status=status)
     _check_extent(meta, start, stop, status, headers)
     if not etag:
@@ -109,13 +122,19 @@ def check_range(meta: ObjectMeta, start: int, stop: int, status: int, headers: H
         )
 
 
+def _check_type(meta: ObjectMeta, headers: Headers) -> None:
+    kind = headers.get("x-oss-object-type", "")
+    if kind.lower() != meta.object_type.lower():
+        raise ObjectChanged(f"{meta.key!r} is now of type {kind}, no longer {meta.object_type}")
+
+
 def _check_extent(meta: ObjectMeta, start: int, stop: int, status: int, headers: Headers) -> None:
     if status == 200 and (start, stop) == (0, meta.size):
         return
     if status != 206:
         raise BadAnswer(f"status {status} instead of 206 for {meta.key!r}", status=status)
     got_start, got_stop, total = parse_content_range(headers.get("content-range", ""))
-    if total != meta.size:
+    if total < meta.size or (total > meta.size and meta.access != "grown"):
         raise ObjectChanged(f"{meta.key!r} has {total} bytes, no longer {meta.size}", status=status)
     if (got_start, got_stop) != (start, stop):
         raise BadAnswer(

@@ -12,6 +12,7 @@ from functools import partial
 import trio
 
 from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node
+from ossfs_resume.vfs.links import resolve_page
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.shared import Shared
@@ -112,6 +113,7 @@ class Listings:
     async def _read_page(self, listing: Listing) -> None:
         asked_at = trio.current_time()
         page = await self._shared.origin.list_page(self._node.prefix, token=listing.token)
+        page = await resolve_page(self._shared.origin, page)
         names = listing.absorb(page, asked_at, self._shared.now_ns())
         self._node.listable = True
         self._shared.hidden.note(listing.take_hidden())
