@@ -33,6 +33,9 @@ class NothingOpen:
     def find(self, meta: ObjectMeta) -> None:
         return None
 
+    def last_error(self, meta: ObjectMeta) -> None:
+        return None
+
 
 class Summaries:
     """Says of any version what it was told to."""

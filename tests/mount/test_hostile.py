@@ -20,6 +20,7 @@ MIB = 1 << 20
 HOSTILE = ("fail", "reset", "stall", "truncate", "whole", "shift", "lie", "gzip", "html")
 OBJECTS = int(os.environ.get("HOSTILE_OBJECTS", "50"))
 OBJECT_BYTES = int(os.environ.get("HOSTILE_BYTES", str(256 * 1024)))
+TIMEOUT = os.environ.get("HOSTILE_TIMEOUT", "15")
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
 
 
@@ -52,11 +53,11 @@ def test_cp_r_from_an_origin_that_fails_in_nine_ways_at_five_percent_each(
     for number in range(OBJECTS):
         size = chance.randrange(OBJECT_BYTES // 2, OBJECT_BYTES * 3 // 2)
         write(emulator.directory / f"{number % 7}/{number}", chance.randbytes(size))
-    mount = mounts(options=["--timeout", "12"]).start()
+    mount = mounts(options=["--timeout", TIMEOUT]).start()
     before = resident_bytes(mount.pid)
     emulator.faults(mischief=HOSTILE, mischief_share=0.05, mischief_seed=SEED)
     began = time.monotonic()
-    result = copy(mount.point, tmp_path / "copy", OBJECTS * 5)
+    result = copy(mount.point, tmp_path / "copy", OBJECTS * 10)
     seconds = time.monotonic() - began
     assert (result.returncode, result.stderr) == (0, "")
     assert digest(tmp_path / "copy") == digest(emulator.directory)
