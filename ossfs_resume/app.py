@@ -202,7 +202,14 @@ class _Mounted:
         self._client = client
         self._store = store
         self._invalidator = Invalidator()
-        self.engine = Engine(client, store, fetch_settings(options, room), self._on_discarded)
+        self.engine = Engine(
+            client,
+            store,
+            fetch_settings(options, room),
+            self._on_discarded,
+            client.concurrency,
+            client.superseded,
+        )
         self._tree = Tree(
             client,
             self.engine,
@@ -332,4 +339,6 @@ def fetch_settings(options: Options, room: int) -> FetchSettings:
         connections=options.connections,
         request_bytes=options.request_size,
         read_ahead_bytes=min(options.read_ahead, room // 4),
+        bandwidth=options.bandwidth,
+        background_bandwidth=options.background_bandwidth,
     )

@@ -78,6 +78,10 @@ def _path(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
+def _rate(text: str) -> float:
+    return float(parse_size(text.removesuffix("/s")))
+
+
 def _switch(text: str) -> bool:
     if text.lower() in ("", "1", "true", "yes", "on"):
         return True
@@ -131,6 +135,11 @@ OPTIONS = (
     Option("connections", "parallel ranged requests", _integer(1, 1000), "32", "N"),
     Option("read-ahead", "bytes fetched ahead of a sequential reader", parse_size, "128MiB",
            "SIZE"),
+    Option("bandwidth", "bytes per second of all downloads; 0 for no limit", _rate, "0", "RATE"),
+    Option("background-bandwidth", "bytes per second of downloads that nobody waits for", _rate,
+           "0", "RATE"),
+    Option("request-payer", "pay for requests to a bucket whose owner does not", _switch, "false",
+           is_switch=True),
     Option("metadata-ttl", "how long listings are believed", parse_seconds, "60", "SECONDS"),
     Option("negative-ttl", "how long a missing name is believed", parse_seconds, "5", "SECONDS"),
     Option("timeout", "a reader's patience without progress; 0 waits for the network",
@@ -183,6 +192,9 @@ class Options:
     request_size: int
     connections: int
     read_ahead: int
+    bandwidth: float
+    background_bandwidth: float
+    request_payer: bool
     metadata_ttl: float
     negative_ttl: float
     timeout: float

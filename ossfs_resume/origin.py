@@ -56,6 +56,7 @@ def origin_settings(source: Source, options: Options) -> OriginSettings:
         options.connections,
         signature=cast("SignatureVersion", version),
         proxy=proxy,
+        request_payer=options.request_payer,
     )
     return OriginSettings(client, tls_context(options.ca_bundle))
 

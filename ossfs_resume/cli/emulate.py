@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ossfs_resume.errors import SettingsError
+from ossfs_resume.quantities import parse_size
+
 if TYPE_CHECKING:
     from ossfs_resume.emulator.faults import Faults
     from ossfs_resume.emulator.server import Settings
@@ -55,6 +58,15 @@ _DEFAULT_SECRET = "emulator-secret"
     metavar="NAME=VALUE",
     help="Something that shall go wrong, e.g. latency_ms=30 or fail_every=5; any number of times.",
 )
+@click.option("--versioned", is_flag=True, help="Keep the old versions of what is PUT again.")
+@click.option("--invent-keys", default=0, metavar="N", help="Add N objects below invented/.")
+@click.option(
+    "--invent-object",
+    "invented",
+    multiple=True,
+    metavar="KEY=SIZE",
+    help="Add an object of this size; its content is its own offsets. Any number of times.",
+)
 @click.option("--ready-fd", type=int, help="Write the port to this descriptor once it listens.")
 def emulate(
     directory: Path,
@@ -67,10 +79,14 @@ def emulate(
     anonymous: bool,
     allow_v1: bool,
     faults: tuple[str, ...],
+    versioned: bool,
+    invent_keys: int,
+    invented: tuple[str, ...],
     ready_fd: int | None,
 ) -> None:
     """Serve DIR as an OSS bucket, until Ctrl-C."""
     try:
+        from ossfs_resume.emulator.invention import Inventions
         from ossfs_resume.emulator.server import Settings, serve
         from ossfs_resume.emulator.signature import Account
     except ImportError as error:
@@ -93,6 +109,8 @@ def emulate(
         host=host,
         port=port,
         faults=_parse_faults(faults),
+        versioned=versioned,
+        inventions=Inventions(invent_keys, dict(map(_invented, invented))),
     )
     try:
         status = serve(settings, _announce(settings, ready_fd))
@@ -113,6 +131,14 @@ def _bucket_name(given: str, directory: Path) -> str:
     return name if _BUCKET_NAME.fullmatch(name) else "sample"
 
 
+def _invented(text: str) -> tuple[bytes, int]:
+    key, _, size = text.rpartition("=")
+    try:
+        return key.encode(), parse_size(size)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), param_hint="--invent-object") from error
+
+
 def _parse_faults(settings: tuple[str, ...]) -> "Faults":
     """Read NAME=VALUE, the value as JSON or, failing that, as text."""
     from ossfs_resume.emulator.faults import Faults
@@ -125,7 +151,7 @@ def _parse_faults(settings: tuple[str, ...]) -> "Faults":
 
 
 def _value(name: str, text: str) -> object:
-    if name == "kinds":
+    if name in ("kinds", "mischief"):
         return text.split(",")
     try:
         return json.loads(text)

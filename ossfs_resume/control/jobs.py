@@ -26,6 +26,7 @@ from ossfs_resume.errors import (
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.engine import version_of
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.paging import Trail
 
 Result = TypeVar("Result")
 
@@ -196,19 +197,21 @@ class Jobs:
             raise refusal
 
     async def _walk(self, prefix: str) -> AsyncGenerator[ObjectMeta, None]:
-        token = ""
+        token, trail = "", Trail()
         while True:
             ask = partial(self._origin.list_page, prefix, token=token, delimiter="")
             page = await self._insist(prefix, ask)
             for meta in page.objects:
                 if meta.size:
                     yield meta
-            token = page.next_token
+            token = trail.follow(page.next_token)
             if not token:
                 return
 
     async def _fetch_in_turn(self, meta: ObjectMeta, turn: object) -> None:
         try:
+            if meta.object_type.lower() == "symlink":  # listed with the size of its target's name
+                meta = await self._insist(meta.key, partial(self._origin.head, meta.key))
             await self._fetch(meta)
         except OssfsError as error:
             self._fail(meta.key, error)

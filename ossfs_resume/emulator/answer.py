@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ossfs_resume.emulator import xml
-from ossfs_resume.emulator.bucket import StoredObject
+from ossfs_resume.emulator.bucket import Stored
 from ossfs_resume.emulator.refusal import Refusal
 from ossfs_resume.emulator.request import Request
 
@@ -14,8 +14,17 @@ from ossfs_resume.emulator.request import Request
 class FilePart:
     """Bytes ``span`` of an open object; whoever sends the answer closes it."""
 
-    stored: StoredObject
+    stored: Stored
     span: range
+
+
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """``head``, then ``piece`` until ``at_least`` bytes are sent; no length is announced."""
+
+    head: bytes
+    piece: bytes
+    at_least: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | FilePart = b""
+    body: bytes | FilePart | Endless = b""
 
 
 def xml_answer(body: bytes) -> Answer:

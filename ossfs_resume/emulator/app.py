@@ -9,21 +9,26 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from email.utils import formatdate
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Scope, Send
 
 from ossfs_resume.emulator import xml
 from ossfs_resume.emulator.accounts import Accounts
 from ossfs_resume.emulator.answer import Answer, FilePart, refusal_answer, xml_answer
-from ossfs_resume.emulator.bucket import Bucket
+from ossfs_resume.emulator.bucket import Bucket, Stored
 from ossfs_resume.emulator.connection import STATE_KEY, Connection
 from ossfs_resume.emulator.control import PREFIX, FaultControl, control_app
+from ossfs_resume.emulator.facts import Facts
 from ossfs_resume.emulator.faults import Decision, Faults
 from ossfs_resume.emulator.keys import MAX_KEY_BYTES
 from ossfs_resume.emulator.ledger import Ledger, Record
 from ossfs_resume.emulator.lists import describe_bucket, list_objects
+from ossfs_resume.emulator.mischief import disturb
 from ossfs_resume.emulator.objects import read_object
+from ossfs_resume.emulator.properties import Properties
 from ossfs_resume.emulator.refusal import (
     Refusal,
     invalid_argument,
@@ -71,7 +76,8 @@ class Endpoint:
             self._name,
         )
         connection: Connection = scope["state"][STATE_KEY]
-        await self._serve(request, Exchange(connection, receive, send))
+        target = scope["raw_path"].decode("latin-1")
+        await self._serve(request, Exchange(connection, receive, send, target))
 
     def _is_virtual_hosted(self, scope: Scope) -> bool:
         hosts = (value.decode("latin-1") for name, value in scope["headers"] if name == b"host")
@@ -86,7 +92,10 @@ class Endpoint:
             exchange.connection.reset()
             return
         request_id = secrets.token_hex(12).upper()
-        answer = await self._answer(request, decision, exchange, request_id)
+        right = await self._answer(request, decision, exchange, request_id)
+        answer = disturb(decision.mischief, exchange.target, right)
+        if not isinstance(answer.body, FilePart):
+            _close(right)
         if exchange.connection.lost.is_set():
             _close(answer)
             return
@@ -115,6 +124,7 @@ class Endpoint:
     ) -> Answer:
         try:
             self._accounts.verify(request, self._now())
+            self._control.faults.refuse_free_riders(request)
             if decision.fail:
                 faults = self._control.faults
                 raise Refusal(
@@ -140,57 +150,96 @@ class Endpoint:
             case Kind.GET | Kind.HEAD:
                 return await self._read(request)
             case Kind.LIST:
+                oddity = self._control.faults.listing
                 return await asyncio.to_thread(
-                    list_objects, request, self._bucket, self._control.shown
+                    list_objects, request, self._bucket, self._control.shown, oddity
                 )
             case Kind.PUT:
                 return await self._put(request, exchange)
             case Kind.DELETE:
                 await asyncio.to_thread(self._bucket.delete, request.key)
                 return Answer(204)
+            case Kind.OTHER if request.key and request.method == "POST":
+                return await self._post(request, exchange)
             case _ if not request.key:
                 return describe_bucket(request, self._account.region)
             case _:
                 raise not_implemented(request.method)
 
     async def _read(self, request: Request) -> Answer:
-        stored = self._bucket.open(request.key)
+        version = (request.parameter("versionId") or b"").decode()
+        properties = self._bucket.properties(request.key, version)
+        stored = self._bucket.open(request.key, version)
         if stored is None:
             raise no_such_key(request.key)
+        facts = properties.shown(self._control.shown(request.key, await self._facts(stored)))
+        if facts.object_type == "Symlink" and not request.has_any(("symlink", "objectMeta")):
+            stored, facts = await self._follow(stored, facts)
+        if request.kind is Kind.GET:
+            self._control.count_get(request.key)
+        return read_object(request, stored, facts, properties)
+
+    async def _facts(self, stored: Stored) -> Facts:
         try:
-            facts = self._bucket.known_facts(stored)
-            if facts is None:
-                facts = await asyncio.to_thread(self._bucket.compute_facts, stored)
+            if facts := self._bucket.known_facts(stored):
+                return facts
+            return await asyncio.to_thread(self._bucket.compute_facts, stored)
         except BaseException:
             stored.close()
             raise
-        facts = self._control.shown(request.key, facts)
-        if request.kind is Kind.GET:
-            self._control.count_get(request.key)
-        return read_object(request, stored, facts)
+
+    async def _follow(self, link: Stored, facts: Facts) -> tuple[Stored, Facts]:
+        """Target and facts of a symlink: the target's content, ETag and length; else the link's."""
+        target = link.read(0, link.size)
+        link.close()
+        if self._bucket.properties(target).object_type == "Symlink":
+            raise Refusal(400, "InvalidTargetType", "The target of the symlink is a symlink.")
+        stored = self._bucket.open(target)
+        if stored is None:
+            raise Refusal(404, "SymlinkTargetNotExist", "The target of the symlink does not exist.")
+        return stored, replace(facts, etag=(await self._facts(stored)).etag)
 
     async def _put(self, request: Request, exchange: Exchange) -> Answer:
-        if name := request.has_any(("partNumber", "symlink", "acl", "tagging")):
+        if name := request.has_any(("partNumber", "acl", "tagging")):
             raise not_implemented(name)
         length = request.headers.get("content-length", "0")
         if not length.isdecimal():
             raise invalid_argument("Content-Length is no number.", "Content-Length", length)
-        upload = self._bucket.start_upload(int(length))
+        is_symlink = request.parameter("symlink") is not None
+        target = unquote_to_bytes(request.headers.get("x-oss-symlink-target", ""))
+        upload = self._bucket.start_upload(len(target) if is_symlink else int(length))
         try:
             async for chunk in exchange.body():
                 upload.write(chunk)
+            upload.write(target if is_symlink else b"")
         except BaseException:
             upload.abort()
             raise
-        facts = await asyncio.to_thread(self._bucket.commit, upload, request.key)
+        properties = Properties.of(request.headers, "Symlink" if is_symlink else "")
+        facts = await asyncio.to_thread(self._bucket.commit, upload, request.key, properties)
+        version = self._bucket.properties(request.key).version_id
+        headers = {"x-oss-version-id": version} if version else {}
         return Answer(
             200,
-            {
+            headers
+            | {
                 "ETag": f'"{facts.etag}"',
                 "x-oss-hash-crc64ecma": str(facts.crc64),
                 "Content-MD5": facts.content_md5,
             },
         )
+
+    async def _post(self, request: Request, exchange: Exchange) -> Answer:
+        if request.parameter("restore") is not None:
+            self._bucket.restore(request.key)
+            return Answer(202)
+        if request.parameter("append") is None:
+            raise not_implemented(request.method)
+        data = b"".join([chunk async for chunk in exchange.body()])
+        size = await asyncio.to_thread(
+            self._bucket.append, request.key, int(request.parameter("position") or b"0"), data
+        )
+        return Answer(200, {"x-oss-next-append-position": str(size)})
 
     async def _send(
         self,

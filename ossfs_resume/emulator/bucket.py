@@ -6,15 +6,20 @@ which keys a listing shows, the keys module which path a key has.
 
 import contextlib
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from ossfs_resume.emulator.facts import Digest, Facts, FactsCache
 from ossfs_resume.emulator.index import KeyIndex
+from ossfs_resume.emulator.invention import InventedObject, Inventions
 from ossfs_resume.emulator.keys import SIDE_FOLDER, plain_path, side_path
+from ossfs_resume.emulator.properties import ORDINARY, Properties
+from ossfs_resume.emulator.refusal import Refusal, no_such_key
 
 
 class StoredObject:
@@ -50,6 +55,9 @@ class StoredObject:
         self.close()
 
 
+Stored: TypeAlias = StoredObject | InventedObject
+
+
 class Upload:
     """Content on its way into the bucket: visible as a whole after `Bucket.commit`, or never."""
 
@@ -77,42 +85,68 @@ class Upload:
 
 
 class Bucket:
-    """Objects below ``directory``; thread-safe as far as the file system is."""
+    """Objects below ``directory``, and invented ones; thread-safe as the file system is."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, inventions: Inventions | None = None, *, versioned: bool = False
+    ) -> None:
         self._root = os.fsencode(directory.resolve(strict=True))
         self._side = os.path.join(self._root, SIDE_FOLDER, b"keys")
         self._incoming = os.path.join(self._root, SIDE_FOLDER, b"incoming")
-        self._index = KeyIndex(self._root, self._side)
+        self._inventions = inventions or Inventions()
+        self._index = KeyIndex(self._root, self._side, self._inventions.keys)
+        self._versions = os.path.join(self._root, SIDE_FOLDER, b"versions")
+        self._is_versioned = versioned
+        self._properties: dict[bytes, Properties] = {}
+        self._history: dict[tuple[bytes, str], Properties] = {}
         self.facts = FactsCache()
 
-    def open(self, key: bytes) -> StoredObject | None:
-        """Open the current version of an object; None if there is none."""
+    def properties(self, key: bytes, version_id: str = "") -> Properties:
+        """Return what was told of an object besides its content."""
+        if version_id:
+            return self._history.get((key, version_id), ORDINARY)
+        return self._properties.get(key, ORDINARY)
+
+    def open(self, key: bytes, version_id: str = "") -> Stored | None:
+        """Open a version of an object, the current one by default; None if there is none."""
+        if version_id:
+            is_known = (key, version_id) in self._history
+            return _open_file(self._version_path(version_id)) if is_known else None
+        if invented := self._inventions.open(key):
+            return invented
         for path in self._paths(key):
             if (stored := _open_file(path)) is not None:
                 return stored
         return None
 
-    def known_facts(self, stored: StoredObject) -> Facts | None:
+    def known_facts(self, stored: Stored) -> Facts | None:
         """Return the facts of an open object if they are remembered; never waits."""
+        if isinstance(stored, InventedObject):
+            return stored.facts
         return self.facts.known(stored.path, stored.stat)
 
-    def compute_facts(self, stored: StoredObject) -> Facts:
+    def compute_facts(self, stored: Stored) -> Facts:
         """Return the facts of an open object, reading it if need be."""
+        if isinstance(stored, InventedObject):
+            return stored.facts
         return self.known_facts(stored) or self.facts.compute(stored.path, stored.descriptor)
 
-    def describe(self, key: bytes) -> tuple[os.stat_result, Facts] | None:
-        """Return status and facts of an object; it is opened only if they are not remembered."""
+    def describe(self, key: bytes) -> tuple[int, int, Facts] | None:
+        """Return size, time and facts of an object; it is opened only if they are not known."""
+        if invented := self._inventions.open(key):
+            return invented.size, invented.modified, invented.facts
         for path in self._paths(key):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 status = os.stat(path)
                 if facts := self.facts.known(path, status):
-                    return status, facts
+                    return status.st_size, status.st_mtime_ns // 1_000_000_000, facts
         stored = self.open(key)
         if stored is None:
             return None
-        with stored:
-            return stored.stat, self.compute_facts(stored)
+        try:
+            return stored.size, stored.modified, self.compute_facts(stored)
+        finally:
+            stored.close()
 
     def keys(self, *, is_continuation: bool) -> Sequence[bytes]:
         """Return all keys in byte order; see `KeyIndex.keys`."""
@@ -123,9 +157,15 @@ class Bucket:
         os.makedirs(self._incoming, exist_ok=True)
         return Upload(self._incoming, size)
 
-    def commit(self, upload: Upload, key: bytes) -> Facts:
+    def commit(self, upload: Upload, key: bytes, properties: Properties = ORDINARY) -> Facts:
         """Make an upload the object's content, atomically."""
         facts = upload.finish()
+        if self._is_versioned:
+            properties = replace(properties, version_id=secrets.token_hex(16))
+            self._history[key, properties.version_id] = properties
+            os.makedirs(self._versions, exist_ok=True)
+            os.link(upload.path, self._version_path(properties.version_id))
+        self._properties[key] = properties
         plain, side = plain_path(key), os.path.join(self._side, side_path(key))
         if plain is not None and _move(upload.path, os.path.join(self._root, plain)):
             _remove(side)
@@ -134,11 +174,35 @@ class Bucket:
         self._index.invalidate()
         return facts
 
+    def append(self, key: bytes, position: int, data: bytes) -> int:
+        """Append to an object, or begin one; return its size."""
+        path = os.path.join(self._root, key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "ab") as file:
+            if file.tell() != position:
+                message = "Position is not equal to file length"
+                raise Refusal(409, "PositionNotEqualToLength", message, "0026-00000016")
+            file.write(data)
+            size = file.tell()
+        self._properties[key] = Properties(object_type="Appendable")
+        self._index.invalidate()
+        return size
+
+    def restore(self, key: bytes) -> None:
+        """Make an archived object readable."""
+        if key not in self._properties:
+            raise no_such_key(key)
+        self._properties[key] = self._properties[key].restored()
+
     def delete(self, key: bytes) -> None:
         """Remove an object; nothing happens if there is none."""
+        self._properties.pop(key, None)
         for path in self._paths(key):
             _remove(path)
         self._index.invalidate()
+
+    def _version_path(self, version_id: str) -> bytes:
+        return os.path.join(self._versions, version_id.encode())
 
     def _paths(self, key: bytes) -> Iterator[bytes]:
         plain = plain_path(key)

@@ -32,7 +32,7 @@ class Facts:
     """What the content of one object version says."""
 
     etag: str
-    crc64: int
+    crc64: int | None
     object_type: str
     content_md5: str
     """Base64; empty for objects of type Multipart, as with OSS."""

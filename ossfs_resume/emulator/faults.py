@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
-from ossfs_resume.emulator.request import Kind
+from ossfs_resume.emulator.mischief import Mischief, choose
+from ossfs_resume.emulator.refusal import Refusal
+from ossfs_resume.emulator.request import Kind, Request
 
 _DATA = frozenset({Kind.GET})
 _HANGS = {
@@ -17,6 +19,7 @@ _HANGS = {
     "metadata": frozenset(Kind) - _DATA,
     "all": frozenset(Kind),
 }
+_LISTINGS = ("", "v1", "empty", "repeat", "bare")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,13 @@ class Faults:
     goes on when the faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new
     answers until lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
     The endpoint's clock is ``clock_ahead_s`` ahead.
+
+    Chance: each kind of ``mischief`` meets ``mischief_share`` of the requests of ``kinds``, by the
+    numbers that ``mischief_seed`` leads to.
+
+    Listings: ``listing`` is ``v1`` for a server that knows no ListObjectsV2, ``empty`` for an empty
+    page before each real one, ``repeat`` for tokens that lead nowhere, ``bare`` for one that
+    ignores ``encoding-type``. ``payer`` is who must agree to pay: nobody, or the ``requester``.
     """
 
     latency_ms: float = 0
@@ -51,12 +61,23 @@ class Faults:
     hang: str = ""
     change_after_requests: int = 0
     clock_ahead_s: float = 0
+    mischief: tuple[Mischief, ...] = ()
+    mischief_share: float = 0.05
+    mischief_seed: int = 0
+    listing: str = ""
+    payer: str = ""
 
     def __post_init__(self) -> None:
         if self.hang not in _HANGS:
             raise ValueError(f"hang: {self.hang!r} is none of {', '.join(map(repr, _HANGS))}")
         if not 400 <= self.fail_status <= 599:
             raise ValueError(f"fail_status: {self.fail_status} is no error")
+        if self.listing not in _LISTINGS:
+            raise ValueError(f"listing: {self.listing!r} is none of {', '.join(_LISTINGS)}")
+        if not 0 < self.mischief_share * max(len(self.mischief), 1) <= 1:
+            raise ValueError(
+                f"mischief_share: {self.mischief_share} for each kind is over 1 in all"
+            )
         for name, value in self.as_json().items():
             if isinstance(value, (int, float)) and value < 0:
                 raise ValueError(f"{name}: {value} is negative")
@@ -72,11 +93,22 @@ class Faults:
 
     def as_json(self) -> dict[str, object]:
         """Return all names and values, as `from_json` takes them."""
-        return asdict(self) | {"kinds": list(self.kinds)}
+        return asdict(self) | {"kinds": list(self.kinds), "mischief": list(self.mischief)}
 
     def hangs(self, kind: Kind) -> bool:
         """Whether new answers to requests of this kind are held back."""
         return kind in _HANGS[self.hang]
+
+    def refuse_free_riders(self, request: Request) -> None:
+        """Raise a refusal if the requester has to pay and does not agree to."""
+        if self.payer and request.headers.get("x-oss-request-payer") != self.payer:
+            message = "The bucket is requester pays: x-oss-request-payer is missing."
+            raise Refusal(403, "AccessDenied", message, "0003-00000701")
+
+    @property
+    def can_stall(self) -> bool:
+        """Whether a body that stopped stays stopped."""
+        return self.stall_after_bytes is not None or Mischief.STALL in self.mischief
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +118,8 @@ class Decision:
     fail: bool = False
     reset: bool = False
     truncate_after_bytes: int | None = None
-    stalls: bool = False
+    stall_after_bytes: int | None = None
+    mischief: Mischief | None = None
 
 
 def decide(faults: Faults, kind: Kind, arrived: Mapping[Kind, int]) -> Decision:
@@ -94,13 +127,22 @@ def decide(faults: Faults, kind: Kind, arrived: Mapping[Kind, int]) -> Decision:
     kinds = faults.kinds or tuple(Kind)
     ordinal = sum(arrived.get(each, 0) for each in kinds) if kind in kinds else 0
     gets = arrived.get(Kind.GET, 0) if kind is Kind.GET else 0
-    is_cut = _strikes(faults.truncate_every, gets)
+    mischief, after = _mischief(faults, ordinal)
+    cut = faults.truncate_after_bytes if _strikes(faults.truncate_every, gets) else None
+    stall = faults.stall_after_bytes if _strikes(faults.stall_every, gets) else None
     return Decision(
-        fail=_strikes(faults.fail_every, ordinal),
-        reset=_strikes(faults.reset_every, ordinal),
-        truncate_after_bytes=faults.truncate_after_bytes if is_cut else None,
-        stalls=_strikes(faults.stall_every, gets),
+        fail=_strikes(faults.fail_every, ordinal) or mischief is Mischief.FAIL,
+        reset=_strikes(faults.reset_every, ordinal) or mischief is Mischief.RESET,
+        truncate_after_bytes=after if mischief is Mischief.TRUNCATE else cut,
+        stall_after_bytes=after if mischief is Mischief.STALL else stall,
+        mischief=mischief,
     )
+
+
+def _mischief(faults: Faults, ordinal: int) -> tuple[Mischief | None, int]:
+    if not ordinal:
+        return None, 0
+    return choose(faults.mischief, faults.mischief_share, faults.mischief_seed, ordinal)
 
 
 def is_changed(faults: Faults, gets_before: int) -> bool:
@@ -116,10 +158,12 @@ def _convert(name: str, value: object) -> object:
     """Accept what JSON has for a field: numbers, texts and lists by the type of its default."""
     if name == "kinds" and isinstance(value, (list, tuple)):
         return tuple(Kind(each) for each in value)
+    if name == "mischief" and isinstance(value, (list, tuple)):
+        return tuple(Mischief(each) for each in value)
     default = getattr(Faults(), name)
     if value is None and default is None:
         return None
     expected = str if isinstance(default, str) else (int, float)
-    if name == "kinds" or isinstance(value, bool) or not isinstance(value, expected):
+    if name in ("kinds", "mischief") or isinstance(value, bool) or not isinstance(value, expected):
         raise ValueError(f"{name}: {value!r} does not fit")
     return value

@@ -20,10 +20,11 @@ _MAX_AGE_S = 1.0
 class KeyIndex:
     """Sorted keys of a directory and of its side folder; thread-safe."""
 
-    def __init__(self, root: bytes, side: bytes) -> None:
+    def __init__(self, root: bytes, side: bytes, invented: Sequence[bytes] = ()) -> None:
         self._scans = (_TreeScan(root, lambda path: path), _TreeScan(side, side_key))
         self._lock = threading.Lock()
-        self._keys: Sequence[bytes] = ()
+        self._invented = invented
+        self._keys: Sequence[bytes] = invented
         self._looked_at = float("-inf")
 
     def keys(self, *, is_continuation: bool) -> Sequence[bytes]:
@@ -46,7 +47,8 @@ class KeyIndex:
     def _refresh(self) -> None:
         changes = [scan.refresh() for scan in self._scans]
         if any(changes):
-            self._keys = sorted({key for scan in self._scans for key in scan.found()})
+            found = {key for scan in self._scans for key in scan.found()}
+            self._keys = sorted(found.union(self._invented))
 
 
 @dataclass(frozen=True, slots=True)

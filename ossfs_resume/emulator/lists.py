@@ -8,27 +8,34 @@ from ossfs_resume.emulator import xml
 from ossfs_resume.emulator.answer import Answer, xml_answer
 from ossfs_resume.emulator.bucket import Bucket
 from ossfs_resume.emulator.facts import Facts
-from ossfs_resume.emulator.listing import cut_page
-from ossfs_resume.emulator.objects import STORAGE_CLASS
+from ossfs_resume.emulator.listing import Page, cut_page
 from ossfs_resume.emulator.refusal import invalid_argument, not_implemented
 from ossfs_resume.emulator.request import BUCKET_QUERIES, Request
 
 DEFAULT_MAX_KEYS = 100
 MAX_MAX_KEYS = 1000
+_AFTER_EMPTY = "~"
+"""Begins the token of an empty page; base64 has no such character."""
 
 ShownFacts = Callable[[bytes, Facts], Facts]
 """Key and facts to the facts that are shown of it."""
 
 
-def list_objects(request: Request, bucket: Bucket, shown: ShownFacts) -> Answer:
-    """Answer one page of a listing; `Refusal` for arguments out of range."""
-    query = _read_query(request)
-    is_continuation = bool(query.token) or (not query.is_v2 and bool(query.after))
+def list_objects(request: Request, bucket: Bucket, shown: ShownFacts, oddity: str = "") -> Answer:
+    """Answer one page of a listing; `Refusal` for arguments out of range.
+
+    ``oddity`` is what the fault ``listing`` says.
+    """
+    query = _read_query(request, oddity)
+    if oddity == "empty" and query.is_v2 and not query.token.startswith(_AFTER_EMPTY):
+        nothing = Page((), (), b"", is_truncated=True)
+        return xml_answer(xml.list_body(query, nothing, (), _AFTER_EMPTY + query.token))
+    token = "" if oddity == "repeat" else query.token.removeprefix(_AFTER_EMPTY)
     page = cut_page(
-        bucket.keys(is_continuation=is_continuation),
+        bucket.keys(is_continuation=bool(token) or (not query.is_v2 and bool(query.after))),
         prefix=query.prefix,
         delimiter=query.delimiter,
-        after=_decode_token(query.token) if query.token else query.after,
+        after=_decode_token(token) if token else query.after,
         limit=query.max_keys,
     )
     items = [item for key in page.keys for item in _item(bucket, key, shown)]
@@ -48,9 +55,9 @@ def describe_bucket(request: Request, region: str) -> Answer:
             raise not_implemented(other)
 
 
-def _read_query(request: Request) -> xml.ListQuery:
-    is_v2 = request.parameter("list-type") == b"2"
-    is_encoded = request.parameter("encoding-type") == b"url"
+def _read_query(request: Request, oddity: str) -> xml.ListQuery:
+    is_v2 = request.parameter("list-type") == b"2" and oddity != "v1"
+    is_encoded = request.parameter("encoding-type") == b"url" and oddity != "bare"
     token = (request.parameter("continuation-token") or b"") if is_v2 else b""
     return xml.ListQuery(
         bucket=request.bucket,
@@ -78,9 +85,11 @@ def _item(bucket: Bucket, key: bytes, shown: ShownFacts) -> Iterator[xml.Item]:
     """Yield the item of a key, nothing if it has gone since the keys were read."""
     described = bucket.describe(key)
     if described is not None:
-        status, facts = described[0], shown(key, described[1])
-        modified = status.st_mtime_ns // 1_000_000_000
-        yield xml.Item(key, status.st_size, facts.etag, modified, facts.object_type, STORAGE_CLASS)
+        size, modified, facts = described
+        properties = bucket.properties(key)
+        facts = properties.shown(shown(key, facts))
+        kind, storage_class = facts.object_type, properties.storage_class
+        yield xml.Item(key, size, facts.etag, modified, kind, storage_class)
 
 
 def _encode_token(last: bytes) -> str:

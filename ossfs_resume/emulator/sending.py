@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Send
 
-from ossfs_resume.emulator.answer import Answer, FilePart
+from ossfs_resume.emulator.answer import Answer, Endless, FilePart
 from ossfs_resume.emulator.connection import Connection
 from ossfs_resume.emulator.control import FaultControl
 from ossfs_resume.emulator.faults import Decision
@@ -27,6 +27,7 @@ class Exchange:
     connection: Connection
     receive: Receive
     send: Send
+    target: str = ""
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the request's body; raises `ClientGone` if it ends early."""
@@ -48,16 +49,28 @@ async def send_answer(
     on_sent: Callable[[int], None],
 ) -> None:
     """Send status, headers and body; ``on_sent`` hears of every chunk of a file."""
-    length = len(answer.body.span) if isinstance(answer.body, FilePart) else len(answer.body)
-    headers = {"Server": "AliyunOSS", "Content-Length": str(length), **shared, **answer.headers}
-    if answer.status == 304:
-        del headers["Content-Length"]
+    body = answer.body
+    headers = {"Server": "AliyunOSS", **shared, **answer.headers}
+    if answer.status != 304 and not isinstance(body, Endless):
+        length = len(body.span) if isinstance(body, FilePart) else len(body)
+        headers = {"Content-Length": str(length)} | headers
     pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await exchange.send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    if isinstance(answer.body, FilePart):
-        await _stream(exchange, answer.body, decision, control, on_sent)
+    if isinstance(body, FilePart):
+        await _stream(exchange, body, decision, control, on_sent)
+    elif isinstance(body, Endless):
+        await _send_on_and_on(exchange, body)
     else:
-        await exchange.send({"type": "http.response.body", "body": answer.body})
+        await exchange.send({"type": "http.response.body", "body": body})
+
+
+async def _send_on_and_on(exchange: Exchange, body: Endless) -> None:
+    sent, chunk = 0, body.head + body.piece
+    while sent < body.at_least and not exchange.connection.lost.is_set():
+        await exchange.send({"type": "http.response.body", "body": chunk, "more_body": True})
+        sent, chunk = sent + len(chunk), body.piece
+        await asyncio.sleep(0)  # a connection that is gone lets all through without a wait
+    await exchange.send({"type": "http.response.body", "body": b""})
 
 
 async def _stream(
@@ -99,8 +112,8 @@ async def _permit(
     faults = control.faults
     rates = (faults.connection_bytes_per_s, faults.total_bytes_per_s)
     size = min(left, slice_size(rates, CHUNK_BYTES))
-    limit = faults.stall_after_bytes
-    if decision.stalls and limit is not None and sent < limit:
+    limit = decision.stall_after_bytes
+    if faults.can_stall and limit is not None and sent < limit:
         size = min(size, limit - sent)
     now = asyncio.get_running_loop().time()
     pacers = (exchange.connection.pacer, control.total_pacer)
@@ -112,8 +125,8 @@ async def _permit(
 
 
 def _is_stalled(decision: Decision, control: FaultControl, sent: int) -> bool:
-    limit = control.faults.stall_after_bytes
-    return decision.stalls and limit is not None and sent >= limit
+    limit = decision.stall_after_bytes
+    return control.faults.can_stall and limit is not None and sent >= limit
 
 
 async def wait_until(*events: asyncio.Event, timeout_s: float | None = None) -> None:

@@ -15,6 +15,7 @@ from ossfs_resume.emulator.app import Endpoint
 from ossfs_resume.emulator.bucket import Bucket
 from ossfs_resume.emulator.connection import Connection
 from ossfs_resume.emulator.faults import Faults
+from ossfs_resume.emulator.invention import Inventions
 from ossfs_resume.emulator.signature import Account
 
 _STATUS = {signal.SIGINT: 130, signal.SIGTERM: 0}
@@ -30,6 +31,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 9000
     faults: Faults = field(default_factory=Faults)
+    inventions: Inventions = field(default_factory=Inventions)
+    versioned: bool = False
 
 
 def serve(settings: Settings, on_listening: Callable[[int], None]) -> int:
@@ -38,7 +41,7 @@ def serve(settings: Settings, on_listening: Callable[[int], None]) -> int:
     ``on_listening`` hears the port once connections are accepted. Raises OSError if the address
     cannot be bound or the directory cannot be read.
     """
-    bucket = Bucket(settings.directory)
+    bucket = Bucket(settings.directory, settings.inventions, versioned=settings.versioned)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server((settings.host, settings.port), family=family)
     # asyncio does this itself only for sockets that were created with the protocol's number.

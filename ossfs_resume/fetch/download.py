@@ -97,6 +97,8 @@ class Download:
     last_error: OssfsError | None = None
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
+    superseded: OssfsError | None = None
+    """Why this is not the current version any more, though what is missing can still be had."""
     proof: trio.Lock = field(default_factory=trio.Lock)
     passed: dict[int, int] = field(default_factory=dict)
     """CRC-64 of each part that could not be kept, but went by."""

@@ -69,13 +69,16 @@ class PartStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchSettings:
-    """``timeout_s`` is the time a reader waits without progress; 0 waits for the network."""
+    """``timeout_s`` is the time a reader waits without progress; 0 waits for the network.
+    ``bandwidth`` and ``background_bandwidth`` are bytes per second, 0 without limit."""
 
     timeout_s: float = 60.0
     connections: int = 32
     part_bytes: int = 256 * KIB
     request_bytes: int = 8 * MIB
     read_ahead_bytes: int = 128 * MIB
+    bandwidth: float = 0
+    background_bandwidth: float = 0
 
 
 def version_of(meta: ObjectMeta) -> ObjectVersion:
@@ -87,7 +90,9 @@ class Engine:
     """Opens downloads and reads through them.
 
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
-    out to be wrong: whoever has copies (the kernel's pages) must drop them.
+    out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
+    requests at once the origin bears at this moment, ``superseded`` how to read on in a version
+    that is not the current one any more.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class Engine:
         store: PartStore,
         settings: FetchSettings,
         on_discarded: Callable[[ObjectMeta], None] = lambda meta: None,
+        width: Callable[[], float] = lambda: math.inf,
+        superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -110,12 +117,18 @@ class Engine:
         self._prover = Prover(store, self._discarded)
         self._pool = TransferPool(
             reader,
-            TransferSettings(settings.connections),
+            TransferSettings(
+                settings.connections,
+                settings.bandwidth,
+                settings.background_bandwidth,
+            ),
             self._disk,
             self._loose,
             Neighbours(store.claims, self._disk),
             on_written=self._prover.prove,
             on_idle=self._retire,
+            width=width,
+            superseded=superseded,
         )
 
     def __repr__(self) -> str:
@@ -294,8 +307,8 @@ class Engine:
                     await transfer.moved.wait()
             finally:
                 transfer.waiters -= 1
-        if download.stale is not None:
-            raise download.stale.with_traceback(None)
+        if error := download.stale or download.superseded:
+            raise error.with_traceback(None)
 
     async def fill(self, download: Download) -> None:
         """Fetch all that is missing, behind everybody who reads. Raises like `read`.

@@ -27,6 +27,7 @@ from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Failure, Transfer
 from ossfs_resume.fetch.loose import LooseParts
@@ -61,9 +62,12 @@ class RangeReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
-    """``connections`` bounds the requests that run at once."""
+    """``connections`` bounds the requests that run at once. ``bandwidth`` and
+    ``background_bandwidth`` are bytes per second, 0 without limit."""
 
     connections: int = 32
+    bandwidth: float = 0
+    background_bandwidth: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ class TransferPool:
     """Claims, queues and runs transfers; what ``disk`` does not take is held in ``loose``.
 
     ``on_written`` is awaited after parts were written and before their waiters are woken;
-    ``on_idle`` is called when a transfer of a download has ended.
+    ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
+    at once the origin bears at this moment. ``superseded`` tells how to read on in a version that
+    is not the current one any more, None if there is no way.
     """
 
     def __init__(
@@ -92,8 +98,13 @@ class TransferPool:
         neighbours: Neighbours,
         on_written: Callable[[Download], Awaitable[None]],
         on_idle: Callable[[Download], None],
+        width: Callable[[], float] = lambda: math.inf,
+        superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
     ) -> None:
         self._reader = reader
+        self._superseded = superseded
+        self._width = width
+        self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
         self._settings = settings
         self._disk = disk
         self._loose = loose
@@ -206,9 +217,9 @@ class TransferPool:
             return
         while True:
             allowed = concurrency(
-                self._meter.rate,
+                self._meter.rate or self._bandwidth.total or None,
                 max((transfer.unfinished_bytes for transfer in self._running), default=1),
-                self._settings.connections,
+                int(min(self._settings.connections, self._width())),
             )
             free = allowed - len(self._running)
             if free <= 0:
@@ -277,6 +288,7 @@ class TransferPool:
     async def _fetch(self, transfer: Transfer) -> None:
         async def deliver(chunk: bytes) -> None:
             self._progress(transfer, len(chunk))
+            await self._keep_to_bandwidth(transfer, len(chunk))
             transfer.batch.add(chunk)
             if transfer.waiters or transfer.batch.whole_bytes >= WRITE_BYTES:
                 await self._write(transfer)
@@ -284,7 +296,7 @@ class TransferPool:
         download = transfer.download
         start, stop = download.entry.geometry.bytes_of(transfer.first, transfer.stop)
         try:
-            crc64 = await self._reader.read_range(download.meta, start, stop, deliver)
+            crc64 = await self._read_range(download, start, stop, deliver)
         except OssfsError:
             await self._write(transfer)
             raise
@@ -292,11 +304,40 @@ class TransferPool:
             download.entry.expect_crc64(crc64)
         await self._write(transfer, at_end=True)
 
+    async def _read_range(
+        self, download: Download, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
+    ) -> int | None:
+        """Of a version that is not the current one any more, too, if the origin still has it."""
+        position = start
+
+        async def count(chunk: bytes) -> None:
+            nonlocal position
+            position += len(chunk)
+            await deliver(chunk)
+
+        try:
+            return await self._reader.read_range(download.meta, start, stop, count)
+        except ObjectChanged as error:
+            old = self._superseded(download.meta)
+            if old is None or (old.access == "grown" and download.entry.progress.crc64 is None):
+                raise
+            download.superseded = download.superseded or error
+            return await self._reader.read_range(old, position, stop, deliver)
+
     def _progress(self, transfer: Transfer, count: int) -> None:
         transfer.last_byte = self.newest_byte = trio.current_time()
         self._bytes_received += count
         if self._meter.add(count, self.newest_byte):
             self._dispatch()
+
+    async def _keep_to_bandwidth(self, transfer: Transfer, count: int) -> None:
+        is_background = transfer.priority is Priority.BACKGROUND and not transfer.waiters
+        seconds = self._bandwidth.spend(count, is_background=is_background)
+        if seconds:
+            # Our own waiting is no silence of the origin: nobody's patience ends meanwhile.
+            transfer.last_byte = max(transfer.last_byte or 0, trio.current_time() + seconds)
+            self.newest_byte = max(self.newest_byte, transfer.last_byte)
+            await trio.sleep(seconds)
 
     async def _rescue(self, transfer: Transfer) -> None:
         """Write what somebody waits for though the transfer, perhaps stalled, has not yet."""

@@ -33,6 +33,8 @@ class Ownership:
         refuses the owner's setxattr before we see it, and ``cp -r`` makes copies that cannot be
         removed. A directory that may not be listed has only its search bits.
         """
+        if attributes.is_link:
+            return stat.S_IFLNK | 0o777
         if not attributes.is_directory:
             return stat.S_IFREG | (0o644 & ~self.umask)
         permissions = 0o755 if attributes.listable else 0o111

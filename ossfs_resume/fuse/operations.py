@@ -119,7 +119,7 @@ class Operations(pyfuse3.Operations):
 
     @guarded()
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
-        raise pyfuse3.FUSEError(errno.EINVAL)  # readlink(2): not a symbolic link
+        return bytes(self._tree.read_link(inode))
 
     @guarded()
     async def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:

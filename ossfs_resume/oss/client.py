@@ -6,6 +6,10 @@ stall, a listing gets through. Within a lane requests are served in the order th
 Every operation retries what another attempt may cure, signing anew each time. A metadata operation
 has one budget of time from its call to its end. A range has a budget of time *without progress*: it
 continues after the last byte delivered, and each byte renews the budget.
+
+All requests share one pace: when one is told to slow down, fewer run at once in both lanes and the
+next ones wait (`pacing`). A range whose answer is unusually late is asked for a second time
+(`hedging`).
 """
 
 import logging
@@ -15,19 +19,21 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from types import TracebackType
 from typing import TypeVar
 
 import trio
 
-from ossfs_resume.errors import ClockSkewed, OriginError, OriginTimeout
+from ossfs_resume.errors import BadAnswer, ClockSkewed, OriginError, OriginTimeout, Throttled
 from ossfs_resume.oss import refusal, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.hedging import Attempt, FirstBytes, race
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
+from ossfs_resume.oss.pacing import Pace
 from ossfs_resume.oss.proxy import Proxy
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.signer import SignatureVersion, Signer
@@ -38,8 +44,20 @@ log = logging.getLogger(__name__)
 METADATA_ATTEMPT_S = 60.0
 """Longest single attempt at a metadata call, for an origin that sends a byte now and then."""
 
+SILENCES_PER_BUDGET = 3
+"""A connection that falls silent is given up early enough for two more attempts,"""
+
+LEAST_SILENCE_S = 5.0
+"""but not before an origin that is merely slow would have answered."""
+
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
+
+SPARE_CONNECTIONS = 2
+"""For second attempts at ranges; more never run at once."""
+
+MAX_VERSIONS = 10_000
+"""Version ids remembered of what is being read."""
 
 T = TypeVar("T")
 Judge = Callable[[Answer], Awaitable[T]]
@@ -57,6 +75,8 @@ class ClientSettings:
     metadata_connections: int = 16
     signature: SignatureVersion = "v4"
     proxy: Proxy | None = None
+    request_payer: bool = False
+    """Agree to pay for requests to a bucket whose owner does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +86,15 @@ class ClientStatistics:
 
     list_requests: int = 0
     head_requests: int = 0
+    link_requests: int = 0
     range_requests: int = 0
     bytes_received: int = 0
     retries: int = 0
     errors: int = 0
+    throttled: int = 0
+    hedged: int = 0
+    concurrency: int = 0
+    """Ranges at once that the origin bears at this moment."""
 
 
 class OssClient:
@@ -95,7 +120,11 @@ class OssClient:
         self._jitter = jitter
         self._counts: Counter[str] = Counter()
         context = context or tls_context()
-        self._data = _Lane(settings, settings.connections, context)
+        self._versions: dict[tuple[str, str], str] = {}
+        self._pace = Pace(settings.connections)
+        self._first_bytes = FirstBytes()
+        self._second_attempts = 0
+        self._data = _Lane(settings, settings.connections, context, SPARE_CONNECTIONS)
         self._metadata = _Lane(settings, settings.metadata_connections, context)
 
     async def __aenter__(self) -> "OssClient":
@@ -112,7 +141,11 @@ class OssClient:
 
     def statistics(self) -> ClientStatistics:
         """The counts of this moment."""
-        return ClientStatistics(**self._counts)
+        return ClientStatistics(**self._counts, concurrency=self.concurrency())
+
+    def concurrency(self) -> int:
+        """Ranges at once that the origin bears at this moment; less after "slow down"."""
+        return int(self._pace.width)
 
     async def list_page(
         self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
@@ -121,7 +154,10 @@ class OssClient:
         wanted = request.list_request(
             self._endpoint, prefix, token=token, delimiter=delimiter, max_keys=max_keys
         )
-        return await self._call("list_requests", wanted, _parse_listing)
+        page = await self._call("list_requests", wanted, _parse_listing)
+        if token and page.next_token == token:
+            raise BadAnswer(f"the listing of {prefix!r} goes on where it began: no end to it")
+        return page
 
     async def head(self, key: str) -> ObjectMeta:
         """The current version of ``key``. Raises NotFound if there is none."""
@@ -130,6 +166,27 @@ class OssClient:
             return wire.parse_meta(key, answer.headers)
 
         return await self._call("head_requests", request.head_request(self._endpoint, key), parse)
+
+    async def read_link(self, key: str) -> Symlink:
+        """The symlink object itself. Raises NotFound; BadRequest if it is none."""
+
+        async def parse(answer: Answer) -> Symlink:
+            return wire.parse_symlink(answer.headers)
+
+        wanted = request.symlink_request(self._endpoint, key)
+        return await self._call("link_requests", wanted, parse)
+
+    def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
+        """How to go on reading a version that is not the current one; None if there is no way.
+
+        By its version id if the bucket has told one; an appendable object may just have grown.
+        """
+        if meta.access != "current":
+            return None
+        version_id = meta.version_id or self._versions.get((meta.key, meta.etag), "")
+        if version_id:
+            return replace(meta, version_id=version_id, access="pinned")
+        return replace(meta, access="grown") if meta.object_type == "Appendable" else None
 
     async def read_range(
         self, meta: ObjectMeta, start: int, stop: int, deliver: Deliver
@@ -147,19 +204,53 @@ class OssClient:
         async with self._data.slots:
             attempts = self._attempts(f"bytes [{start}, {stop}) of {meta.key!r}")
             position = start
+
+            async def receive(is_first: Callable[[], bool]) -> int | None:
+                nonlocal position
+                wanted = request.range_request(self._endpoint, meta, position, stop)
+                async with self._send(self._data, "range_requests", wanted, attempts) as answer:
+                    if not is_first():
+                        return None
+                    wire.check_range(meta, position, stop, answer.status, answer.headers)
+                    self._note_version(meta, answer)
+                    async for chunk in answer:
+                        await deliver(chunk)
+                        position += len(chunk)
+                        attempts.progress()
+                        self._counts["bytes_received"] += len(chunk)
+                    return None if meta.access == "grown" else wire.parse_crc64(answer.headers)
+
             while True:
                 try:
-                    wanted = request.range_request(self._endpoint, meta, position, stop)
-                    async with self._send(self._data, "range_requests", wanted, attempts) as answer:
-                        wire.check_range(meta, position, stop, answer.status, answer.headers)
-                        async for chunk in answer:
-                            await deliver(chunk)
-                            position += len(chunk)
-                            attempts.progress()
-                            self._counts["bytes_received"] += len(chunk)
-                        return wire.parse_crc64(answer.headers)
+                    return await self._hedged(receive)
                 except OriginError as error:
                     await attempts.wait(error)
+
+    def _note_version(self, meta: ObjectMeta, answer: Answer) -> None:
+        if version_id := answer.headers.get("x-oss-version-id", ""):
+            self._versions.pop((meta.key, meta.etag), None)
+            self._versions[meta.key, meta.etag] = version_id
+            if len(self._versions) > MAX_VERSIONS:
+                del self._versions[next(iter(self._versions))]
+
+    async def _hedged(self, receive: Attempt[int | None]) -> int | None:
+        patience_s = self._first_bytes.patience_s()
+        if patience_s is None:
+            return await receive(lambda: True)
+        hedged = 0
+
+        def may_hedge() -> bool:
+            nonlocal hedged
+            has_room = self._second_attempts < SPARE_CONNECTIONS
+            hedged = int(has_room and self._first_bytes.spend())
+            self._second_attempts += hedged
+            self._counts["hedged"] += hedged
+            return bool(hedged)
+
+        try:
+            return await race(receive, patience_s, may_hedge)
+        finally:
+            self._second_attempts -= hedged
 
     async def _call(self, kind: str, wanted: Request, judge: Judge[T]) -> T:
         """A metadata operation: queue, attempts and the waits between them share one budget."""
@@ -186,7 +277,11 @@ class OssClient:
         self, lane: "_Lane", kind: str, wanted: Request, attempts: Attempts
     ) -> AsyncIterator[Answer]:
         """One attempt; yields a successful answer and raises what an unsuccessful one means."""
+        if self._settings.request_payer:
+            wanted = wanted.with_headers({"x-oss-request-payer": "requester"})
         signed = await attempts.sign(wanted)
+        if pause_s := self._pace.wait_s(trio.current_time()):
+            await trio.sleep(pause_s)
         self._counts[kind] += 1
         sent_at = trio.current_time()
         async with lane.transport.send(signed) as answer:
@@ -196,6 +291,10 @@ class OssClient:
             log.debug("%s: %d, %.3f s, id %s", what, answer.status, elapsed_s, request_id)
             if answer.status >= 300:
                 raise await self._refusal(answer)
+            if lane is self._data:
+                self._first_bytes.add(elapsed_s)
+            self._pace.succeeded(trio.current_time())
+            self._keep_pace()
             yield answer
 
     async def _refusal(self, answer: Answer) -> OriginError:
@@ -205,7 +304,15 @@ class OssClient:
         error = refusal.error_from(answer.status, answer.headers, body)
         if isinstance(error, ClockSkewed):
             self._signer.correct_clock(answer.headers.get("date", ""))
+        if isinstance(error, Throttled):
+            self._counts["throttled"] += 1
+            self._pace.throttled(trio.current_time())
+            self._keep_pace()
         return error
+
+    def _keep_pace(self) -> None:
+        for lane in (self._data, self._metadata):
+            lane.narrow(self._pace.share)
 
     def _attempts(self, what: str) -> Attempts:
         return Attempts(what, self._settings.timeout_s, self._signer, self._counts, self._jitter)
@@ -214,15 +321,27 @@ class OssClient:
 class _Lane:
     """A pool of connections and the queue before it, which is fair and survives cancellation."""
 
-    def __init__(self, settings: ClientSettings, connections: int, context: ssl.SSLContext) -> None:
-        self.slots = trio.Semaphore(connections)
+    def __init__(
+        self, settings: ClientSettings, connections: int, context: ssl.SSLContext, spare: int = 0
+    ) -> None:
+        self.slots = trio.CapacityLimiter(connections)
+        self._connections = connections
         self.transport = Transport(
             settings.endpoint.base_url,
-            connections=connections,
-            silence_s=settings.timeout_s or inf,
+            connections=connections + spare,
+            silence_s=_silence_s(settings.timeout_s),
             context=context,
             proxy=settings.proxy,
         )
+
+    def narrow(self, share: float) -> None:
+        """Let ``share`` of the usual number of requests run at once, one at least."""
+        self.slots.total_tokens = max(int(self._connections * share), 1)
+
+
+def _silence_s(budget_s: float) -> float:
+    """Seconds without a byte after which a connection is given up; infinite without a budget."""
+    return min(max(budget_s / SILENCES_PER_BUDGET, LEAST_SILENCE_S), budget_s) or inf
 
 
 async def _parse_listing(answer: Answer) -> ListPage:

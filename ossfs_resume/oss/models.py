@@ -1,6 +1,11 @@
 """Values that travel between the OSS client and its callers."""
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Access = Literal["current", "pinned", "grown"]
+"""How a version is asked for: as the current one, by its version id, or as the beginning of an
+appendable object that has grown since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,18 @@ class ObjectMeta:
     version_id: str = ""
     object_type: str = ""
     storage_class: str = ""
+    link: str = ""
+    """Of a symlink whose target is shown in the same tree: the path that leads there."""
+    access: Access = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Symlink:
+    """A symlink object itself: the key it leads to, its own ETag, its time in Unix seconds."""
+
+    target: str
+    etag: str
+    modified: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +46,8 @@ class ListPage:
     objects: tuple[ObjectMeta, ...]
     prefixes: tuple[str, ...]
     next_token: str = ""
-    """Continuation token; empty on the last page. A page may be empty and still not the last."""
+    """Where the next page begins, to be handed back as it is; empty on the last page. A page may be
+    empty and still not the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """The client of a mount that was told to be offline: it sends nothing and says so at once."""
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import NoReturn
 
 from ossfs_resume.errors import Unreachable
 from ossfs_resume.oss.client import ClientStatistics
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 
 
 class OfflineClient:
@@ -24,6 +25,18 @@ class OfflineClient:
     async def head(self, key: str) -> ObjectMeta:
         """Raises Unreachable."""
         _refuse()
+
+    async def read_link(self, key: str) -> Symlink:
+        """Raises Unreachable."""
+        _refuse()
+
+    def concurrency(self) -> float:
+        """Refusals are free."""
+        return inf
+
+    def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
+        """There is no way to any version."""
+        return None
 
     async def read_range(
         self, meta: ObjectMeta, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]

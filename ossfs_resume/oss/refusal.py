@@ -136,6 +136,10 @@ def _meaning(
         return Meaning(errors.AccessDenied, _ENDPOINT)
     if code == "AccessDenied" and _UNSIGNED.search(message):
         return Meaning(errors.AccessDenied, _SIGNATURE)  # the key was not even looked at
+    if "forbidden by kms" in message.lower():
+        return Meaning(errors.AccessDenied, "the object is encrypted with a KMS key: allow its use")
+    if "requester pays" in message.lower():
+        return Meaning(errors.AccessDenied, "add --request-payer to pay for the requests yourself")
     if code in MEANING_OF_CODE:
         return MEANING_OF_CODE[code]
     if status == 404 and not request_id and "html" in headers.get("content-type", ""):

@@ -6,6 +6,7 @@ from ossfs_resume import __version__
 from ossfs_resume.oss.encoding import Query, encode_query
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.paging import MARKER
 
 USER_AGENT = f"ossfs-resume/{__version__}"
 
@@ -43,14 +44,18 @@ class Request:
 def list_request(
     endpoint: Endpoint, prefix: str, *, token: str, delimiter: str, max_keys: int
 ) -> Request:
-    """ListObjectsV2. Keys are asked for encoded: XML cannot carry control characters."""
+    """ListObjectsV2, or ListObjects after a token that a server without it led to.
+
+    Keys are asked for encoded: XML cannot carry control characters.
+    """
+    is_marker = token.startswith(MARKER)
     wanted = (
-        ("list-type", "2"),
+        ("list-type", "" if is_marker else "2"),
         ("encoding-type", "url"),
         ("max-keys", str(max_keys)),
         ("prefix", prefix),
         ("delimiter", delimiter),
-        ("continuation-token", token),
+        ("marker" if is_marker else "continuation-token", token.removeprefix(MARKER)),
     )
     query = tuple((name, value) for name, value in wanted if value)
     return Request("GET", endpoint.bucket_path, endpoint.resource(), query, _headers())
@@ -61,6 +66,12 @@ def head_request(endpoint: Endpoint, key: str) -> Request:
     return Request("HEAD", endpoint.object_path(key), endpoint.resource(key), (), _headers())
 
 
+def symlink_request(endpoint: Endpoint, key: str) -> Request:
+    """GetSymlink."""
+    path, resource = endpoint.object_path(key), endpoint.resource(key)
+    return Request("GET", path, resource, (("symlink", ""),), _headers())
+
+
 def range_request(endpoint: Endpoint, meta: ObjectMeta, start: int, stop: int) -> Request:
     """GetObject of the bytes ``[start, stop)`` of exactly the version ``meta``.
 
@@ -68,11 +79,13 @@ def range_request(endpoint: Endpoint, meta: ObjectMeta, start: int, stop: int) -
     """
     headers = _headers() | {
         "range": f"bytes={start}-{stop - 1}",
-        "if-match": f'"{meta.etag}"',
         "x-oss-range-behavior": "standard",
     }
+    if meta.access != "grown":
+        headers["if-match"] = f'"{meta.etag}"'
+    query = (("versionId", meta.version_id),) if meta.access == "pinned" else ()
     path, resource = endpoint.object_path(meta.key), endpoint.resource(meta.key)
-    return Request("GET", path, resource, (), headers)
+    return Request("GET", path, resource, query, headers)
 
 
 def _headers() -> dict[str, str]:

@@ -170,6 +170,8 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
     if explained := explain_tls(error):
         return TlsFailed(where + explained)
     match error:
+        case httpx.RemoteProtocolError() if "Receive buffer too long" in text:
+            return BadAnswer(f"{where}the headers of the answer are too large")
         case httpx.TimeoutException():
             return OriginTimeout(text)
         case httpx.RemoteProtocolError() if "without sending" not in text:

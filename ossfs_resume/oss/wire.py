@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
 from ossfs_resume.oss.encoding import percent_decode
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
+from ossfs_resume.oss.paging import MARKER
 
 Headers = Mapping[str, str]
 """Response headers by lower-case name."""
@@ -20,13 +21,18 @@ Headers = Mapping[str, str]
 MAX_LISTING_BYTES = 16 << 20
 """1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
 
+MAX_LISTING_TAGS = 100_000
+"""1000 entries of 20 elements with two tags each are 40 000. A tree of tiny elements takes
+a hundred times the memory of its text."""
+
 MAX_ERROR_BYTES = 64 << 10
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 def parse_listing(body: bytes) -> ListPage:
-    """A ListObjectsV2 answer, every entry of it. Raises BadAnswer if it is anything else."""
+    """An answer of ListObjectsV2 or ListObjects, every entry of it. Raises BadAnswer if it is
+    anything else."""
     root = _listing_root(body)
     encoded = root.get("EncodingType", "").lower() == "url"
     try:
@@ -34,7 +40,8 @@ def parse_listing(body: bytes) -> ListPage:
         prefixes = tuple(_text(p["Prefix"], encoded) for p in root.all("CommonPrefixes"))
     except (KeyError, ValueError) as error:
         raise BadAnswer(f"an entry of the listing cannot be understood: {error!r}") from error
-    return ListPage(objects, prefixes, _next_token(root, encoded))
+    last = max([*(meta.key for meta in objects), *prefixes], key=_bytes, default="")
+    return ListPage(objects, prefixes, _next_token(root, encoded, last))
 
 
 def parse_meta(key: str, headers: Headers) -> ObjectMeta:
@@ -54,6 +61,16 @@ def parse_meta(key: str, headers: Headers) -> ObjectMeta:
         object_type=headers.get("x-oss-object-type", ""),
         storage_class=headers.get("x-oss-storage-class", ""),
     )
+
+
+def parse_symlink(headers: Headers) -> Symlink:
+    """The answer of GetSymlink. Raises BadAnswer if the essential is missing."""
+    try:
+        target = percent_decode(headers["x-oss-symlink-target"])
+        modified = parse_http_date(headers["last-modified"])
+        return Symlink(target, _unquoted(headers["etag"]), modified)
+    except (KeyError, ValueError) as error:
+        raise BadAnswer(f"the description of a symlink is incomplete: {error!r}") from error
 
 
 def parse_http_date(text: str) -> int:
@@ -84,12 +101,15 @@ def parse_content_range(text: str) -> tuple[int, int, int]:
 def check_range(meta: ObjectMeta, start: int, stop: int, status: int, headers: Headers) -> None:
     """Raises unless the answer carries exactly the bytes ``[start, stop)`` of this version.
 
+    An appendable object that has grown may have another ETag and a greater size.
     ObjectChanged: another ETag or total size. BadAnswer: anything else, such as the whole object
     instead of a range. Content-Encoding does not matter: an object may be *stored* with one, and
     an answer compressed on the way has neither this length nor this range.
     """
     etag = _unquoted(headers.get("etag", ""))
-    if etag and etag != meta.etag:
+    if meta.access == "grown":
+        _check_type(meta, headers)
+    elif etag and etag != meta.etag:
         raise ObjectChanged(f"{meta.key!r} is now {etag}, no longer {meta.etag}", status=status)
     _check_extent(meta, start, stop, status, headers)
     if not etag:
@@ -102,13 +122,19 @@ def check_range(meta: ObjectMeta, start: int, stop: int, status: int, headers: H
         )
 
 
+def _check_type(meta: ObjectMeta, headers: Headers) -> None:
+    kind = headers.get("x-oss-object-type", "")
+    if kind.lower() != meta.object_type.lower():
+        raise ObjectChanged(f"{meta.key!r} is now of type {kind}, no longer {meta.object_type}")
+
+
 def _check_extent(meta: ObjectMeta, start: int, stop: int, status: int, headers: Headers) -> None:
     if status == 200 and (start, stop) == (0, meta.size):
         return
     if status != 206:
         raise BadAnswer(f"status {status} instead of 206 for {meta.key!r}", status=status)
     got_start, got_stop, total = parse_content_range(headers.get("content-range", ""))
-    if total != meta.size:
+    if total < meta.size or (total > meta.size and meta.access != "grown"):
         raise ObjectChanged(f"{meta.key!r} has {total} bytes, no longer {meta.size}", status=status)
     if (got_start, got_stop) != (start, stop):
         raise BadAnswer(
@@ -144,6 +170,8 @@ def _local_name(element: ElementTree.Element) -> str:
 def _listing_root(body: bytes) -> _Element:
     if b"<!" in body:  # OSS sends no DTD, and entities may explode
         raise BadAnswer("the listing is not one of OSS: it holds a declaration")
+    if body.count(b"<") > MAX_LISTING_TAGS:
+        raise BadAnswer("the listing is not one of OSS: it holds too many elements")
     try:
         root = ElementTree.fromstring(body)
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # or an odd encoding
@@ -164,16 +192,25 @@ def _listed(entry: _Element, encoded: bool) -> ObjectMeta:
     )
 
 
-def _next_token(root: _Element, encoded: bool) -> str:
+def _next_token(root: _Element, encoded: bool, last: str) -> str:
+    """Where the next page begins; ``last`` is the last name of this one.
+
+    A server that knows only ListObjects (V1) ignores ``list-type`` and answers without KeyCount and
+    NextContinuationToken; from there on it is asked with markers (oss-protocol section 3.2).
+    """
     if root.get("IsTruncated", "").strip().lower() != "true":
         return ""
-    token = _text(root.get("NextContinuationToken", ""), encoded)
-    if not token:
-        # Going on without one would list the first page for ever.
-        raise OriginError(
-            "the server says that the listing goes on but not where: no ListObjectsV2"
-        )
-    return token
+    if token := _text(root.get("NextContinuationToken", ""), encoded):
+        return token
+    marker = _text(root.get("NextMarker", ""), encoded) or last
+    if not marker or root.get("KeyCount", ""):
+        # Going on without either would list the first page for ever.
+        raise OriginError("the server says that the listing goes on but not where")
+    return MARKER + marker
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def _text(text: str, encoded: bool) -> str:

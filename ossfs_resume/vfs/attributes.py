@@ -92,5 +92,7 @@ class AttributeReader:
             meta.size,
             max(present, LEAST_ALLOCATED_BYTES) if meta.size else 0,
             meta.modified * NANOSECONDS,
-            BUSY_VALID_S if may_grow else self._ttl_s,
+            BUSY_VALID_S if may_grow and not meta.link else self._ttl_s,
+            True,
+            bool(meta.link),
         )

@@ -69,10 +69,13 @@ class OpenFiles:
         if file.download is None or offset >= stop:
             return b""
         try:
-            return await self._source.read(file.download, file.pattern, offset, stop - offset)
+            data = await self._source.read(file.download, file.pattern, offset, stop - offset)
         except (ObjectChanged, NotFound, StaleVersion) as error:
             file.node.supersede()
             raise StaleVersion(f"{file.node.meta.key}: {error}") from error
+        if file.download.superseded is not None:
+            file.node.supersede()  # this handle goes on, the next open looks again
+        return data
 
     def release(self, handle: int) -> None:
         """Close a handle."""

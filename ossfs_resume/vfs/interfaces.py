@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.fetch.readahead import AccessPattern
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 
 if TYPE_CHECKING:
     from ossfs_resume.fetch.download import Download
 
 
 class Lister(Protocol):
-    """Metadata requests. Both raise OriginError, after the retries that make sense."""
+    """Metadata requests. All raise OriginError, after the retries that make sense."""
 
     async def list_page(
         self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
@@ -22,6 +22,9 @@ class Lister(Protocol):
 
     async def head(self, key: str) -> ObjectMeta:
         """The current version of one object. Raises NotFound."""
+
+    async def read_link(self, key: str) -> Symlink:
+        """A symlink object itself."""
 
 
 class ByteSource(Protocol):

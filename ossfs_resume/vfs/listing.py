@@ -1,6 +1,7 @@
 """One pass through a directory: its entries as far as its pages have been read."""
 
 from ossfs_resume.oss.models import ListPage
+from ossfs_resume.oss.paging import Trail
 from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, InodeTable, Node
 from ossfs_resume.vfs.names import Named, NameMerger, decode
 from ossfs_resume.vfs.origin import SharedCall
@@ -24,6 +25,9 @@ class Listing:
         self.is_complete = False
         self.started_at = started_at
         self.paging: SharedCall[None] | None = None
+        self.wanted = 0
+        """The highest index that a reader has asked for."""
+        self._trail = Trail()
         self._node = node
         self._table = table
         self._merger = NameMerger(node.prefix)
@@ -33,7 +37,11 @@ class Listing:
         return f"<Listing {self._node.prefix!r} {state} names={len(self.names)}>"
 
     def absorb(self, page: ListPage, now: float, now_ns: int) -> list[bytes]:
-        """Take the next page, which was asked for at ``now``; return the names that it added."""
+        """Take the next page, which was asked for at ``now``; return the names that it added.
+
+        Raises BadAnswer if the page leads back to one that was there before.
+        """
+        token = self._trail.follow(page.next_token)
         before = len(self.names)
         for named in self._merger.add(page):
             if named.name not in self.nodes:
@@ -41,7 +49,7 @@ class Listing:
                 self.names.append(named.name)
         self.pages += 1
         self.taken.append(page)
-        self.token = page.next_token
+        self.token = token
         self.is_complete = not page.next_token
         if self._merger.marker is not None:
             self._node.saw_marker(self._merger.marker.modified * NANOSECONDS)

@@ -12,12 +12,13 @@ from functools import partial
 import trio
 
 from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, FileNode, Node, current
+from ossfs_resume.vfs.links import resolve_page
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.shared import Shared
 
-PREFETCH_NAMES = 1000
-"""The next page is asked for when a reader, past the first page, has this many names left."""
+PREFETCH_NAMES = 4000
+"""Pages are asked for until a reader who is past the first one has so many names before it."""
 
 
 class Listings:
@@ -79,10 +80,10 @@ class Listings:
 
     async def reach(self, listing: Listing, index: int) -> None:
         """Read pages until entry ``index`` is there, or the end. Raises OriginError."""
+        listing.wanted = max(listing.wanted, index)
         while index >= len(listing.names) and not listing.is_complete:
             await self._next_page(listing).result()
-        is_near = len(listing.names) - index <= PREFETCH_NAMES
-        if is_near and listing.pages > 1 and not listing.is_complete:
+        if self._is_short(listing):
             self._next_page(listing)
 
     def find(self, name: bytes, besides: Listing | None = None) -> Node | None:
@@ -130,6 +131,11 @@ class Listings:
         await self._read_page(listing)
         return listing
 
+    def _is_short(self, listing: Listing) -> bool:
+        """Whether a reader who goes on to the end would soon have to wait."""
+        ahead = len(listing.names) - listing.wanted
+        return ahead <= PREFETCH_NAMES and listing.pages > 1 and not listing.is_complete
+
     def _next_page(self, listing: Listing) -> SharedCall[None]:
         if listing.paging is None or listing.paging.is_done:
             listing.paging = self._shared.origin.share(partial(self._read_page, listing))
@@ -138,6 +144,7 @@ class Listings:
     async def _read_page(self, listing: Listing) -> None:
         asked_at = trio.current_time()
         page = await self._shared.origin.list_page(self._node.prefix, token=listing.token)
+        page = await resolve_page(self._shared.origin, page)
         names = listing.absorb(page, asked_at, self._shared.now_ns())
         self._node.listable = True
         self._shared.hidden.note(listing.take_hidden())
@@ -150,6 +157,9 @@ class Listings:
             listing.taken = []
             if listing is self.newest:
                 self._retire_previous(listing)
+        if self._is_short(listing):
+            # This call has done its work; who comes from now on waits for the next page.
+            listing.paging = self._shared.origin.share(partial(self._read_page, listing))
 
     def _install(self, listing: Listing) -> None:
         if self.newest is not None and (self.newest.is_complete or self._previous is None):

@@ -33,6 +33,7 @@ class Attributes:
     modified_ns: int
     valid_s: float
     listable: bool = True
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

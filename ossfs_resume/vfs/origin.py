@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import trio
 
 from ossfs_resume.errors import NotFound, OriginError, ShuttingDown, TransientError
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 from ossfs_resume.vfs.interfaces import Lister
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,9 @@ class SharedCall(Generic[T]):
 class Origin:
     """Metadata requests, counted, with the one judgement of whether the origin can be reached."""
 
-    def __init__(self, lister: Lister, nursery: trio.Nursery) -> None:
+    def __init__(self, lister: Lister, nursery: trio.Nursery, root_prefix: str = "") -> None:
+        """``root_prefix`` is what all keys of the tree start with."""
+        self.root_prefix = root_prefix
         self.is_down = False
         self.list_requests = 0
         self.head_requests = 0
@@ -93,6 +95,10 @@ class Origin:
         """The current version of an object. Raises OriginError."""
         self.head_requests += 1
         return await self._judge(self._lister.head(key))
+
+    async def read_link(self, key: str) -> Symlink:
+        """A symlink object itself. Raises OriginError."""
+        return await self._judge(self._lister.read_link(key))
 
     def share(self, call: Callable[[], Awaitable[T]]) -> SharedCall[T]:
         """Run ``call`` in the background, for any number of tasks to await."""

@@ -36,7 +36,7 @@ def unpack_pages(bodies: Sequence[bytes], prefix: str) -> list[ListPage]:
             ListPage(
                 tuple(_meta(fields, prefix) for fields in objects),
                 tuple(prefix + name for name in prefixes),
-                "" if number == last else "kept",
+                "" if number == last else f"kept {number}",
             )
         )
     return pages
@@ -71,6 +71,7 @@ def _fields(meta: ObjectMeta, start: int) -> list[Any]:
         meta.version_id,
         meta.object_type,
         meta.storage_class,
+        meta.link,
     ]
 
 

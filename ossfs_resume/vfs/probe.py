@@ -9,10 +9,15 @@ from typing import TypeAlias
 
 import trio
 
-from ossfs_resume.errors import AccessDenied, NotFound, NotPermitted, OssfsError
+from ossfs_resume.errors import AccessDenied, BadRequest, NotFound, NotPermitted, OssfsError
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.paging import Trail
+from ossfs_resume.vfs.links import is_symlink, resolve
 from ossfs_resume.vfs.names import decode, has_shadow, is_possible, shadowed
 from ossfs_resume.vfs.origin import Origin
+
+LINK_CODES = ("SymlinkTargetNotExist", "InvalidTargetType")
+"""What a HEAD says of a symlink to nothing and of a symlink to a symlink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +96,30 @@ async def _shadow(origin: Origin, key: str) -> ObjectMeta | None:
 async def _object(origin: Origin, key: str) -> ObjectMeta | None:
     if not is_possible(key):
         return None
+    seen: ObjectMeta | None = None
     try:
-        return await origin.head(key)
-    except NotFound:
+        seen = await origin.head(key)
+        return await resolve(origin, key, seen) if is_symlink(seen) else seen
+    except (NotFound, BadRequest) as error:
+        if error.code in LINK_CODES and seen is None:
+            return await _dangling(origin, key)
+        if isinstance(error, NotFound):
+            return None
+        raise
+
+
+async def _dangling(origin: Origin, key: str) -> ObjectMeta | None:
+    """A symlink whose target has no content to show; a link all the same if it stays inside."""
+    try:
+        return await resolve(origin, key)
+    except (NotFound, BadRequest):
         return None
 
 
 async def _directory(origin: Origin, prefix: str) -> FoundDirectory | None:
     if not is_possible(prefix):
         return None
-    token = ""
+    token, trail = "", Trail()
     while True:
         page = await origin.list_page(prefix, token=token, max_keys=1)
         if page.objects or page.prefixes:
@@ -108,4 +127,4 @@ async def _directory(origin: Origin, prefix: str) -> FoundDirectory | None:
             return FoundDirectory(prefix, page.objects[0] if is_marker else None)
         if not page.next_token:
             return None
-        token = page.next_token
+        token = trail.follow(page.next_token)

@@ -14,7 +14,7 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
-from ossfs_resume.errors import IsADirectory, NotADirectory
+from ossfs_resume.errors import BadValue, IsADirectory, NotADirectory
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs import inodes
 from ossfs_resume.vfs.attributes import AttributeReader
@@ -25,7 +25,7 @@ from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, InodeTable, Node
 from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
 from ossfs_resume.vfs.memory import Keeper, Memory
 from ossfs_resume.vfs.models import Attributes, Listed, TreeSettings, TreeStatistics
-from ossfs_resume.vfs.names import directory_prefix, parent_prefix
+from ossfs_resume.vfs.names import directory_prefix, encode, parent_prefix
 from ossfs_resume.vfs.origin import Origin
 from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
@@ -77,7 +77,7 @@ class Tree:
             times=times,
             on_new_directory=memory.changed,
         )
-        self._origin = Origin(lister, nursery)
+        self._origin = Origin(lister, nursery, directory_prefix(prefix))
         self._shared = Shared(
             self._table, self._origin, settings, wall_clock, on_superseded, memory
         )
@@ -124,6 +124,13 @@ class Tree:
         """What stat says, without a request: an inode is one version. Raises StaleVersion."""
         [attributes] = await self._attributes.of([self._table.get(inode)])
         return attributes
+
+    def read_link(self, inode: int) -> bytes:
+        """The path that a symbolic link holds. Raises BadValue if it is none, StaleVersion."""
+        node = self._table.get(inode)
+        if not isinstance(node, FileNode) or not node.meta.link:
+            raise BadValue(f"inode {inode} is no symbolic link")
+        return encode(node.meta.link)
 
     def version_of(self, inode: int) -> ObjectMeta:
         """The object version of a file. Raises IsADirectory, StaleVersion."""

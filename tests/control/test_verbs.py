@@ -47,10 +47,10 @@ class Namespace:
 
 
 class NothingOpen:
-    def last_error(self, meta: ObjectMeta) -> None:
+    def find(self, meta: ObjectMeta) -> None:
         return None
 
-    def find(self, meta: ObjectMeta) -> None:
+    def last_error(self, meta: ObjectMeta) -> None:
         return None
 
 

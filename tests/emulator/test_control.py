@@ -101,7 +101,8 @@ def test_it_says_how_to_mount(tmp_path: Path) -> None:
     """One line on standard output, as soon as it listens, with URL, bucket and credentials."""
     directory = tmp_path / "My Files"
     directory.mkdir()
-    environment = {"PATH": os.environ["PATH"]}
+    names = ("PATH", "PYTHONPATH")
+    environment = {name: os.environ[name] for name in names if name in os.environ}
     command = [*COMMAND, str(directory), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stdout

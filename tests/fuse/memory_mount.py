@@ -43,6 +43,7 @@ class MemoryAttributes:
     modified_ns: int = MODIFIED_NS
     valid_s: float = 60.0
     listable: bool = True
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,9 @@ class MemoryTree:
 
     def forget(self, inode: int, count: int) -> None:
         self._count(inode, -count)
+
+    def read_link(self, inode: int) -> bytes:
+        raise BadValue(f"{inode} is no symbolic link")
 
     async def attributes(self, inode: int) -> MemoryAttributes:
         return self._node(inode).attributes

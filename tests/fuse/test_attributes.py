@@ -24,6 +24,11 @@ def test_a_file(memory: ModuleType) -> None:
     assert (entry.entry_timeout, entry.attr_timeout) == (60.0, 1.5)
 
 
+def test_a_symbolic_link(memory: ModuleType) -> None:
+    attributes = memory.MemoryAttributes(5, False, 7, is_link=True)
+    assert entry_attributes(attributes, OWNER).st_mode == stat.S_IFLNK | 0o777
+
+
 @pytest.mark.parametrize(("listable", "mode"), [(True, 0o750), (False, 0o110)])
 def test_a_directory(memory: ModuleType, listable: bool, mode: int) -> None:
     attributes = memory.MemoryAttributes(5, True, listable=listable)

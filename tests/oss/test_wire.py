@@ -1,5 +1,7 @@
 """Listings, metadata and ranged answers: what is right is read, anything else is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
 from ossfs_resume.oss import wire
 from ossfs_resume.oss.encoding import percent_encode
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.endpoint import parse_endpoint
+from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
+from ossfs_resume.oss.request import list_request, range_request
 
 META = ObjectMeta("k", 1000, "E1", 0)
 
@@ -62,8 +66,25 @@ def test_a_token_without_truncation_is_the_last_page() -> None:
 
 
 def test_a_listing_that_goes_on_nowhere_is_refused() -> None:
-    with pytest.raises(OriginError, match="ListObjectsV2"):
-        wire.parse_listing(listing("<IsTruncated>true</IsTruncated><NextMarker>m</NextMarker>"))
+    for inside in ("", "<KeyCount>1</KeyCount>" + contents("k")):
+        with pytest.raises(OriginError, match="not where"):
+            wire.parse_listing(listing(f"<IsTruncated>true</IsTruncated>{inside}"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "marker"),
+    [
+        ("<EncodingType>url</EncodingType><NextMarker>a%2Fb</NextMarker>", "a/b"),
+        (contents("a") + "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>", "b/"),
+        (contents("中") + contents("b"), "中"),
+    ],
+)
+def test_a_server_without_v2_is_asked_on_with_markers(inside: str, marker: str) -> None:
+    page = wire.parse_listing(listing(f"<IsTruncated>true</IsTruncated>{inside}"))
+    endpoint = parse_endpoint("bucket", "http://127.0.0.1", "cn-hangzhou")
+    wanted = list_request(endpoint, "p/", token=page.next_token, delimiter="/", max_keys=10)
+    assert ("marker", marker) in wanted.query
+    assert not {"list-type", "continuation-token"} & dict(wanted.query).keys()
 
 
 @pytest.mark.parametrize(
@@ -181,3 +202,56 @@ def test_wrong_ranges(
 ) -> None:
     with pytest.raises(kind):
         wire.check_range(META, *span, status, headers)
+
+
+def test_a_listing_of_countless_elements_is_refused_before_a_tree_is_made_of_it() -> None:
+    body = b"<ListBucketResult>" + b"<a/>" * 200_000 + b"</ListBucketResult>"
+    with pytest.raises(BadAnswer, match="too many elements"):
+        wire.parse_listing(body)
+
+
+GROWN = replace(META, access="grown", object_type="Appendable")
+
+
+def grown_range(**other: str) -> dict[str, str]:
+    return {
+        "etag": '"E2"',
+        "content-length": "10",
+        "content-range": "bytes 0-9/2000",
+        "x-oss-object-type": "Appendable",
+    } | {name.replace("_", "-"): value for name, value in other.items()}
+
+
+def test_an_appendable_object_may_have_grown() -> None:
+    wire.check_range(GROWN, 0, 10, 206, grown_range())
+    with pytest.raises(ObjectChanged):
+        wire.check_range(META, 0, 10, 206, grown_range())
+
+
+@pytest.mark.parametrize(
+    "other", [{"x_oss_object_type": "Normal"}, {"content_range": "bytes 0-9/999"}]
+)
+def test_an_object_that_shrank_or_is_of_another_type_has_not_grown(other: dict[str, str]) -> None:
+    with pytest.raises(ObjectChanged):
+        wire.check_range(GROWN, 0, 10, 206, grown_range(**other))
+
+
+def test_a_symlink() -> None:
+    headers = {
+        "x-oss-symlink-target": "dir%2Fa%20%E4%B8%AD",
+        "etag": '"L1"',
+        "last-modified": "Mon, 18 May 2020 05:45:43 GMT",
+    }
+    assert wire.parse_symlink(headers) == Symlink("dir/a 中", "L1", 1589780743)
+    with pytest.raises(BadAnswer):
+        wire.parse_symlink(headers | {"last-modified": "never"})
+
+
+def test_a_pinned_version_is_asked_for_by_its_id() -> None:
+    endpoint = parse_endpoint("bucket", "http://127.0.0.1", "cn-hangzhou")
+    meta = replace(META, version_id="V1")
+    assert range_request(endpoint, meta, 0, 10).query == ()
+    pinned = range_request(endpoint, replace(meta, access="pinned"), 0, 10)
+    assert pinned.query == (("versionId", "V1"),)
+    assert pinned.headers["if-match"] == '"E1"'
+    assert "if-match" not in range_request(endpoint, GROWN, 0, 10).headers

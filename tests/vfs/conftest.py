@@ -111,6 +111,7 @@ class FakeDownload:
     meta: ObjectMeta
     entry: CachedObject
     holders: int = 0
+    superseded: Exception | None = None
 
 
 @dataclass

@@ -1,0 +1,84 @@
+"""Limits on the bytes per second, and on the requests of an origin that says "slow down"."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from support.emulator import EmulatorProcess
+from support.mount import Mount
+
+pytestmark = pytest.mark.fuse
+
+MIB = 1 << 20
+
+
+def put(emulator: EmulatorProcess, name: str, size: int) -> bytes:
+    data = random.Random(name).randbytes(size)
+    (emulator.directory / name).write_bytes(data)
+    return data
+
+
+def timed(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+def materialize(mount: Mount, name: str) -> None:
+    os.setxattr(mount.point / name, "user.ossfs.materialize", b"1")
+    deadline = time.monotonic() + 60
+    while mount.attribute(name, "state") != "verified":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_reader_gets_the_bandwidth_within_ten_percent(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    data = put(emulator, "file", 16 * MIB)
+    mount = mounts(options=["--bandwidth", "4M"]).start()
+    seconds = timed(lambda: mount_reads(mount, "file", data))
+    assert 4 * 0.9 < seconds < 4 * 1.1
+
+
+def mount_reads(mount: Mount, name: str, data: bytes) -> None:
+    assert (mount.point / name).read_bytes() == data
+
+
+def test_the_background_has_its_own_limit_and_readers_do_not_feel_it(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    put(emulator, "background", 12 * MIB)
+    data = put(emulator, "foreground", 12 * MIB)
+    mount = mounts(options=["--background-bandwidth", "4M"]).start()
+    seconds = timed(lambda: materialize(mount, "background"))
+    assert 3 * 0.9 < seconds < 3 * 1.1
+    assert timed(lambda: mount_reads(mount, "foreground", data)) < 2
+
+
+def test_a_limit_below_the_timeout_is_no_failure(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """One piece of a mebibyte takes longer than the reader's patience: but bytes do arrive."""
+    data = put(emulator, "file", 2 * MIB)
+    mount = mounts(options=["--bandwidth", "300K", "--timeout", "1"]).start()
+    mount_reads(mount, "file", data)
+
+
+def test_all_slow_down_when_told_and_recover(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    data = put(emulator, "file", 8 * MIB)
+    more = put(emulator, "more", 32 * MIB)
+    mount = mounts(options=["--request-size", "256KiB"]).start()
+    emulator.faults(kinds=["get"], fail_every=4, fail_code="DownloadTrafficRateLimitExceeded")
+    mount_reads(mount, "file", data)
+    slow = mount.statistics()["origin"]
+    assert slow["throttled"] > 0
+    assert slow["concurrency"] < 16
+    emulator.faults()
+    mount_reads(mount, "more", more)
+    assert mount.statistics()["origin"]["concurrency"] > slow["concurrency"]
