@@ -30,7 +30,7 @@ def test_pages_come_back(prefix: str, content: list[tuple[list[ObjectMeta], list
         ListPage(
             tuple(_below(prefix, meta) for meta in objects),
             tuple(prefix + name for name in prefixes),
-            "" if number == len(content) - 1 else "kept",
+            "" if number == len(content) - 1 else f"kept {number}",
         )
         for number, (objects, prefixes) in enumerate(content)
     ]
