@@ -13,6 +13,7 @@ EXPECTED = {
     "NotFound": errno.ENOENT,
     "NoSuchName": errno.ENOENT,
     "AccessDenied": errno.EACCES,
+    "NotPermitted": errno.EACCES,
     "ObjectChanged": errno.ESTALE,
     "StaleVersion": errno.ESTALE,
     "OriginTimeout": errno.ETIMEDOUT,
@@ -29,6 +30,7 @@ EXPECTED = {
         [
             *("OssfsError", "SettingsError", "MountError", "OriginError", "NoSuchBucket"),
             *("NotReadable", "BadRequest", "TransientError", "Unreachable", "Throttled"),
+            "TlsFailed",
             *("ServerFailed", "ClockSkewed", "BadAnswer", "CacheError", "CorruptObject"),
             *("ShuttingDown", "TreeError"),
         ],
