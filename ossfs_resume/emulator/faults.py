@@ -35,7 +35,7 @@ class Faults:
     connection closed; that of every ``stall_every``-th GET stops after ``stall_after_bytes`` and
     goes on when the faults are lifted. ``hang`` (``data``, ``metadata`` or ``all``) holds back new
     answers until lifted. After ``change_after_requests`` GETs of a key its ETag is another one.
-    The endpoint's clock is ``clock_ahead_s`` ahead.
+    The endpoint's clock is ``clock_ahead_s`` ahead, its CRC-64s are ``crc64_off_by`` too high.
 
     Chance: each kind of ``mischief`` meets ``mischief_share`` of the requests of ``kinds``, by the
     numbers that ``mischief_seed`` leads to.
@@ -61,6 +61,7 @@ class Faults:
     hang: str = ""
     change_after_requests: int = 0
     clock_ahead_s: float = 0
+    crc64_off_by: int = 0
     mischief: tuple[Mischief, ...] = ()
     mischief_share: float = 0.05
     mischief_seed: int = 0

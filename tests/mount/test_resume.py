@@ -1,5 +1,6 @@
 """Killed at any moment, the next access fetches only what is missing."""
 
+import errno
 import os
 import random
 import threading
@@ -70,3 +71,20 @@ def test_a_part_that_the_disk_damaged_costs_that_part_and_no_wrong_byte(
     mount.start()
     assert (mount.point / "object").read_bytes() == data
     assert fetched(emulator) == 8 * MIB + 256 * 1024
+
+
+def test_an_object_that_fails_its_proof_is_refused_and_its_pages_are_never_shown_again(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    data = make_object(emulator, 4 * MIB)
+    mount = mounts().start()
+    before = (mount.point / "object").stat().st_ino
+    emulator.faults(crc64_off_by=1)
+    with pytest.raises(OSError) as caught:
+        (mount.point / "object").read_bytes()
+    assert caught.value.errno == errno.EIO
+    assert "CRC-64" in mount.log.read_text()
+    emulator.faults()
+    assert (mount.point / "object").read_bytes() == data
+    assert (mount.point / "object").stat().st_ino != before
+    assert fetched(emulator) == 2 * len(data)
