@@ -45,7 +45,7 @@ from ossfs_resume.oss.models import ObjectMeta
 log = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 5.0
-WRITE_BYTES = MIB // 2
+WRITE_BYTES = 1 * MIB
 WRITE_SECONDS = 0.5
 """Whole parts that nobody waits for are gathered to this size, or for this time, before they are
 written."""
