@@ -152,28 +152,18 @@ async def _serve(
     client: OssClient | OfflineClient,
     on_ready: Callable[[], None],
 ) -> None:
-    incarnations = await _incarnations(store)
     times = await _directory_times(store)
     room = await trio.to_thread.run_sync(room_in, store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
-            mounted = _Mounted(request, store, client, nursery, incarnations, times, room)
+            mounted = _Mounted(request, store, client, nursery, times, room)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
             await mounted.serve(on_ready)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
-
-
-async def _incarnations(store: CacheStore) -> Mapping[ObjectVersion, int]:
-    """Only numbers of inodes depend on them; the kernel has no page of this mount yet."""
-    try:
-        return await trio.to_thread.run_sync(store.incarnations)
-    except CacheError as error:
-        log.warning("cannot read which objects were discarded before: %s", error)
-        return {}
 
 
 async def _directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
@@ -193,7 +183,6 @@ class _Mounted:
         store: CacheStore,
         client: OssClient | OfflineClient,
         nursery: trio.Nursery,
-        incarnations: Mapping[ObjectVersion, int],
         times: Mapping[str, DirectoryTime],
         room: int,
     ) -> None:
@@ -215,7 +204,6 @@ class _Mounted:
             self.engine,
             store,
             nursery,
-            incarnations=incarnations,
             prefix=request.source.prefix,
             settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
             keeper=store,
@@ -260,9 +248,9 @@ class _Mounted:
     def _on_discarded(self, meta: ObjectMeta) -> None:
         self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))
 
-    def _on_evicted(self, evicted: Sequence[tuple[ObjectVersion, int]]) -> None:
-        for version, incarnation in evicted:
-            self._invalidator.data(self._tree.incarnation_changed(version, incarnation))
+    def _on_evicted(self, evicted: Sequence[ObjectVersion]) -> None:
+        for version in evicted:
+            self._invalidator.data(self._tree.incarnation_changed(version))
 
     def _on_superseded(self, parent: int, name: bytes, inode: int) -> None:
         self._invalidator.entry(parent, name)
@@ -318,12 +306,12 @@ def room_in(store: CacheStore, options: Options) -> int:
 
 
 def hopping(
-    receive: Callable[[Sequence[tuple[ObjectVersion, int]]], None],
+    receive: Callable[[Sequence[ObjectVersion]], None],
 ) -> EvictionListener:
     """Hand what a thread of the cache says to ``receive`` on this event loop."""
     token = trio.lowlevel.current_trio_token()
 
-    def listener(evicted: Sequence[tuple[ObjectVersion, int]]) -> None:
+    def listener(evicted: Sequence[ObjectVersion]) -> None:
         # The loop has ended: nobody has a copy any more.
         with suppress(trio.RunFinishedError):
             token.run_sync_soon(receive, evicted)

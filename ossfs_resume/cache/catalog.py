@@ -128,17 +128,6 @@ class Catalog:
                 found.append(row[0] if row else 0)
         return found
 
-    def incarnations(self) -> dict[ObjectVersion, int]:
-        """The versions that were discarded at least once, and how often."""
-        with self._reading() as reader:
-            rows = reader.execute(
-                "SELECT key, etag, size, incarnation FROM entry WHERE incarnation > 0"
-            ).fetchall()
-        return {
-            ObjectVersion(decoded(key), decoded(etag), size): incarnation
-            for key, etag, size, incarnation in rows
-        }
-
     def file_suffixes(self, row_ids: Iterable[int]) -> dict[int, str]:
         """The suffix that each of the rows has now; no item for a row that does not exist."""
         suffixes = {}

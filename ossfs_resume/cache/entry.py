@@ -18,7 +18,7 @@ from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.progress import Progress
-from ossfs_resume.cache.records import EntryChanges, Generation
+from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ class Entry:
     ) -> None:
         self.version = version
         self.geometry = progress.geometry
-        self.incarnation = backing.incarnation
         self.progress = progress
         """For the committer."""
         self._backing = backing
@@ -94,7 +93,6 @@ class Entry:
         """The same as a value."""
         return EntrySummary(
             self.version,
-            self.incarnation,
             self.geometry.part_size,
             self.part_count,
             self.present_count,
@@ -106,6 +104,16 @@ class Entry:
     def generation(self) -> Generation | None:
         """What changes of the catalogue are made for; None if there is nothing to change."""
         return self._backing.generation if self.progress.is_open else None
+
+    @property
+    def stock(self) -> Generation | None:
+        """Which of the stocks of this version that the cache ever had it is; None before the first
+        part is written. What another process does to it changes nothing here."""
+        return self._backing.generation
+
+    def stands_on(self, row: EntryRow | None) -> bool:
+        """Whether what was loaded is still what the catalogue has; None if it has nothing."""
+        return self._backing.stands_on(row)
 
     def missing(self, first: int, stop: int) -> list[range]:
         """Maximal runs of absent parts in [first, stop), in order."""
@@ -301,7 +309,7 @@ class Entry:
             self._backing.close(unlink=not self.progress.is_open)
 
     def __repr__(self) -> str:
-        return f"<Entry {self.version.key!r} incarnation {self.incarnation}, {self.progress!r}>"
+        return f"<Entry {self.version.key!r} {self.stock!r} {self.progress!r}>"
 
     def _remove(self, take: Callable[[], list[int]]) -> int:
         """Clear parts in memory, then in the catalogue, then punch them; writers of them wait."""

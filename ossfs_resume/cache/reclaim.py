@@ -41,8 +41,8 @@ _RETRY_S = 5.0
 _PAGE = 256
 """Entries in one transaction: a flush of the disk for each, and little to lose if it fails."""
 
-EvictionListener = Callable[[Sequence[tuple[ObjectVersion, int]]], None]
-"""Told, from any thread, which versions were removed and what their next incarnation is."""
+EvictionListener = Callable[[Sequence[ObjectVersion]], None]
+"""Told, from any thread, of which versions nothing is left."""
 
 
 class Reclaimer:
@@ -150,7 +150,7 @@ class Reclaimer:
         self.evicted += len(evicted)
         self.evicted_bytes += sum(record.allocated for record in evicted)
         if evicted:
-            self.listener([(one.version, one.row.incarnation + 1) for one in evicted])
+            self.listener([one.version for one in evicted])
         return evicted
 
     def _free(self, need: Need, usage: Usage) -> Need:

@@ -1,8 +1,8 @@
 """The tables of the catalogue, and how a connection to it is opened.
 
-``entry`` has one row for each object version that ever had bytes here. The row outlives its data,
-because ``incarnation`` must. ``parts_present`` and ``bytes_present`` are kept beside the bitmaps so
-that questions about many entries touch no bitmap; *complete* is derived from them.
+``entry`` has one row for each object version that has bytes here. When these are removed, so is
+the row, and its id is never used again. ``parts_present`` and ``bytes_present`` are kept beside the
+bitmaps so that questions about many entries touch no bitmap; *complete* is derived from them.
 
 ``segment`` holds two packed bitmaps of 1024 parts, ``checksums`` their CRC-64, eight little-endian
 bytes a part: apart, because a commit replaces the small row and changes the large one in place.
@@ -95,7 +95,14 @@ _SPACE = (
     """,
 )
 
-_STEPS = (_FIRST, _SPACE)
+_EVICTED = (
+    # Rows outlived their data once, to count how often these were removed.
+    "DELETE FROM entry WHERE parts_present = 0 AND allocated = 0",
+    "DROP INDEX reincarnated",
+    "ALTER TABLE entry DROP COLUMN incarnation",
+)
+
+_STEPS = (_FIRST, _SPACE, _EVICTED)
 
 VERSION = len(_STEPS)
 

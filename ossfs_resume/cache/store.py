@@ -161,7 +161,7 @@ class CacheStore:
             self._reclaimer.released()
 
     def discard(self, entry: Entry) -> None:
-        """Remove all data of an entry and start its next incarnation.
+        """Remove all data of an entry.
 
         The entry stays useless with those who hold it; they release it as usual. If the catalogue
         cannot be changed, CacheError is raised and the data stay, unchecked, for the next holder.
@@ -181,7 +181,6 @@ class CacheStore:
             return None
         return EntrySummary(
             version,
-            row.incarnation,
             row.part_size,
             Geometry(version.size, row.part_size).part_count,
             row.parts_present,
@@ -196,10 +195,6 @@ class CacheStore:
             entry.present_bytes if (entry := self._table.find(version)) else in_catalog
             for version, in_catalog in zip(versions, stored, strict=True)
         ]
-
-    def incarnations(self) -> dict[ObjectVersion, int]:
-        """The versions that were discarded at least once, and how often."""
-        return self._catalog.incarnations()
 
     @property
     def keeper(self) -> Keeper:
@@ -266,8 +261,7 @@ class CacheStore:
         while True:
             entry = self._loaded(version)
             entry.hold()
-            row = self._catalog.find(version)
-            if row is None or row.incarnation == entry.incarnation:
+            if entry.stands_on(self._catalog.find(version)):
                 return entry
             entry.close()
 
@@ -280,7 +274,7 @@ class CacheStore:
             geometry = Geometry(version.size, row.part_size)
         progress = Progress(geometry, row, parts)
         if row is not None:
-            progress.trust(self._trust.recall(row.row_id, row.incarnation))
+            progress.trust(self._trust.recall(row.row_id))
         return Entry(
             version,
             progress,
@@ -306,7 +300,7 @@ class CacheStore:
     def _close_if_idle(self, entry: Entry) -> None:
         if self._table.remove_if_idle(entry):
             if entry.generation:
-                self._trust.remember(entry.generation, entry.progress.trusted())
+                self._trust.remember(entry.generation.row_id, entry.progress.trusted())
             entry.close()
 
     def _stop(self) -> bool:
