@@ -16,7 +16,7 @@ import trio
 
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
-from ossfs_resume.cache.reclaim import EvictionListener
+from ossfs_resume.cache.reclaim import RemovalListener
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
@@ -210,7 +210,7 @@ class _Mounted:
             times=times,
             on_superseded=self._on_superseded,
         )
-        store.keeper.listen(hopping(self._on_evicted))
+        store.keeper.listen(hopping(self._on_removed))
         self.jobs = Jobs(client, self.engine, store, self._require_room)
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
@@ -248,8 +248,8 @@ class _Mounted:
     def _on_discarded(self, meta: ObjectMeta) -> None:
         self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))
 
-    def _on_evicted(self, evicted: Sequence[ObjectVersion]) -> None:
-        for version in evicted:
+    def _on_removed(self, removed: Sequence[ObjectVersion]) -> None:
+        for version in removed:
             self._invalidator.data(self._tree.incarnation_changed(version))
 
     def _on_superseded(self, parent: int, name: bytes, inode: int) -> None:
@@ -307,14 +307,14 @@ def room_in(store: CacheStore, options: Options) -> int:
 
 def hopping(
     receive: Callable[[Sequence[ObjectVersion]], None],
-) -> EvictionListener:
+) -> RemovalListener:
     """Hand what a thread of the cache says to ``receive`` on this event loop."""
     token = trio.lowlevel.current_trio_token()
 
-    def listener(evicted: Sequence[ObjectVersion]) -> None:
+    def listener(removed: Sequence[ObjectVersion]) -> None:
         # The loop has ended: nobody has a copy any more.
         with suppress(trio.RunFinishedError):
-            token.run_sync_soon(receive, evicted)
+            token.run_sync_soon(receive, removed)
 
     return listener
 

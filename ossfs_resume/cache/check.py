@@ -100,7 +100,7 @@ class _Checker:
         bad = sorted(claimed & suspects.keys())
         if bad:
             text = f"{_listed(bad)}: {suspects[bad[0]]}"
-            self._found("part", version.key, text, self._clear_parts(generation, bad))
+            self._found("part", version.key, text, self._clear_parts(version, generation, bad))
 
     def _ledger(self, version: ObjectVersion, generation: Generation) -> PartLedger:
         """What the catalogue claims now of this generation; nothing if it is gone."""
@@ -109,10 +109,13 @@ class _Checker:
             return PartLedger(generation.geometry)
         return PartLedger(generation.geometry, found[1])
 
-    def _clear_parts(self, generation: Generation, parts: list[int]) -> bool:
+    def _clear_parts(
+        self, version: ObjectVersion, generation: Generation, parts: list[int]
+    ) -> bool:
         if not self._repair:
             return False
         with self._catalog.transaction() as transaction:
+            transaction.announce_repair(version)
             return transaction.clear_parts(generation, [range(one, one + 1) for one in parts])
 
     def _check_counters(

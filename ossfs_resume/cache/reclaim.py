@@ -41,8 +41,8 @@ _RETRY_S = 5.0
 _PAGE = 256
 """Entries in one transaction: a flush of the disk for each, and little to lose if it fails."""
 
-EvictionListener = Callable[[Sequence[ObjectVersion]], None]
-"""Told, from any thread, of which versions nothing is left."""
+RemovalListener = Callable[[Sequence[ObjectVersion]], None]
+"""Told, from any thread, of which versions cached bytes were removed, or found bad by others."""
 
 
 class Reclaimer:
@@ -68,7 +68,7 @@ class Reclaimer:
         self._is_short = False
         self._headroom = 0
         self._full_at = -_RETRY_S
-        self.listener: EvictionListener = lambda evicted: None
+        self.listener: RemovalListener = lambda evicted: None
         self.allocated = 0
         self.evicted = 0
         self.evicted_bytes = 0
@@ -92,6 +92,11 @@ class Reclaimer:
     def released(self) -> None:
         """An entry is not used any more. Never blocks."""
         if self._is_short:
+            self._work.notify(0)
+
+    def look(self) -> None:
+        """Somebody else may have taken the room. Never blocks."""
+        if self._limits != Limits():
             self._work.notify(0)
 
     def usage(self) -> Usage:

@@ -17,6 +17,9 @@ CRCs are unsigned 64-bit numbers stored as SQLite's signed ones.
 is in Unix milliseconds. ``pin`` names keys; ``entry.pinned`` and ``entry.superseded`` say the same
 of rows, so that the index ``eviction`` holds exactly what may be removed, in its order.
 
+``repair`` tells the processes that share the store in which versions one of them found bad bytes;
+the newest thousand are kept.
+
 An old catalogue is brought up to date in steps, each from one version to the next; a new one takes
 all of them. A step that was released is never changed.
 """
@@ -95,14 +98,22 @@ _SPACE = (
     """,
 )
 
-_EVICTED = (
+_ONE_STOCK = (
     # Rows outlived their data once, to count how often these were removed.
     "DELETE FROM entry WHERE parts_present = 0 AND allocated = 0",
     "DROP INDEX reincarnated",
     "ALTER TABLE entry DROP COLUMN incarnation",
+    """
+    CREATE TABLE repair (
+        id   INTEGER PRIMARY KEY AUTOINCREMENT,
+        key  BLOB    NOT NULL,
+        etag BLOB    NOT NULL,
+        size INTEGER NOT NULL
+    ) STRICT
+    """,
 )
 
-_STEPS = (_FIRST, _SPACE, _EVICTED)
+_STEPS = (_FIRST, _SPACE, _ONE_STOCK)
 
 VERSION = len(_STEPS)
 

@@ -24,6 +24,9 @@ from ossfs_resume.cache.records import (
 from ossfs_resume.cache.remembered import Remembered
 from ossfs_resume.cache.segments import Difference
 
+KEPT_REPAIRS = 1000
+"""Announcements that are kept for those who are late."""
+
 
 def find_entry(connection: sqlite3.Connection, version: ObjectVersion) -> EntryRow | None:
     """The row of ``version``, or None."""
@@ -133,6 +136,13 @@ class Transaction:
             "SELECT EXISTS (SELECT 1 FROM entry WHERE id = ? AND pinned)", (generation.row_id,)
         ).fetchone()
         return not is_pinned and self.remove(generation)
+
+    def announce_repair(self, version: ObjectVersion) -> None:
+        """Tell every process that uses the store that bytes of this version were bad."""
+        number = self._connection.execute(
+            "INSERT INTO repair (key, etag, size) VALUES (?, ?, ?)", version_columns(version)
+        ).lastrowid
+        self._connection.execute("DELETE FROM repair WHERE id <= ? - ?", (number, KEPT_REPAIRS))
 
     def set_allocated(self, generation: Generation, allocated: int) -> bool:
         """What the disk gave to the data files, in bytes."""

@@ -32,6 +32,12 @@ class TrustMemory:
             while self._bytes > self._limit:
                 self._forget(next(iter(self._trusted)))
 
+    def clear(self) -> None:
+        """Trust nothing."""
+        with self._lock:
+            self._trusted.clear()
+            self._bytes = 0
+
     def recall(self, row_id: int) -> bytes:
         """What was trusted when it was closed; empty if that is not known."""
         with self._lock:

@@ -1,6 +1,8 @@
 """A store with limits: what it removes, what it leaves, and that nobody reads a hole."""
 
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -223,6 +225,29 @@ def test_rereading_clears_what_the_disk_lost(
     assert entry.recheck() == [2]
     assert entry.missing(0, 4) == [range(2, 3)]
     store.release(entry)
+
+
+def test_a_disk_that_others_fill_is_given_room_though_nobody_uses_the_store(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.01)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
+    try:
+        limits = Limits(free=4 << 20)
+        store = CacheStore.open(replace(parts.quiet(disk / "cache"), limits=limits))
+        for key in ("a", "b"):
+            fill(store, parts, key, 64)
+        store.sync()
+        (disk / "ballast").write_bytes(bytes(6 << 20))
+        deadline = time.monotonic() + 30
+        while present(store, parts, a=64, b=64) != {"a": False, "b": True}:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        store.close()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_usage_is_counted_in_blocks_and_survives(
