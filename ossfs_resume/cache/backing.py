@@ -119,11 +119,13 @@ class Backing:
             )
         return parts if is_current else []
 
-    def tell_allocated(self, allocated: int) -> None:
-        """Tell the catalogue what the file takes now, in bytes."""
-        if self.generation is not None:
+    def tell_allocated(self) -> None:
+        """Tell the catalogue what the file takes now."""
+        if self._bound is not None:
+            generation, file = self._bound
             with self._catalog.transaction() as transaction:
-                transaction.set_allocated(self.generation, allocated)
+                # Asked inside, so that no older figure overtakes that of a commit.
+                transaction.set_allocated(generation, file.allocated())
 
     def discard(self) -> None:
         """Remove the row durably, and only then unlink the file."""

@@ -7,6 +7,7 @@ bytes of trusted parts only. Whether an entry can still be added to is told in `
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -27,8 +28,8 @@ Announce = Callable[["Entry", int], None]
 """Told of every change that wants to be committed, and how many bytes were written; then it may
 wait until the catalogue keeps up."""
 
-MakeRoom = Callable[[int], None]
-"""Asked for space for so many bytes before they are written; blocks. Raises CacheError."""
+Room = Callable[[int], AbstractContextManager[None]]
+"""Inside it so many bytes may be written; entering blocks and may raise CacheError."""
 
 
 class Absent(CacheError):
@@ -44,7 +45,7 @@ class Entry:
         progress: Progress,
         backing: Backing,
         announce: Announce,
-        make_room: MakeRoom = lambda size: None,
+        room: Room = lambda size: nullcontext(),
     ) -> None:
         self.version = version
         self.geometry = progress.geometry
@@ -52,7 +53,7 @@ class Entry:
         """For the committer."""
         self._backing = backing
         self._announce = announce
-        self._make_room = make_room
+        self._room = room
         self._removing = threading.Condition()
         self._removed: frozenset[int] = frozenset()
 
@@ -203,10 +204,10 @@ class Entry:
             wanted = range(first, first + len(parts))
             self._removing.wait_for(lambda: self._removed.isdisjoint(wanted))
         file = self._backed_file()
-        self._make_room(stop - offset)
-        with translated(f"write {self.version.key!r}"):
-            file.write(offset, chain.from_iterable(parts))
-        self.progress.wrote(first, crcs)
+        with self._room(stop - offset):
+            with translated(f"write {self.version.key!r}"):
+                file.write(offset, chain.from_iterable(parts))
+            self.progress.wrote(first, crcs)
         self._announce(self, stop - offset)
 
     def prove(self, passed: Mapping[int, int] = MappingProxyType({})) -> bool | None:
@@ -323,7 +324,7 @@ class Entry:
             with self._removing:
                 self._removed = frozenset()
                 self._removing.notify_all()
-        self._backing.tell_allocated(file.allocated())
+        self._backing.tell_allocated()
         return len(parts) * self.geometry.part_size
 
     def _take(self, count: int, keep: int, *, ahead: bool) -> list[int]:

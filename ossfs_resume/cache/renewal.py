@@ -21,6 +21,9 @@ from ossfs_resume.cache.trust import TrustMemory
 
 _log = logging.getLogger(__name__)
 
+REMOVAL_LOOKS = 5
+"""How many looks a directory without a catalogue may go on to exist before it is used anew."""
+
 
 class Renewal:
     """``opening`` is the lock of those who load entries; ``begun`` is called, with it held, when
@@ -43,12 +46,15 @@ class Renewal:
         self._claims = claims
         self._opening = opening
         self._begun = begun
+        self._looks_in_vain = 0
 
     def look(self) -> None:
         """Renew what has to be renewed. Raises OSError or CacheError; all is as before then, and
         the next look tries again."""
         is_displaced = self._catalog.is_displaced()
         if not is_displaced and not self._catalog.is_limited():
+            return
+        if is_displaced and self._is_being_removed():
             return
         with self._opening, self._folder.renewed():
             if is_displaced:
@@ -61,6 +67,16 @@ class Renewal:
             _log.warning("%s was removed or replaced; the cache begins anew", self._folder.path)
         else:
             _log.info("the cache in %s takes new data again", self._folder.path)
+
+    def _is_being_removed(self) -> bool:
+        """Whether to give somebody time: an ``rm -r`` fails if names appear under its hands."""
+        if self._folder.catalog.exists():
+            return False
+        self._looks_in_vain += 1
+        if self._looks_in_vain <= (REMOVAL_LOOKS if self._folder.path.exists() else 1):
+            return True
+        self._looks_in_vain = 0
+        return False
 
     def _forget_all(self) -> None:
         for entry in self._table.entries():

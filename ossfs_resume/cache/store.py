@@ -298,7 +298,7 @@ class CacheStore:
             progress,
             Backing(self._catalog, self._make_file, version, geometry, row),
             self._announce,
-            self._reclaimer.make_room,
+            self._reclaimer.admission.room,
         )
 
     def _announce(self, entry: Entry, written_bytes: int) -> None:

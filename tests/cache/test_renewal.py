@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.01)
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.05)
 
 
 @pytest.fixture
