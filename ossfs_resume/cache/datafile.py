@@ -7,6 +7,11 @@ never grows beyond what was written; absent parts are holes.
 Every descriptor holds a shared lock (flock) on its segment, so that another process can see that
 the file is in use; whoever wants to remove bytes needs the lock for himself (``lock_alone``).
 
+What this process wrote it reads back unchecked, so it must notice when somebody else touches the
+file: a change shows in its size and in the time of its last change (ctime, which nobody can set).
+Only what is changed while a write of ours is under way can go unnoticed, and a truncation not even
+then. ``was_touched`` tells.
+
 A descriptor stays open from first use to ``close``: an error of the kernel's write-back is
 reported once, perhaps to this descriptor only. ``close`` must not run beside other calls; all
 other methods may run at once. They raise OSError; translation is the business of the caller.
@@ -16,11 +21,13 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ossfs_resume.cache import holes
-from ossfs_resume.cache.folder import make_private_directory, open_private, sync_directory
+from ossfs_resume.cache.folder import open_private, sync_directory
 
 SEGMENT_BYTES = 1 << 40
 _IOV_MAX = 1024
@@ -71,6 +78,21 @@ def _parsed(path: Path) -> tuple[int, str, Path] | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What tells one state of a file from another."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
+def _look(descriptor: int) -> Seen:
+    status = os.fstat(descriptor)
+    return Seen(status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+
+
 class DataFile:
     """The bytes of one row, ``<row id>-<suffix>.<segment>``."""
 
@@ -87,14 +109,34 @@ class DataFile:
         self._has_new_names = True
         self._is_unlinked = False
         self._is_closed = False
+        self._seen: dict[int, Seen] = {}
+        self._writers = 0
+        self._is_touched = False
+
+    @property
+    def seen(self) -> Mapping[int, Seen]:
+        """Each open segment as it was when this process opened it or last wrote to it."""
+        return dict(self._seen)
+
+    def was_touched(self) -> bool:
+        """Whether somebody else has changed the file since this was last asked."""
+        with self._lock:
+            if not self._writers:
+                self._look_for_changes()
+            was_touched, self._is_touched = self._is_touched, False
+            return was_touched
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
-        """Write all ``chunks`` one after the other from ``offset`` on."""
+        """Write all ``chunks`` one after the other from ``offset`` on.
+
+        Raises FileNotFoundError if the file was removed.
+        """
         views = [memoryview(chunk) for chunk in chunks if chunk]
         while views:
             segment, position = divmod(offset, self.segment_bytes)
             batch = _front(views, self.segment_bytes - position)
-            written = os.pwritev(self._descriptor(segment, create=True), batch, position)
+            with self._changing(segment) as descriptor:
+                written = os.pwritev(descriptor, batch, position)
             if not written:
                 raise OSError(errno.EIO, "nothing could be written", self._name)
             offset += written
@@ -166,7 +208,8 @@ class DataFile:
         while offset < stop:
             segment, position = divmod(offset, self.segment_bytes)
             here = min(stop - offset, self.segment_bytes - position)
-            holes.punch(self._descriptor(segment), position, here)
+            with self._changing(segment) as descriptor:
+                holes.punch(descriptor, position, here)
             offset += here
 
     def data_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -207,8 +250,38 @@ class DataFile:
         with self._lock:
             self._is_closed = True
             descriptors, self._descriptors = self._descriptors, {}
+            self._seen.clear()
         for descriptor in descriptors.values():
             os.close(descriptor)
+
+    @contextmanager
+    def _changing(self, segment: int) -> Iterator[int]:
+        """The descriptor of a segment, for a change of our own."""
+        descriptor = self._descriptor(segment, create=True)
+        with self._lock:
+            self._require_named(segment)
+            if not self._writers:
+                self._look_for_changes()
+            elif _look(descriptor).size < self._seen[segment].size:
+                self._is_touched = True
+            self._writers += 1
+        try:
+            yield descriptor
+        finally:
+            with self._lock:
+                self._writers -= 1
+                self._seen[segment] = _look(descriptor)
+
+    def _require_named(self, segment: int) -> None:
+        if not os.fstat(self._descriptors[segment]).st_nlink and not self._is_unlinked:
+            raise FileNotFoundError(errno.ENOENT, "data file was removed", self._name)
+
+    def _look_for_changes(self) -> None:
+        for segment, descriptor in self._descriptors.items():
+            found = _look(descriptor)
+            if found != self._seen[segment]:
+                self._seen[segment] = found
+                self._is_touched = True
 
     def _open_all(self) -> None:
         for segment in range(self._segment_count):
@@ -231,7 +304,9 @@ class DataFile:
             return found
         with self._lock:
             if segment not in self._descriptors:
-                self._descriptors[segment] = self._open(segment, create=create)
+                descriptor = self._open(segment, create=create)
+                self._seen[segment] = _look(descriptor)
+                self._descriptors[segment] = descriptor
             return self._descriptors[segment]
 
     def _open(self, segment: int, *, create: bool) -> int:
@@ -246,7 +321,10 @@ class DataFile:
             if create or error.errno not in (errno.EROFS, errno.EACCES):
                 raise
             return open_private(self._path(segment), os.O_RDONLY)
-        make_private_directory(self._directory)
+        # Not its parents: a cache that was removed is not made again by a leftover of it.
+        with suppress(FileExistsError):
+            self._directory.mkdir(0o700)
+            self._directory.chmod(0o700)
         self._has_new_names = True
         return _shared(open_private(self._path(segment), os.O_RDWR | os.O_CREAT))
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
 from ossfs_resume.cache.crc64 import checksum, combine_parts
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafile import DataFile, Seen
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.progress import Progress
@@ -112,6 +112,11 @@ class Entry:
         part is written. What another process does to it changes nothing here."""
         return self._backing.generation
 
+    @property
+    def seen(self) -> Mapping[int, Seen]:
+        """How its file looked when this process opened it or last wrote to it."""
+        return self._backing.file.seen if self.stock is not None else {}
+
     def stands_on(self, row: EntryRow | None) -> bool:
         """Whether what was loaded is still what the catalogue has; None if it has nothing."""
         return self._backing.stands_on(row)
@@ -168,6 +173,7 @@ class Entry:
         Good ones are trusted from now on; bad, short and unreadable ones become absent and are
         returned, in order.
         """
+        self._doubt_if_touched()
         runs = self.progress.unchecked(first, stop)
         bad = [part for part in chain.from_iterable(runs) if not self._check_part(part)]
         return self._clear(bad, self.progress.forget) if bad else []
@@ -187,7 +193,9 @@ class Entry:
             self.progress.adopt(stored, row.crc64)
 
     def lose(self, parts: Iterable[int]) -> list[int]:
-        """Make parts absent that cannot be read back; those that are so now."""
+        """Make parts absent that cannot be read back, and check all others before their next use;
+        those that are absent now."""
+        self.progress.doubt()
         return self._clear(list(parts), self.progress.lose)
 
     def write_parts(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
@@ -206,7 +214,7 @@ class Entry:
         file = self._backed_file()
         with self._room(stop - offset):
             with translated(f"write {self.version.key!r}"):
-                file.write(offset, chain.from_iterable(parts))
+                self._write(file, offset, chain.from_iterable(parts))
             self.progress.wrote(first, crcs)
         self._announce(self, stop - offset)
 
@@ -340,11 +348,22 @@ class Entry:
             return None
 
     def _was_read(self, offset: int, length: int, removals: int) -> None:
-        """Raise Absent if the bytes just read may be those of a hole, else remember the reading."""
+        """Raise Absent if the bytes just read may be those of a hole or somebody else's, else
+        remember the reading."""
+        if self._doubt_if_touched():
+            raise Absent(f"the data file of {self.version.key!r} was changed")
         if self.progress.removals != removals:
             raise Absent(f"parts of {self.version.key!r} were removed meanwhile")
         if self.progress.was_read(offset, length):
             self._announce(self, 0)
+
+    def _doubt_if_touched(self) -> bool:
+        """Check every part before its next use if somebody else changed the file."""
+        was_touched = self.stock is not None and self._backing.file.was_touched()
+        if was_touched:
+            _log.debug("somebody else changed the data file of %r", self.version.key)
+            self.progress.doubt()
+        return was_touched
 
     def _require_readable(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.version.size:
@@ -360,6 +379,13 @@ class Entry:
                 raise ValueError(
                     f"part {part} of {self.version.key!r} has not {stop - start} bytes"
                 )
+
+    def _write(self, file: DataFile, offset: int, chunks: Iterable[bytes]) -> None:
+        try:
+            file.write(offset, chunks)
+        except FileNotFoundError:
+            self.progress.supersede()
+            raise
 
     def _backed_file(self) -> DataFile:
         try:

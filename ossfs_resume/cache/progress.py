@@ -178,11 +178,15 @@ class Progress:
             self.is_verified = self.is_verified and not taken
             return taken
 
-    def distrust(self) -> None:
+    def doubt(self) -> None:
         """Let every part be checked again before its next use."""
         with self._lock:
-            self.is_verified = False
             self._ledger.distrust_all()
+
+    def distrust(self) -> None:
+        """The same, and the object counts as proven no more."""
+        self.doubt()
+        self.is_verified = False
 
     def forget(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent whose bytes are not what their CRC says; those that are so now."""

@@ -41,7 +41,7 @@ class Repairs:
         versions = list(dict.fromkeys(news.values()))
         for version in versions:
             if (entry := self._table.find(version)) is not None:
-                entry.progress.distrust()
+                entry.progress.doubt()
         self._found_bad(versions)
         self._heard = max(news)
 

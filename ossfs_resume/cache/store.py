@@ -280,6 +280,9 @@ class CacheStore:
             entry = self._loaded(version)
             entry.hold()
             if entry.stands_on(self._catalog.find(version)):
+                if entry.stock is not None:
+                    trusted = self._trust.recall(entry.stock.row_id, entry.seen)
+                    entry.progress.trust(trusted)
                 return entry
             entry.close()
 
@@ -290,12 +293,9 @@ class CacheStore:
             geometry = Geometry.fitting(version.size, self._settings.part_size)
         else:
             geometry = Geometry(version.size, row.part_size)
-        progress = Progress(geometry, row, parts)
-        if row is not None:
-            progress.trust(self._trust.recall(row.row_id))
         return Entry(
             version,
-            progress,
+            Progress(geometry, row, parts),
             Backing(self._catalog, self._make_file, version, geometry, row),
             self._announce,
             self._reclaimer.admission.room,
@@ -318,7 +318,7 @@ class CacheStore:
     def _close_if_idle(self, entry: Entry) -> None:
         if self._table.remove_if_idle(entry):
             if entry.generation:
-                self._trust.remember(entry.generation.row_id, entry.progress.trusted())
+                self._trust.remember(entry.generation.row_id, entry.progress.trusted(), entry.seen)
             entry.close()
 
     def _stop(self) -> bool:

@@ -8,10 +8,24 @@ the descriptor is closed. The least recently closed is forgotten first.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ossfs_resume.cache.datafile import Seen
 
 _BYTES = 4 << 20
 _OVERHEAD = 256
 """About what a dictionary item costs beside its bitmap."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trusted:
+    parts: bytes
+    seen: Mapping[int, Seen]
+
+    @property
+    def size(self) -> int:
+        return len(self.parts) + _OVERHEAD
 
 
 class TrustMemory:
@@ -21,14 +35,14 @@ class TrustMemory:
         self._limit = limit
         self._lock = threading.Lock()
         self._bytes = 0
-        self._trusted: OrderedDict[int, bytes] = OrderedDict()
+        self._trusted: OrderedDict[int, _Trusted] = OrderedDict()
 
-    def remember(self, row_id: int, trusted: bytes) -> None:
-        """An entry is closed, all of it synced."""
+    def remember(self, row_id: int, parts: bytes, seen: Mapping[int, Seen]) -> None:
+        """An entry is closed, all of it synced; its file looks like this."""
         with self._lock:
             self._forget(row_id)
-            self._trusted[row_id] = trusted
-            self._bytes += len(trusted) + _OVERHEAD
+            self._trusted[row_id] = trusted = _Trusted(parts, seen)
+            self._bytes += trusted.size
             while self._bytes > self._limit:
                 self._forget(next(iter(self._trusted)))
 
@@ -38,11 +52,13 @@ class TrustMemory:
             self._trusted.clear()
             self._bytes = 0
 
-    def recall(self, row_id: int) -> bytes:
-        """What was trusted when it was closed; empty if that is not known."""
+    def recall(self, row_id: int, seen: Mapping[int, Seen]) -> bytes:
+        """What was trusted when it was closed; empty if that is not known, or if the file, which
+        looks like this now, was touched since."""
         with self._lock:
-            return self._trusted.get(row_id, b"")
+            trusted = self._trusted.get(row_id)
+        return trusted.parts if trusted is not None and trusted.seen == seen else b""
 
     def _forget(self, row_id: int) -> None:
         if (trusted := self._trusted.pop(row_id, None)) is not None:
-            self._bytes -= len(trusted) + _OVERHEAD
+            self._bytes -= trusted.size

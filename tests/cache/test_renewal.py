@@ -62,6 +62,7 @@ def test_after_its_directory_was_removed_a_store_begins_anew(
     shutil.rmtree(settings.directory)
     wait_until(lambda: (settings.directory / "bucket/catalog.sqlite3").exists())
     wait_until(lambda: not held.is_open)
+    assert held.check(0, 4) == []
     assert held.read(0, 2 * parts.SIZE) == parts.whole(held.geometry)[: 2 * parts.SIZE]
     assert store.cached_bytes([parts.version(4, key="closed")]) == [0]
     # Row numbers begin anew: nothing that is remembered by number may count.

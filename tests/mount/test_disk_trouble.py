@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +180,46 @@ def test_a_cache_directory_removed_under_the_mount_costs_nothing_but_the_cache(
     mount.start()
     assert (mount.point / "large").read_bytes() == DATA
     assert emulator.statistics()["bytes"] == before
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 2 * MIB)
+
+
+def cut_and_stretch(path: Path) -> None:
+    cut(path)
+    os.truncate(path, len(DATA))
+
+
+def scribble(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(5 * MIB)
+        file.write(bytes(MIB))
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("touch", [Path.unlink, cut, cut_and_stretch, scribble])
+def test_what_others_do_to_the_caches_files_is_noticed_before_a_byte_is_served(
+    emulator: EmulatorProcess,
+    mounts: Callable[..., Mount],
+    touch: Callable[[Path], None],
+    is_open: bool,
+) -> None:
+    (emulator.directory / "large").write_bytes(DATA)
+    mount = mounts().start()
+    assert (mount.point / "large").read_bytes() == DATA
+    holder = (mount.point / "large").open("rb") if is_open else nullcontext()
+    with holder:
+        wait_until(lambda: mount.statistics()["cache"]["open_entries"] == is_open)
+        (path,) = mount.cache.glob("*/data/*/*")
+        touch(path)
+        drop_pages(mount)
+        with (mount.point / "large").open("rb", buffering=0) as file:
+            for offset in range(len(DATA) - MIB, -1, -MIB):
+                assert os.pread(file.fileno(), MIB, offset) == DATA[offset : offset + MIB]
+    drop_pages(mount)
+    assert (mount.point / "large").read_bytes() == DATA
+    assert mount.attribute("large", "state") == "verified"
 
 
 def test_a_catalogue_damaged_under_the_mount_streams_through(
