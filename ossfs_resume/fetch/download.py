@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import trio
 
 from ossfs_resume.cache.entry import Entry
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch.batch import PartBatch
+from ossfs_resume.fetch.failures import Failures
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.oss.models import ObjectMeta
 
@@ -74,15 +75,6 @@ class Transfer:
         return f"<Transfer {self.first}..{self.stop} {self.priority.name} {state}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Parts that could not be had, and until when to say so without asking again."""
-
-    parts: range
-    error: OssfsError
-    until: float
-
-
 @dataclass(eq=False, slots=True)
 class Download:
     """One object version that somebody has open, or that is being fetched to its end."""
@@ -93,7 +85,7 @@ class Download:
     running: int = 0
     claims: dict[int, Transfer] = field(default_factory=dict)
     """Part number to the one transfer that will bring it."""
-    failures: list[Failure] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
     last_error: OssfsError | None = None
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
@@ -116,12 +108,10 @@ class Download:
             if self.claims.get(part) is transfer:
                 del self.claims[part]
 
-    def failure_of(self, parts: range, now: float) -> OssfsError | None:
-        """The remembered failure that one of ``parts`` falls under."""
-        if not self.failures:
-            return None
-        self.failures = [failure for failure in self.failures if failure.until > now]
-        for failure in self.failures:
-            if failure.parts.start < parts.stop and parts.start < failure.parts.stop:
-                return failure.error
-        return None
+    def failed(self, parts: range, error: OssfsError, now: float) -> None:
+        """``parts`` could not be had, for a while or for good."""
+        self.last_error = error
+        if isinstance(error, ObjectChanged | NotFound | CorruptObject):
+            self.stale = error
+        else:
+            self.failures.add(parts, error, now)

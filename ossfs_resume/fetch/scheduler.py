@@ -96,32 +96,3 @@ def concurrency(bytes_per_second: float | None, unfinished_bytes: int, limit: in
 def reserved_for_demand(limit: int) -> int:
     """Requests that read-ahead and background leave free, for a reader who waits."""
     return max(limit // 4, 1) if limit > 1 else 0
-
-
-class RateMeter:
-    """Bytes per second while something is being transferred; idle time does not count.
-
-    ``add`` takes the time in seconds. ``rate`` is None until half a second was measured.
-    """
-
-    INTERVAL_SECONDS = 0.25
-
-    def __init__(self) -> None:
-        self.rate: float | None = None
-        self._since = 0.0
-        self._bytes = 0
-
-    def begin(self, now: float) -> None:
-        """The first transfer after an idle time starts."""
-        self._since, self._bytes = now, 0
-
-    def add(self, count: int, now: float) -> bool:
-        """Count bytes that arrived; True if ``rate`` changed."""
-        self._bytes += count
-        elapsed = now - self._since
-        if elapsed < self.INTERVAL_SECONDS:
-            return False
-        measured = self._bytes / elapsed
-        self.rate = measured if self.rate is None else (self.rate + measured) / 2
-        self._since, self._bytes = now, 0
-        return True

@@ -1,73 +1,42 @@
 """The ranged requests of a mount: who fetches which part, in which order, how many at once.
 
 A part that nobody fetches yet is *claimed* by exactly one `Transfer`. Transfers wait in a priority
-queue; `_dispatch` starts them while the link affords it. A running transfer gathers whole parts,
-writes about a mebibyte a thread hop, and wakes its waiters, who look at the bitmap again.
+queue; `_dispatch` starts them while the link affords it. What a running one does with its bytes is
+told in `streaming` and `writing`; when it moves it wakes its waiters, who look at the bitmap again.
 
 What may not change:
 
 - Claims and queue change only between two awaits of one task, so they always agree.
 - No lock is held across an await on the network.
-- The last part of a transfer is written only after the request has ended well, when the object's
-  CRC-64 is known: the read that completes an object is answered after the proof.
-- A failed range is remembered for `REMEMBERED_SECONDS`: the kernel asks for a failed read-ahead
-  again page by page, and the process that reads cannot be killed in the meantime.
+- Every transfer that was started ends: its claims are given up, its waiters woken, its place free.
+- A transfer that waits for another process takes no place among those that run.
 """
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import trio
 
-from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
+from ossfs_resume.errors import OssfsError
 from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.bandwidth import Bandwidth
-from ossfs_resume.fetch.disk import Disk
-from ossfs_resume.fetch.download import Download, Failure, Transfer
-from ossfs_resume.fetch.loose import LooseParts
+from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.neighbours import Neighbours
-from ossfs_resume.fetch.readahead import MIB
-from ossfs_resume.fetch.scheduler import (
-    Priority,
-    Queue,
-    RateMeter,
-    concurrency,
-    reserved_for_demand,
-)
-from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.fetch.scheduler import Priority, Queue, concurrency, reserved_for_demand
+from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.fetch.streaming import Streamer
+from ossfs_resume.fetch.superseded import VersionReader
+from ossfs_resume.fetch.traffic import Traffic
+from ossfs_resume.fetch.writing import PartWriter
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_SECONDS = 5.0
-WRITE_BYTES = 1 * MIB
 WRITE_SECONDS = 0.5
-"""Whole parts that nobody waits for are gathered to this size, or for this time, before they are
-written."""
-
-
-class RangeReader(Protocol):
-    """What a transfer needs of the origin."""
-
-    async def read_range(
-        self, meta: ObjectMeta, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
-    ) -> int | None:
-        """Deliver bytes ``[start, stop)`` of exactly this version in order; return its CRC-64."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferSettings:
-    """``connections`` bounds the requests that run at once. ``bandwidth`` and
-    ``background_bandwidth`` are bytes per second, 0 without limit."""
-
-    connections: int = 32
-    bandwidth: float = 0
-    background_bandwidth: float = 0
+"""Whole parts that nobody waits for are gathered for this time before they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,51 +50,41 @@ class TransferStatistics:
 
 
 class TransferPool:
-    """Claims, queues and runs transfers; what ``disk`` does not take is held in ``loose``.
+    """Claims, queues and runs transfers.
 
-    ``on_written`` is awaited after parts were written and before their waiters are woken;
     ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
-    at once the origin bears at this moment. ``superseded`` tells how to read on in a version that
-    is not the current one any more, None if there is no way.
+    at once the origin bears at this moment.
     """
 
     def __init__(
         self,
-        reader: RangeReader,
-        settings: TransferSettings,
-        disk: Disk,
-        loose: LooseParts,
+        reader: VersionReader,
+        writer: PartWriter,
         neighbours: Neighbours,
-        on_written: Callable[[Download], Awaitable[None]],
+        settings: FetchSettings,
         on_idle: Callable[[Download], None],
         width: Callable[[], float] = lambda: math.inf,
-        superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
     ) -> None:
-        self._reader = reader
-        self._superseded = superseded
-        self._width = width
-        self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
-        self._settings = settings
-        self._disk = disk
-        self._loose = loose
+        self._writer = writer
         self._neighbours = neighbours
-        self._on_written = on_written
+        self._settings = settings
         self._on_idle = on_idle
+        self._width = width
+        self.traffic = Traffic()
+        self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
+        self._streamer = Streamer(reader, writer, self.traffic, self._bandwidth, self._dispatch)
         self._queue: Queue[Transfer] = Queue()
-        self._meter = RateMeter()
         self._running: set[Transfer] = set()
-        self._bytes_received = 0
         self._nursery: trio.Nursery | None = None
-        self.newest_byte = -math.inf
-        """Time of the newest byte of any transfer."""
 
     def __repr__(self) -> str:
         return f"<TransferPool running={len(self._running)} queued={len(self._queue)}>"
 
     def statistics(self) -> TransferStatistics:
         """What it does at this moment."""
+        traffic = self.traffic
         return TransferStatistics(
-            len(self._queue), len(self._running), self._bytes_received, self._meter.rate
+            len(self._queue), len(self._running), traffic.bytes_received, traffic.bytes_per_second
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -212,15 +171,13 @@ class TransferPool:
             transfer.priority = Priority.DEMAND
             self._queue.push(transfer, transfer.download, Priority.DEMAND)
 
+    # --- which run ---
+
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             return
         while True:
-            allowed = concurrency(
-                self._meter.rate or self._bandwidth.total or None,
-                max((transfer.unfinished_bytes for transfer in self._running), default=1),
-                int(min(self._settings.connections, self._width())),
-            )
+            allowed = self._allowed()
             free = allowed - len(self._running)
             if free <= 0:
                 return
@@ -230,35 +187,44 @@ class TransferPool:
                 return
             self._start(transfer, self._nursery)
 
+    def _allowed(self) -> int:
+        """How many may run at this moment."""
+        return concurrency(
+            self.traffic.bytes_per_second or self._bandwidth.total or None,
+            max((transfer.unfinished_bytes for transfer in self._running), default=1),
+            int(min(self._settings.connections, self._width())),
+        )
+
     def _start(self, transfer: Transfer, nursery: trio.Nursery) -> None:
         transfer.last_byte = trio.current_time()
         if not self._running:
-            self._meter.begin(transfer.last_byte)
+            self.traffic.begin(transfer.last_byte)
         self._running.add(transfer)
         transfer.download.running += 1
         nursery.start_soon(self._run, transfer)
 
-    # --- one transfer ---
-
     async def _run(self, transfer: Transfer) -> None:
-        download, claimed = transfer.download, transfer.parts
+        claimed = transfer.parts
         try:
             with transfer.scope:
                 if self._neighbours.claim(transfer) or await self._is_left(transfer):
-                    await self._fetch(transfer)
+                    await self._streamer.fetch(transfer)
             if transfer.scope.cancelled_caught:
-                await self._write(transfer)
+                await self._writer.write(transfer)
         except OssfsError as error:
-            self._failed(transfer, error)
+            _failed(transfer, error)
         finally:
-            transfer.done = True
-            download.unclaim(transfer)
-            download.running -= 1
-            self._running.discard(transfer)
-            transfer.wake()
-            self._on_idle(download)
-            self._dispatch()
-            self._unclaim(download.entry.version, claimed)
+            self._end(transfer)
+            self._unclaim(transfer.download.entry.version, claimed)
+
+    def _end(self, transfer: Transfer) -> None:
+        transfer.done = True
+        transfer.download.unclaim(transfer)
+        transfer.download.running -= 1
+        self._running.discard(transfer)
+        transfer.wake()
+        self._on_idle(transfer.download)
+        self._dispatch()
 
     async def _is_left(self, transfer: Transfer) -> bool:
         """Whether others leave anything to fetch; a transfer that waits for them takes no place."""
@@ -273,94 +239,17 @@ class TransferPool:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(self._neighbours.release, version, parts)
 
-    def _failed(self, transfer: Transfer, error: OssfsError) -> None:
-        download = transfer.download
-        # A broken network fails every transfer of a window; one line says so.
-        is_first = not download.failures and download.stale is None
-        download.last_error = error
-        if isinstance(error, ObjectChanged | NotFound | CorruptObject):
-            download.stale = error
-        else:
-            until = trio.current_time() + REMEMBERED_SECONDS
-            download.failures.append(Failure(transfer.parts, error, until))
-        log.log(logging.WARNING if is_first else logging.DEBUG, "%s: %s", download.meta.key, error)
-
-    async def _fetch(self, transfer: Transfer) -> None:
-        async def deliver(chunk: bytes) -> None:
-            self._progress(transfer, len(chunk))
-            await self._keep_to_bandwidth(transfer, len(chunk))
-            transfer.batch.add(chunk)
-            if transfer.waiters or transfer.batch.whole_bytes >= WRITE_BYTES:
-                await self._write(transfer)
-
-        download = transfer.download
-        start, stop = download.entry.geometry.bytes_of(transfer.first, transfer.stop)
-        try:
-            crc64 = await self._read_range(download, start, stop, deliver)
-        except OssfsError:
-            await self._write(transfer)
-            raise
-        if crc64 is not None:
-            download.entry.expect_crc64(crc64)
-        await self._write(transfer, at_end=True)
-
-    async def _read_range(
-        self, download: Download, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
-    ) -> int | None:
-        """Of a version that is not the current one any more, too, if the origin still has it."""
-        position = start
-
-        async def count(chunk: bytes) -> None:
-            nonlocal position
-            position += len(chunk)
-            await deliver(chunk)
-
-        try:
-            return await self._reader.read_range(download.meta, start, stop, count)
-        except ObjectChanged as error:
-            old = self._superseded(download.meta)
-            if old is None or (old.access == "grown" and download.entry.progress.crc64 is None):
-                raise
-            download.superseded = download.superseded or error
-            return await self._reader.read_range(old, position, stop, deliver)
-
-    def _progress(self, transfer: Transfer, count: int) -> None:
-        transfer.last_byte = self.newest_byte = trio.current_time()
-        self._bytes_received += count
-        if self._meter.add(count, self.newest_byte):
-            self._dispatch()
-
-    async def _keep_to_bandwidth(self, transfer: Transfer, count: int) -> None:
-        is_background = transfer.priority is Priority.BACKGROUND and not transfer.waiters
-        seconds = self._bandwidth.spend(count, is_background=is_background)
-        if seconds:
-            # Our own waiting is no silence of the origin: nobody's patience ends meanwhile.
-            transfer.last_byte = max(transfer.last_byte or 0, trio.current_time() + seconds)
-            self.newest_byte = max(self.newest_byte, transfer.last_byte)
-            await trio.sleep(seconds)
-
     async def _rescue(self, transfer: Transfer) -> None:
         """Write what somebody waits for though the transfer, perhaps stalled, has not yet."""
         try:
-            await self._write(transfer)
+            await self._writer.write(transfer)
         except OssfsError as error:
-            self._failed(transfer, error)
+            _failed(transfer, error)
 
-    async def _write(self, transfer: Transfer, *, at_end: bool = False) -> None:
-        """Write the whole parts at hand; the last one only ``at_end``, once the request is well."""
-        download = transfer.download
-        async with transfer.writing:
-            if not at_end and transfer.batch.first + len(transfer.batch) >= transfer.stop:
-                return
-            first, parts = transfer.batch.take()
-            if not parts:
-                return
-            is_kept = await self._disk.write(download, first, parts)
-            for part, chunks in enumerate(parts, first):
-                if not is_kept:
-                    download.passed[part] = checksum(chunks)
-                if not is_kept or self._loose.is_demanded(download, part):
-                    self._loose.hold(download, part, b"".join(chunks))
-                download.claims.pop(part, None)
-            await self._on_written(download)
-        transfer.wake()
+
+def _failed(transfer: Transfer, error: OssfsError) -> None:
+    download = transfer.download
+    # A broken network fails every transfer of a window; one line says so.
+    is_first = not download.failures and download.stale is None
+    download.failed(transfer.parts, error, trio.current_time())
+    log.log(logging.WARNING if is_first else logging.DEBUG, "%s: %s", download.meta.key, error)

@@ -12,7 +12,8 @@ from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import OriginError
-from ossfs_resume.fetch.engine import Engine, FetchSettings
+from ossfs_resume.fetch.engine import Engine
+from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
 
 PART = 64 * 1024

@@ -16,11 +16,8 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
 from ossfs_resume.fetch import disk as disk_module
 from ossfs_resume.fetch import trouble as trouble_module
-from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.readahead import AccessPattern
-
-PART = 64 * 1024
-SIZE = 40 * PART + 777
+from support.fetching import PART, SIZE, read_all
 
 
 class IllFile(DataFile):
@@ -73,14 +70,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def recovering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trouble_module, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(trouble_module, "CALM_SECONDS", 0.0)
-
-
-async def read_all(engine: Engine, download, step: int = 30_000) -> bytes:
-    pattern, data = AccessPattern(), b""
-    size = download.meta.size
-    while len(data) < size:
-        data += await engine.read(download, pattern, len(data), min(step, size - len(data)))
-    return data
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from ossfs_resume.fetch.scheduler import (
     Priority,
     Queue,
-    RateMeter,
     concurrency,
     reserved_for_demand,
 )
@@ -86,15 +85,3 @@ def test_an_unknown_link_gets_a_few_requests_and_a_fast_one_all() -> None:
 @given(st.integers(2, 1000))
 def test_some_requests_are_kept_for_demand_but_never_all(limit: int) -> None:
     assert 0 <= reserved_for_demand(limit) < limit
-
-
-def test_the_meter_counts_busy_time_only() -> None:
-    meter = RateMeter()
-    meter.begin(100.0)
-    assert not meter.add(1000, 100.1)
-    assert meter.rate is None
-    assert meter.add(1000, 101.0)
-    assert meter.rate == 2000.0
-    meter.begin(500.0)
-    assert meter.add(2000, 501.0)
-    assert meter.rate == 2000.0

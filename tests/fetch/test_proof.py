@@ -1,0 +1,47 @@
+"""A complete object is compared with the origin's CRC-64 before anybody gets it."""
+
+import pytest
+
+from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.errors import CorruptObject
+from ossfs_resume.fetch.readahead import AccessPattern
+from support.fetching import PART, SIZE, Running, read_all
+
+
+async def test_an_object_with_a_wrong_crc_is_refused_discarded_and_fetched_anew(
+    origin, store, running: Running, caplog
+) -> None:
+    meta = origin.put("a", SIZE)
+    origin.wrong_crc = True
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with pytest.raises(CorruptObject):
+            await read_all(engine, download)
+        with pytest.raises(CorruptObject):
+            await engine.read(download, AccessPattern(), 0, 10)
+        engine.close(download)
+        origin.wrong_crc = False
+        fresh = await engine.open(meta)
+        assert fresh is not download
+        assert await read_all(engine, fresh) == origin.content["a"]
+        engine.close(fresh)
+
+
+async def test_verifying_clears_what_the_disk_lost_and_proves_what_it_kept(
+    origin, store: CacheStore, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        assert await engine.verify(download) == 0
+        assert download.entry.is_verified
+        [path] = store._folder.path.glob("data/*/*")
+        with path.open("r+b") as file:
+            file.seek(3 * PART + 1)
+            file.write(b"damage")
+        assert await engine.verify(download) == 1
+        assert download.entry.missing(0, 40) == [range(3, 4)]
+        assert await read_all(engine, download) == origin.content["a"]
+        assert download.entry.is_verified
+        engine.close(download)

@@ -1,0 +1,42 @@
+"""What a reader waits for goes before what is fetched in the background."""
+
+import trio
+
+from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.fetch.settings import FetchSettings
+from support.fetching import PART, Running
+
+
+async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
+    origin, store, running: Running
+) -> None:
+    big = origin.put("big", 400 * PART)
+    small = origin.put("small", 100)
+    settings = FetchSettings(part_bytes=PART, connections=4, request_bytes=8 * PART)
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download = await engine.open(big)
+        origin.allow = PART
+        nursery.start_soon(engine.fill, download)
+        await origin.started.wait()
+        with trio.fail_after(5):
+            other = await engine.open(small)
+            assert await engine.read(other, AccessPattern(), 0, 100) == origin.content["small"]
+        origin.release()
+
+
+async def test_a_queued_part_is_pulled_forward(origin, store, running: Running) -> None:
+    meta = origin.put("a", 200 * PART)
+    settings = FetchSettings(part_bytes=PART, connections=4, request_bytes=8 * PART)
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download = await engine.open(meta)
+        origin.allow = 0
+        nursery.start_soon(engine.fill, download)
+        await origin.started.wait()
+        origin.allow = 4 * PART
+        origin.changed.set()
+        with trio.fail_after(5):
+            data = await engine.read(download, AccessPattern(), 29 * PART, 10)
+        assert data == origin.content["a"][29 * PART : 29 * PART + 10]
+        assert ("a", 29 * PART, 32 * PART) in origin.ranges
+        origin.release()
+    assert origin.fetched == 200 * PART
