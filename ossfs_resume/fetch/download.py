@@ -98,7 +98,8 @@ class Download:
     """The combined CRC-64 was compared with the origin's, or there is none to compare with."""
 
     def claim(self, transfer: Transfer) -> None:
-        """``transfer`` and no other will bring its parts."""
+        """``transfer`` and no other will bring its parts; what they complete is not proven yet."""
+        self.proven = False
         for part in transfer.parts:
             self.claims[part] = transfer
 

@@ -113,8 +113,6 @@ class Readiness:
                 await self._prover.prove(download)
 
     def _demand(self, download: Download, missing: list[range]) -> list[Transfer]:
-        if missing:
-            download.proven = False  # of an object that was complete before, too
         step = plan.parts_in(self._settings.request_bytes, download.entry.geometry.part_size)
         return [self._pool.demand(download, run, step) for run in missing]
 

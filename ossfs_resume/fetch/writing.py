@@ -6,6 +6,7 @@ What may not change:
   CRC-64 is known: the read that completes an object is answered after the proof.
 - A part that the disk does not take is held in memory, never lost between disk and reader, and its
   CRC-64 is remembered: an object that only went by is proven all the same.
+- New bytes, even of an object that was proven before, are proven before anybody gets the whole.
 - Waiters are woken after the proof, not before.
 """
 
@@ -39,6 +40,8 @@ class PartWriter:
             first, parts = transfer.batch.take()
             if not parts:
                 return
+            # Before the parts are there: whoever finds the object complete waits for the proof.
+            download.proven = False
             is_kept = await self._disk.write(download, first, parts)
             self._hold(download, first, parts, is_kept=is_kept)
             await self._on_written(download)

@@ -45,3 +45,21 @@ async def test_verifying_clears_what_the_disk_lost_and_proves_what_it_kept(
         assert await read_all(engine, download) == origin.content["a"]
         assert download.entry.is_verified
         engine.close(download)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+async def test_parts_that_were_evicted_and_fetched_again_unasked_are_proven_with_the_rest(
+    origin, store: CacheStore, running: Running, is_damaged: bool
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        assert download.entry.remove_parts(SIZE, 2) > 0
+        if is_damaged:
+            origin.content["a"] = bytes(SIZE)
+            with pytest.raises(CorruptObject):
+                await engine.fill(download)
+        else:
+            await engine.fill(download)
+            assert download.entry.is_verified
