@@ -56,11 +56,13 @@ class _Call(Generic[T]):
             done()
 
     async def result(self, patience_s: float) -> T:
-        with trio.move_on_after(patience_s):
-            await self._ended.wait()
+        try:
+            with trio.move_on_after(patience_s):
+                await self._ended.wait()
+        finally:
+            self.is_abandoned = not self._ended.is_set()
         if self._values:
             return self._values[0]
-        self.is_abandoned = True
         raise self._error or Hanging(f"the cache's disk did not answer for {patience_s:g} seconds")
 
 

@@ -1,7 +1,13 @@
 """Who opens a version shares its download; after the last, nothing is left."""
 
+import threading
+
+import pytest
 import trio
 
+from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.settings import FetchSettings
 from support.fetching import PART, SIZE, Running, read_all
 
@@ -51,3 +57,27 @@ async def test_nothing_is_left_after_everything_is_closed(origin, store, running
             await trio.lowlevel.checkpoint()
         assert engine.statistics().queued == 0
         assert [meta for meta in metas if engine.find(meta)] == []
+
+
+async def test_an_entry_that_nobody_waits_for_any_more_is_given_back(
+    origin, store: CacheStore, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, asked, gate = store.acquire, trio.Event(), threading.Event()
+
+    def slow(version: ObjectVersion) -> Entry:
+        trio.from_thread.run_sync(asked.set)
+        gate.wait()
+        return acquire(version)
+
+    monkeypatch.setattr(store, "acquire", slow)
+    async with running(origin, store) as engine:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.open, origin.put("a", SIZE))
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        gate.set()
+        with trio.fail_after(5):
+            while not store.statistics().open_entries:
+                await trio.lowlevel.checkpoint()
+            while store.statistics().open_entries:
+                await trio.to_thread.run_sync(store.commit)
