@@ -192,6 +192,7 @@ class Disk:
             download.running -= 1
             self._on_idle(download)
 
+        await trio.lowlevel.checkpoint_if_cancelled()  # What is counted from here on gets done.
         download.running += 1
         return await self._call(action, limiter, patience_s, _ignore, done)
 

@@ -225,3 +225,19 @@ async def test_a_cache_that_gives_no_entry_is_gone_without(origin, store, runnin
         assert await read_all(engine, download) == origin.content["a"]
         assert "malformed" in engine.cache_error
         engine.close(download)
+
+
+async def test_a_cancelled_read_leaves_nothing_open(origin, store, running) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await engine.read(download, AccessPattern(), 0, 100)
+        assert scope.cancelled_caught
+        with trio.fail_after(5):
+            while engine.statistics().running:
+                await trio.lowlevel.checkpoint()
+        engine.close(download)
+        assert engine.find(meta) is None
