@@ -12,6 +12,8 @@ What may not change:
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import trio
+
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
@@ -35,6 +37,8 @@ class PartWriter:
         """
         download = transfer.download
         async with transfer.writing:
+            # Cancelled now or not before the disk has them: what is taken gets written.
+            await trio.lowlevel.checkpoint_if_cancelled()
             if not at_end and transfer.batch.first + len(transfer.batch) >= transfer.stop:
                 return
             first, parts = transfer.batch.take()
