@@ -28,6 +28,10 @@ READ_PATIENCE_SECONDS = 3.0
 WRITE_PATIENCE_SECONDS = 8.0
 """Longer than a write waits for the catalogue to keep up (`Backlog`): that is slow and not ill."""
 
+READS_AT_ONCE = 16
+WRITES_AT_ONCE = 8
+OPENINGS_AT_ONCE = 8
+
 
 class _Call(Generic[T]):
     """One call in a thread, and its outcome once it is there."""
@@ -37,6 +41,7 @@ class _Call(Generic[T]):
         self._ended = trio.Event()
         self._values: list[T] = []
         self._error: Exception | None = None
+        self._scope = trio.CancelScope()
         self.is_abandoned = False
 
     async def run(
@@ -46,7 +51,8 @@ class _Call(Generic[T]):
         done: Callable[[], object],
     ) -> None:
         try:
-            self._values.append(await trio.to_thread.run_sync(self._action, limiter=limiter))
+            with self._scope:
+                self._values.append(await trio.to_thread.run_sync(self._action, limiter=limiter))
         except Exception as error:
             self._error = error
         finally:
@@ -63,6 +69,8 @@ class _Call(Generic[T]):
             self.is_abandoned = not self._ended.is_set()
         if self._values:
             return self._values[0]
+        # While the disk hangs, what waits for a thread must not pile up, bytes and all.
+        self._scope.cancel()
         raise self._error or Hanging(f"the cache's disk did not answer for {patience_s:g} seconds")
 
 
@@ -83,9 +91,9 @@ class Disk:
         self.writing = Trouble("written")
         self._on_idle = on_idle
         self._nursery: trio.Nursery | None = None
-        self._reads = trio.CapacityLimiter(16)
-        self._writes = trio.CapacityLimiter(8)
-        self._opens = trio.CapacityLimiter(8)
+        self._reads = trio.CapacityLimiter(READS_AT_ONCE)
+        self._writes = trio.CapacityLimiter(WRITES_AT_ONCE)
+        self._opens = trio.CapacityLimiter(OPENINGS_AT_ONCE)
 
     def __repr__(self) -> str:
         return f"<Disk {self.reading!r} {self.writing!r}>"

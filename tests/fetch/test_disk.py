@@ -16,6 +16,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
 from ossfs_resume.fetch import disk as disk_module
 from ossfs_resume.fetch import trouble as trouble_module
+from ossfs_resume.fetch.disk import WRITES_AT_ONCE
 from ossfs_resume.fetch.readahead import AccessPattern
 from support.fetching import PART, SIZE, read_all
 
@@ -26,6 +27,7 @@ class IllFile(DataFile):
     write_error = 0
     read_error = 0
     gate = threading.Event()
+    writes = 0
 
     @classmethod
     def heal(cls) -> None:
@@ -33,6 +35,7 @@ class IllFile(DataFile):
         cls.gate.set()
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+        IllFile.writes += 1
         self.gate.wait()
         self._fail(self.write_error)
         super().write(offset, chunks)
@@ -155,6 +158,24 @@ async def test_a_hanging_write_does_not_hold_up_the_reader(
             assert await read_all(engine, await engine.open(other)) == origin.content["b"]
         assert "did not answer" in engine.cache_error
         IllFile.heal()
+
+
+async def test_what_waits_for_a_hanging_disk_does_not_pile_up_in_memory(
+    origin, store, running, impatient: None, recovering: None
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        before = IllFile.writes
+        IllFile.gate.clear()
+        for part in range(0, 30, 2):
+            data = await engine.read(download, AccessPattern(), part * PART + 1, 10)
+            assert data == origin.content["a"][part * PART + 1 :][:10]
+        IllFile.heal()
+        with trio.fail_after(5):
+            while download.running:
+                await trio.lowlevel.checkpoint()
+        assert IllFile.writes - before <= WRITES_AT_ONCE
 
 
 async def test_a_hanging_read_falls_back_to_the_origin(
