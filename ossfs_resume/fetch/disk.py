@@ -40,7 +40,7 @@ class _Call(Generic[T]):
         self._action = action
         self._ended = trio.Event()
         self._values: list[T] = []
-        self._error: Exception | None = None
+        self._error: CacheError | None = None
         self._scope = trio.CancelScope()
         self.is_abandoned = False
 
@@ -53,8 +53,12 @@ class _Call(Generic[T]):
         try:
             with self._scope:
                 self._values.append(await trio.to_thread.run_sync(self._action, limiter=limiter))
-        except Exception as error:
+        except CacheError as error:
             self._error = error
+        except Exception as error:
+            # No thread, no memory, a bug: whatever it is, readers go on with the origin.
+            log.exception("the cache failed unexpectedly")
+            self._error = CacheError(f"{type(error).__name__}: {error}")
         finally:
             self._ended.set()
             if self.is_abandoned and self._values:

@@ -26,18 +26,22 @@ class IllFile(DataFile):
 
     write_error = 0
     read_error = 0
+    unexpected: Exception | None = None
     gate = threading.Event()
     writes = 0
 
     @classmethod
     def heal(cls) -> None:
         cls.write_error = cls.read_error = 0
+        cls.unexpected = None
         cls.gate.set()
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
         IllFile.writes += 1
         self.gate.wait()
         self._fail(self.write_error)
+        if self.unexpected is not None:
+            raise self.unexpected
         super().write(offset, chunks)
 
     def read(self, offset: int, length: int) -> bytes:
@@ -88,6 +92,18 @@ async def test_what_cannot_be_written_streams_through(
         assert origin.fetched <= SIZE + 8 * PART
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
+
+
+async def test_a_cache_that_fails_unexpectedly_is_gone_without(
+    origin, store, running, caplog
+) -> None:
+    meta = origin.put("a", SIZE)
+    IllFile.unexpected = RuntimeError("can't start new thread")
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await read_all(engine, download) == origin.content["a"]
+        assert "can't start new thread" in engine.cache_error
+    assert any(record.exc_info for record in caplog.records)
 
 
 async def test_it_is_kept_again_when_the_disk_is_well(
