@@ -8,7 +8,8 @@ What may not change:
 
 - Claims and queue change only between two awaits of one task, so they always agree.
 - No lock is held across an await on the network.
-- Every transfer that was started ends: its claims are given up, its waiters woken, its place free.
+- Every transfer that was started ends, however it fails: its claims are given up, its waiters
+  woken, its place free.
 - A transfer that waits for another process takes no place among those that run.
 """
 
@@ -21,7 +22,7 @@ from itertools import islice
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.errors import BadAnswer, OssfsError
 from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.download import Download, Transfer
@@ -211,8 +212,8 @@ class TransferPool:
                     await self._streamer.fetch(transfer)
             if transfer.scope.cancelled_caught:
                 await self._writer.write(transfer)
-        except OssfsError as error:
-            _failed(transfer, error)
+        except Exception as error:
+            _failed(transfer, _explained(transfer, error))
         finally:
             self._end(transfer)
             self._unclaim(transfer.download.entry.version, claimed)
@@ -243,8 +244,16 @@ class TransferPool:
         """Write what somebody waits for though the transfer, perhaps stalled, has not yet."""
         try:
             await self._writer.write(transfer)
-        except OssfsError as error:
-            _failed(transfer, error)
+        except Exception as error:
+            _failed(transfer, _explained(transfer, error))
+
+
+def _explained(transfer: Transfer, error: Exception) -> OssfsError:
+    """An error that nobody thought of fails one range, and not the mount with all its readers."""
+    if isinstance(error, OssfsError):
+        return error
+    log.error("%s: %r failed unexpectedly", transfer.download.meta.key, transfer, exc_info=error)
+    return BadAnswer(f"{transfer.download.meta.key}: {type(error).__name__}: {error}")
 
 
 def _failed(transfer: Transfer, error: OssfsError) -> None:

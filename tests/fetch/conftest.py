@@ -11,7 +11,6 @@ import trio
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.errors import OriginError
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
@@ -25,7 +24,7 @@ class FakeOrigin:
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
         self.ranges: list[tuple[str, int, int]] = []
-        self.failures: list[OriginError] = []
+        self.failures: list[Exception] = []
         self.allow: int | None = None
         self.wrong_crc = False
         self.changed = trio.Event()

@@ -1,10 +1,12 @@
 """What a reader waits for goes before what is fetched in the background."""
 
+import pytest
 import trio
 
+from ossfs_resume.errors import BadAnswer
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
-from support.fetching import PART, Running
+from support.fetching import PART, SIZE, Running
 
 
 async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
@@ -40,3 +42,17 @@ async def test_a_queued_part_is_pulled_forward(origin, store, running: Running) 
         assert ("a", 29 * PART, 32 * PART) in origin.ranges
         origin.release()
     assert origin.fetched == 200 * PART
+
+
+async def test_an_unexpected_error_fails_its_range_and_not_the_mount(
+    origin, store, running: Running, caplog
+) -> None:
+    meta = origin.put("a", SIZE)
+    origin.failures = [ZeroDivisionError("division by zero")]
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with pytest.raises(BadAnswer, match="division by zero"):
+            await engine.read(download, AccessPattern(), 30 * PART, 10)
+        data = await engine.read(download, AccessPattern(), 10 * PART, 10)
+        assert data == origin.content["a"][10 * PART : 10 * PART + 10]
+    assert any(record.exc_info for record in caplog.records)
