@@ -42,6 +42,11 @@ class Transfer:
         return len(self.batch) > 0 and not self.writing.locked()
 
     @property
+    def is_short(self) -> bool:
+        """Whether parts have not arrived yet."""
+        return self.batch.first + len(self.batch) < self.stop
+
+    @property
     def unfinished_bytes(self) -> int:
         """The most that it can lose: one part, or an object smaller than that."""
         entry = self.download.entry

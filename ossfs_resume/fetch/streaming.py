@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import trio
 
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.errors import BadAnswer, OssfsError
 from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.download import Transfer
 from ossfs_resume.fetch.readahead import MIB
@@ -51,6 +51,8 @@ class Streamer:
         start, stop = download.entry.geometry.bytes_of(transfer.first, transfer.stop)
         try:
             crc64 = await self._reader.read_range(download, start, stop, deliver)
+            if transfer.is_short:
+                raise BadAnswer(f"{download.meta.key}: fewer bytes than [{start}, {stop}) came")
         except OssfsError:
             await self._writer.write(transfer)
             raise

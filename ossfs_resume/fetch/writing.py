@@ -39,7 +39,7 @@ class PartWriter:
         async with transfer.writing:
             # Cancelled now or not before the disk has them: what is taken gets written.
             await trio.lowlevel.checkpoint_if_cancelled()
-            if not at_end and transfer.batch.first + len(transfer.batch) >= transfer.stop:
+            if not at_end and not transfer.is_short:
                 return
             first, parts = transfer.batch.take()
             if not parts:

@@ -56,3 +56,18 @@ async def test_an_unexpected_error_fails_its_range_and_not_the_mount(
         data = await engine.read(download, AccessPattern(), 10 * PART, 10)
         assert data == origin.content["a"][10 * PART : 10 * PART + 10]
     assert any(record.exc_info for record in caplog.records)
+
+
+async def test_an_answer_that_ends_early_is_an_error_and_is_not_asked_for_in_a_ring(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    origin.ends_after = 3 * PART - 1
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with trio.fail_after(3), pytest.raises(BadAnswer, match="fewer bytes"):
+            await engine.read(download, AccessPattern(), 24 * PART, 4 * PART)
+        assert len(origin.ranges) == 1
+        # What came before the end is good.
+        data = await engine.read(download, AccessPattern(), 24 * PART, 2 * PART)
+        assert data == origin.content["a"][24 * PART : 26 * PART]
