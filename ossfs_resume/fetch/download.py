@@ -28,6 +28,8 @@ class Transfer:
     last_byte: float | None = None
     waiters: int = 0
     done: bool = False
+    place: trio.Event | None = None
+    """Set when it may go on, if it has left its place to wait for another process."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     batch: PartBatch = field(init=False)
     writing: trio.Lock = field(default_factory=trio.Lock)
@@ -59,7 +61,7 @@ class Transfer:
 
     @property
     def is_queued(self) -> bool:
-        """Not started yet."""
+        """Not started yet, or waiting for a place again."""
         return self.last_byte is None
 
     def narrow(self, first: int, stop: int) -> None:

@@ -44,32 +44,39 @@ class Neighbours:
         return f"<Neighbours {self._claims!r}>"
 
     def claim(self, transfer: Transfer) -> bool:
-        """Whether the transfer may start at once, its parts claimed; False: `wait` first."""
+        """Whether the transfer may start at once, its parts claimed; False: `look` first."""
         version = transfer.download.entry.version
         return self._claims.take(version, transfer.parts) and not self._claims.has_others()
 
+    async def look(self, transfer: Transfer) -> bool | None:
+        """Whether something is left to be fetched by this process; None: `wait` for another."""
+        download = transfer.download
+        is_ours = self._claims.take(download.entry.version, transfer.parts)
+        await self._disk.refresh(download, transfer.parts)
+        missing = download.entry.missing(transfer.first, transfer.stop)
+        if missing and not is_ours:
+            return None
+        if missing:
+            transfer.narrow(missing[0].start, missing[-1].stop)
+        return bool(missing)
+
     async def wait(self, transfer: Transfer) -> bool:
         """Let others bring the parts of a transfer; whether something is left to be fetched."""
-        download, since = transfer.download, trio.current_time()
-        version = download.entry.version
+        entry, since = transfer.download.entry, trio.current_time()
         while True:
-            is_ours = self._claims.take(version, transfer.parts)
-            before = download.entry.present_count
-            await self._disk.refresh(download, transfer.parts)
-            missing = download.entry.missing(transfer.first, transfer.stop)
-            if not missing:
-                return False
-            if is_ours:
-                transfer.narrow(missing[0].start, missing[-1].stop)
-                return True
+            before = entry.present_count
+            await trio.sleep(LOOK_SECONDS)
+            is_left = await self.look(transfer)
+            if is_left is not None:
+                return is_left
             now = trio.current_time()
-            if download.entry.present_count > before:
+            if entry.present_count > before:
                 since = transfer.last_byte = now
                 transfer.wake()
             if now - since >= PATIENCE_SECONDS:
+                missing = entry.missing(transfer.first, transfer.stop)
                 transfer.narrow(missing[0].start, missing[-1].stop)
                 return True
-            await trio.sleep(LOOK_SECONDS)
 
     async def release(self, version: ObjectVersion, parts: range) -> None:
         """Give up the parts of a transfer that has ended, in a while if anybody is there to see."""

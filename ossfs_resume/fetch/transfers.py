@@ -10,7 +10,8 @@ What may not change:
 - No lock is held across an await on the network.
 - Every transfer that was started ends, however it fails: its claims are given up, its waiters
   woken, its place free.
-- A transfer that waits for another process takes no place among those that run.
+- A transfer that waits for another process takes no place among those that run, and has to queue
+  for one when it has waited: never do more run than the link and the origin bear.
 """
 
 import logging
@@ -154,6 +155,8 @@ class TransferPool:
         transfer.done = True
         transfer.download.unclaim(transfer)
         transfer.wake()
+        if transfer.place is not None:
+            transfer.place.set()
 
     def _submit(self, download: Download, parts: range, priority: Priority) -> Transfer:
         transfer = Transfer(download, parts.start, parts.stop, priority)
@@ -201,8 +204,11 @@ class TransferPool:
         if not self._running:
             self.traffic.begin(transfer.last_byte)
         self._running.add(transfer)
-        transfer.download.running += 1
-        nursery.start_soon(self._run, transfer)
+        if transfer.place is not None:
+            transfer.place.set()
+        else:
+            transfer.download.running += 1
+            nursery.start_soon(self._run, transfer)
 
     async def _run(self, transfer: Transfer) -> None:
         claimed = transfer.parts
@@ -229,12 +235,23 @@ class TransferPool:
 
     async def _is_left(self, transfer: Transfer) -> bool:
         """Whether others leave anything to fetch; a transfer that waits for them takes no place."""
+        is_left = await self._neighbours.look(transfer)
+        if is_left is not None:
+            return is_left
         self._running.discard(transfer)
         self._dispatch()
+        return await self._neighbours.wait(transfer) and await self._has_place_again(transfer)
+
+    async def _has_place_again(self, transfer: Transfer) -> bool:
+        """Queue up like everybody else; False if it was dropped meanwhile."""
+        transfer.last_byte, transfer.place = None, trio.Event()
+        self._queue.push(transfer, transfer.download, transfer.priority)
+        self._dispatch()
         try:
-            return await self._neighbours.wait(transfer)
+            await transfer.place.wait()
         finally:
-            self._running.add(transfer)
+            self._queue.discard(transfer)
+        return not transfer.done
 
     def _unclaim(self, version: ObjectVersion, parts: range) -> None:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
