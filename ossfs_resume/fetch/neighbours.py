@@ -6,11 +6,13 @@ itself as soon as the claim is free or nothing has arrived for two seconds: same
 bytes. A claim outlives its transfer by a moment, until the parts are committed for all to see.
 """
 
+from collections import Counter
 from typing import Protocol
 
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Transfer
 
@@ -39,6 +41,7 @@ class Neighbours:
     def __init__(self, claims: PartClaims, disk: Disk) -> None:
         self._claims = claims
         self._disk = disk
+        self._held: Counter[tuple[ObjectVersion, int]] = Counter()
 
     def __repr__(self) -> str:
         return f"<Neighbours {self._claims!r}>"
@@ -46,6 +49,7 @@ class Neighbours:
     def claim(self, transfer: Transfer) -> bool:
         """Whether the transfer may start at once, its parts claimed; False: `look` first."""
         version = transfer.download.entry.version
+        self._held.update((version, part) for part in transfer.parts)
         return self._claims.take(version, transfer.parts) and not self._claims.has_others()
 
     async def look(self, transfer: Transfer) -> bool | None:
@@ -79,7 +83,14 @@ class Neighbours:
                 return True
 
     async def release(self, version: ObjectVersion, parts: range) -> None:
-        """Give up the parts of a transfer that has ended, in a while if anybody is there to see."""
+        """Give up the ``parts`` that a transfer claimed, in a while if anybody is there to see;
+        not those that another transfer of this process has claimed meanwhile."""
         if self._claims.has_others():
             await trio.sleep(LINGER_SECONDS)
-        self._claims.release(version, parts)
+        held = [(version, part) for part in parts]
+        self._held.subtract(held)
+        for run in plan.unclaimed([parts], lambda part: self._held[version, part] > 0):
+            self._claims.release(version, run)
+        for key in held:
+            if self._held[key] <= 0:
+                del self._held[key]

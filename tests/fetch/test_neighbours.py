@@ -6,10 +6,15 @@ import pytest
 import trio
 import trio.testing
 
-from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.models import CacheSettings, ObjectVersion
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.fetch.disk import Disk
+from ossfs_resume.fetch.download import Download, Transfer
+from ossfs_resume.fetch.neighbours import Neighbours
 from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.oss.models import ObjectMeta
 
 PART = 64 * 1024
 SIZE = 4 * PART
@@ -124,3 +129,23 @@ async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
                 await trio.lowlevel.checkpoint()
         assert all(key == "b" for key, _, _ in origin.ranges)
         origin.release()
+
+
+async def test_a_claim_that_is_given_up_late_does_not_take_a_newer_one_with_it(
+    store: CacheStore, other: CacheStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.fetch.neighbours.LINGER_SECONDS", 0)
+    version = ObjectVersion("a", "etag", SIZE)
+    download = Download(ObjectMeta("a", SIZE, "etag", 0), store.acquire(version))
+    neighbours = Neighbours(store.claims, Disk(on_idle=lambda download: None))
+    failed = Transfer(download, 0, 4, Priority.DEMAND)
+    again = Transfer(download, 2, 3, Priority.DEMAND)
+    neighbours.claim(failed)
+    neighbours.claim(again)
+    await neighbours.release(version, failed.parts)
+    assert not other.claims.take(version, range(2, 3))
+    assert other.claims.take(version, range(2))
+    assert other.claims.take(version, range(3, 4))
+    await neighbours.release(version, again.parts)
+    assert other.claims.take(version, range(2, 3))
+    store.release(download.entry)
