@@ -52,6 +52,8 @@ class OpenDownloads:
         self._loose = loose
         self._on_discarded = on_discarded
         self._downloads: dict[ObjectVersion, Download] = {}
+        # Also those that were replaced or discarded, while somebody still reads from them.
+        self._alive: set[Download] = set()
         self._last_errors = LastErrors()
 
     def __len__(self) -> int:
@@ -71,7 +73,7 @@ class OpenDownloads:
             if self._usable(version) is not None:
                 self._store.release(entry)
             else:
-                self._downloads[version] = Download(meta, entry, proven=entry.is_verified)
+                self._add(Download(meta, entry, proven=entry.is_verified))
         download = self._downloads[version]
         if meta.crc64 is not None:
             download.entry.expect_crc64(meta.crc64)
@@ -83,6 +85,7 @@ class OpenDownloads:
         if download.holders or download.running:
             return
         self._forget(download)
+        self._alive.discard(download)
         self._loose.drop(download)
         self._store.release(download.entry)
 
@@ -104,7 +107,7 @@ class OpenDownloads:
 
     def wake(self) -> None:
         """Let whoever waits for a transfer look again."""
-        for download in self._downloads.values():
+        for download in self._alive:
             for transfer in set(download.claims.values()):
                 transfer.wake()
 
@@ -113,6 +116,10 @@ class OpenDownloads:
             return await disk.open(partial(self._store.acquire, version), self._store.release)
         except CacheError:
             return self._store.detached(version)
+
+    def _add(self, download: Download) -> None:
+        self._downloads[version_of(download.meta)] = download
+        self._alive.add(download)
 
     def _usable(self, version: ObjectVersion) -> Download | None:
         """The download of a version, unless its entry was thrown away under it."""

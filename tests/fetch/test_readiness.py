@@ -121,3 +121,26 @@ async def test_readers_are_let_go_when_the_mount_stops(origin, store, running: R
         with pytest.raises(ShuttingDown):
             await engine.open(meta)
     assert len(refused) == 10
+
+
+async def test_readers_of_a_discarded_entry_are_let_go_as_well_when_the_mount_stops(
+    origin, store, running: Running
+) -> None:
+    meta, refused = origin.put("a", SIZE), trio.Event()
+
+    async def reader() -> None:
+        with pytest.raises(ShuttingDown):
+            await engine.read(download, AccessPattern(), 30 * PART, 10)
+        refused.set()
+
+    settings = FetchSettings(timeout_s=0, part_bytes=PART)
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download = await engine.open(meta)
+        await trio.to_thread.run_sync(store.discard, download.entry)
+        origin.allow = 0
+        nursery.start_soon(reader)
+        await origin.started.wait()
+        assert await engine.open(meta) is not download
+        engine.stop()
+        with trio.fail_after(5):
+            await refused.wait()
