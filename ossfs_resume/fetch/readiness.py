@@ -7,7 +7,8 @@ finished by somebody else without a reader's noticing.
 What may not change:
 
 - Each reader has a deadline that counts time *without progress*: bytes arriving for its own
-  transfer or, while that is queued, for any ahead of it.
+  transfer or, while that is queued, for any ahead of it. Time that we take ourselves, to write or
+  to keep to a bandwidth, is not the origin's silence.
 - What failed a moment ago, or for good, is said at once, to all who need it, without asking again.
 - Nothing of a complete object is ready before its CRC-64 was compared with the origin's.
 """
@@ -129,10 +130,7 @@ class Readiness:
         transfer.waiters += 1
         try:
             while not moved.is_set():
-                newest = self._pool.traffic.newest_byte
-                if transfer.last_byte is not None:
-                    newest = transfer.last_byte
-                deadline = max(since, newest) + timeout
+                deadline = max(since, self._pool.last_progress(transfer)) + timeout
                 if deadline <= trio.current_time():
                     raise self._give_up(transfer.download, parts)
                 with trio.move_on_at(deadline):

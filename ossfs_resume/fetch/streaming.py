@@ -46,6 +46,7 @@ class Streamer:
             transfer.batch.add(chunk)
             if transfer.waiters or transfer.batch.whole_bytes >= WRITE_BYTES:
                 await self._writer.write(transfer)
+                self._excuse(transfer, trio.current_time())
 
         download = transfer.download
         start, stop = download.entry.geometry.bytes_of(transfer.first, transfer.stop)
@@ -69,7 +70,10 @@ class Streamer:
         is_background = transfer.priority is Priority.BACKGROUND and not transfer.waiters
         seconds = self._bandwidth.spend(count, is_background=is_background)
         if seconds:
-            # Our own waiting is no silence of the origin: nobody's patience ends meanwhile.
-            transfer.last_byte = max(transfer.last_byte or 0, trio.current_time() + seconds)
-            self._traffic.excuse(transfer.last_byte)
+            self._excuse(transfer, trio.current_time() + seconds)
             await trio.sleep(seconds)
+
+    def _excuse(self, transfer: Transfer, until: float) -> None:
+        """Our own waiting is no silence of the origin: nobody's patience ends meanwhile."""
+        transfer.last_byte = max(transfer.last_byte or 0, until)
+        self._traffic.excuse(transfer.last_byte)

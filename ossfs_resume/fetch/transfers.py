@@ -99,6 +99,14 @@ class TransferPool:
                     if transfer.has_unwritten_parts:
                         self._nursery.start_soon(self._rescue, transfer)
 
+    def last_progress(self, transfer: Transfer) -> float:
+        """When the newest byte came that whoever waits for ``transfer`` is waiting for: its own or,
+        while it is queued, anybody's. As long as bytes are being written, that is now."""
+        ahead = self._running if transfer.last_byte is None else {transfer}
+        if any(other.writing.locked() for other in ahead):
+            return trio.current_time()
+        return self.traffic.newest_byte if transfer.last_byte is None else transfer.last_byte
+
     # --- claims and the queue ---
 
     def claim(

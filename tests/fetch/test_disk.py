@@ -18,6 +18,7 @@ from ossfs_resume.fetch import disk as disk_module
 from ossfs_resume.fetch import trouble as trouble_module
 from ossfs_resume.fetch.disk import WRITES_AT_ONCE
 from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.fetch.settings import FetchSettings
 from support.fetching import PART, SIZE, read_all
 
 
@@ -174,6 +175,31 @@ async def test_a_hanging_write_does_not_hold_up_the_reader(
             assert await read_all(engine, await engine.open(other)) == origin.content["b"]
         assert "did not answer" in engine.cache_error
         IllFile.heal()
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+async def test_a_hanging_write_is_no_silence_of_the_origin(
+    origin, store, running, monkeypatch: pytest.MonkeyPatch, connections: int
+) -> None:
+    monkeypatch.setattr(disk_module, "WRITE_PATIENCE_SECONDS", 0.8)
+    settings = FetchSettings(timeout_s=0.3, part_bytes=PART, connections=connections)
+    meta = origin.put("a", SIZE)
+    answers = []
+
+    async def read(part: int) -> None:
+        answers.append(await engine.read(download, AccessPattern(), part * PART + 1, 10))
+
+    async with running(origin, store, settings) as engine:
+        download = await engine.open(meta)
+        IllFile.gate.clear()
+        try:
+            async with trio.open_nursery() as nursery:
+                for part in (3, 20):
+                    nursery.start_soon(read, part)
+        finally:
+            IllFile.heal()
+    content = origin.content["a"]
+    assert sorted(answers) == sorted(content[part * PART + 1 :][:10] for part in (3, 20))
 
 
 async def test_what_waits_for_a_hanging_disk_does_not_pile_up_in_memory(
