@@ -12,6 +12,9 @@ from ossfs_resume.fetch.download import Download
 
 log = logging.getLogger(__name__)
 
+PROOFS_AT_ONCE = 2
+"""They only compute."""
+
 
 class Discarder(Protocol):
     """What the proof needs of the cache; it blocks."""
@@ -26,6 +29,8 @@ class Prover:
     def __init__(self, store: Discarder, on_discarded: Callable[[Download], None]) -> None:
         self._store = store
         self._on_discarded = on_discarded
+        # Of its own: others share the usual one with calls that a sick disk holds up.
+        self._proofs = trio.CapacityLimiter(PROOFS_AT_ONCE)
 
     async def prove(self, download: Download) -> None:
         """Do nothing unless the object is complete and not proven yet.
@@ -41,7 +46,9 @@ class Prover:
                 return
             if download.stale is None:
                 passed = {} if is_complete else dict(download.passed)
-                proof = await trio.to_thread.run_sync(download.entry.prove, passed)
+                proof = await trio.to_thread.run_sync(
+                    download.entry.prove, passed, limiter=self._proofs
+                )
                 if proof is not False:
                     download.proven = is_complete
                     if proof:

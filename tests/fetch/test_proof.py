@@ -1,6 +1,7 @@
 """A complete object is compared with the origin's CRC-64 before anybody gets it."""
 
 import pytest
+import trio
 
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject
@@ -63,3 +64,17 @@ async def test_parts_that_were_evicted_and_fetched_again_unasked_are_proven_with
         else:
             await engine.fill(download)
             assert download.entry.is_verified
+
+
+async def test_a_proof_does_not_wait_for_threads_that_hang_elsewhere(
+    origin, store: CacheStore, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    threads = trio.to_thread.current_default_thread_limiter()
+    hanging = [object() for _ in range(int(threads.total_tokens))]
+    for thread in hanging:
+        threads.acquire_on_behalf_of_nowait(thread)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with trio.fail_after(5):
+            assert await read_all(engine, download) == origin.content["a"]
