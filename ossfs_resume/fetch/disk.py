@@ -175,6 +175,10 @@ class Disk:
         self.writing.succeeded(trio.current_time())
         return True
 
+    async def discard(self, download: Download, discard: Callable[[], None]) -> None:
+        """Throw away what is cached of this version. Raises CacheError."""
+        await self._call_on(download, discard, self._opens, WRITE_PATIENCE_SECONDS)
+
     async def _read(self, download: Download, action: Callable[[], T]) -> T:
         self._raise_if_resting(self.reading)
         try:

@@ -71,7 +71,7 @@ class Engine:
         self._downloads = OpenDownloads(store, loose, on_discarded)
         retire = self._downloads.retire
         self._disk = disk = Disk(retire)
-        self._prover = Prover(store, self._downloads.discarded)
+        self._prover = Prover(store, disk, self._downloads.discarded)
         self._pool = TransferPool(
             VersionReader(reader, superseded),
             PartWriter(disk, loose, self._prover.prove),

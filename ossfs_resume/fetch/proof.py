@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import trio
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CacheError, CorruptObject
+from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,11 @@ class Discarder(Protocol):
 class Prover:
     """``on_discarded`` is called, from the event loop, with each download that was discarded."""
 
-    def __init__(self, store: Discarder, on_discarded: Callable[[Download], None]) -> None:
+    def __init__(
+        self, store: Discarder, disk: Disk, on_discarded: Callable[[Download], None]
+    ) -> None:
         self._store = store
+        self._disk = disk
         self._on_discarded = on_discarded
         # Of its own: others share the usual one with calls that a sick disk holds up.
         self._proofs = trio.CapacityLimiter(PROOFS_AT_ONCE)
@@ -62,7 +67,9 @@ class Prover:
         download.stale = CorruptObject(f"{key}: its CRC-64 is not the origin's; discarded")
         log.error("%s", download.stale)
         try:
-            await trio.to_thread.run_sync(self._store.discard, download.entry)
+            await self._disk.discard(download, partial(self._store.discard, download.entry))
         except CacheError as error:
+            # It stays unproven: the next one to open it comes here again.
             log.error("%s: cannot discard it: %s", key, error)
-        self._on_discarded(download)
+        finally:
+            self._on_discarded(download)

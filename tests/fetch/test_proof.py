@@ -1,8 +1,11 @@
 """A complete object is compared with the origin's CRC-64 before anybody gets it."""
 
+import threading
+
 import pytest
 import trio
 
+from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject
 from ossfs_resume.fetch.readahead import AccessPattern
@@ -78,3 +81,25 @@ async def test_a_proof_does_not_wait_for_threads_that_hang_elsewhere(
         download = await engine.open(meta)
         with trio.fail_after(5):
             assert await read_all(engine, download) == origin.content["a"]
+
+
+async def test_a_disk_that_hangs_when_bad_data_are_removed_holds_up_nobody(
+    origin, store: CacheStore, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.fetch.disk.WRITE_PATIENCE_SECONDS", 0.2)
+    discard, gate = store.discard, threading.Event()
+
+    def slow(entry: Entry) -> None:
+        gate.wait()
+        discard(entry)
+
+    monkeypatch.setattr(store, "discard", slow)
+    meta = origin.put("a", SIZE)
+    origin.wrong_crc = True
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        try:
+            with trio.fail_after(5), pytest.raises(CorruptObject):
+                await read_all(engine, download)
+        finally:
+            gate.set()
