@@ -15,7 +15,8 @@ import trio
 
 from ossfs_resume.cache.entry import Absent
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.disk import Disk, Hanging
+from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.loose import LooseParts
 from ossfs_resume.fetch.readiness import Readiness

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
 from ossfs_resume.fetch import disk as disk_module
 from ossfs_resume.fetch import trouble as trouble_module
-from ossfs_resume.fetch.disk import WRITES_AT_ONCE
+from ossfs_resume.fetch.disk import READS_AT_ONCE, WRITES_AT_ONCE
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
 from support.fetching import PART, SIZE, read_all
@@ -30,11 +31,13 @@ class IllFile(DataFile):
     unexpected: Exception | None = None
     gate = threading.Event()
     writes = 0
+    delay_s = 0.0
 
     @classmethod
     def heal(cls) -> None:
         cls.write_error = cls.read_error = 0
         cls.unexpected = None
+        cls.delay_s = 0.0
         cls.gate.set()
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
@@ -47,6 +50,7 @@ class IllFile(DataFile):
 
     def read(self, offset: int, length: int) -> bytes:
         self.gate.wait()
+        time.sleep(self.delay_s)
         self._fail(self.read_error)
         return super().read(offset, length)
 
@@ -304,3 +308,27 @@ async def test_a_cancelled_read_leaves_nothing_open(origin, store, running) -> N
                 await trio.lowlevel.checkpoint()
         engine.close(download)
         assert engine.find(meta) is None
+
+
+async def test_a_slow_disk_with_many_readers_is_not_a_hanging_one(
+    origin, store, running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "READ_PATIENCE_SECONDS", 0.6)
+    meta = origin.put("a", SIZE)
+    answers = 0
+
+    async def read(part: int) -> None:
+        nonlocal answers
+        data = await engine.read(download, AccessPattern(), part * PART + 1, 100)
+        answers += data == origin.content["a"][part * PART + 1 :][:100]
+
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        before = origin.fetched
+        IllFile.delay_s = 0.1
+        async with trio.open_nursery() as nursery:
+            for number in range(10 * READS_AT_ONCE):
+                nursery.start_soon(read, number % 40)
+        assert (answers, engine.cache_error) == (10 * READS_AT_ONCE, "")
+        assert origin.fetched == before
