@@ -96,3 +96,19 @@ def concurrency(bytes_per_second: float | None, unfinished_bytes: int, limit: in
 def reserved_for_demand(limit: int) -> int:
     """Requests that read-ahead and background leave free, for a reader who waits."""
     return max(limit // 4, 1) if limit > 1 else 0
+
+
+def least_urgent(running: int, demanded: int, allowed: int, limit: int) -> Priority | None:
+    """The least urgent priority that may start now; None if nothing may.
+
+    ``demanded`` of the ``running`` requests bring what a reader waits for. ``allowed`` is what the
+    link affords, ``limit`` what is never passed. A link that turned slow may leave more running
+    than it affords: long requests that nobody waits for. A reader is not made to wait for their
+    end; the places kept for demand are there all the same.
+    """
+    reserved = reserved_for_demand(allowed)
+    if allowed - running > reserved:
+        return Priority.BACKGROUND
+    if running < allowed or (demanded < reserved and running < limit):
+        return Priority.DEMAND
+    return None

@@ -28,7 +28,7 @@ from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.neighbours import Neighbours
-from ossfs_resume.fetch.scheduler import Priority, Queue, concurrency, reserved_for_demand
+from ossfs_resume.fetch.scheduler import Priority, Queue, concurrency, least_urgent
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.fetch.streaming import Streamer
 from ossfs_resume.fetch.superseded import VersionReader
@@ -189,23 +189,22 @@ class TransferPool:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             return
         while True:
-            allowed = self._allowed()
-            free = allowed - len(self._running)
-            if free <= 0:
-                return
-            scarce = free <= reserved_for_demand(allowed)
-            transfer = self._queue.pop(Priority.DEMAND if scarce else Priority.BACKGROUND)
+            lowest = self._least_urgent()
+            transfer = None if lowest is None else self._queue.pop(lowest)
             if transfer is None:
                 return
             self._start(transfer, self._nursery)
 
-    def _allowed(self) -> int:
-        """How many may run at this moment."""
-        return concurrency(
+    def _least_urgent(self) -> Priority | None:
+        """What may start at this moment."""
+        demanded = sum(transfer.priority is Priority.DEMAND for transfer in self._running)
+        limit = int(min(self._settings.connections, self._width()))
+        allowed = concurrency(
             self.traffic.bytes_per_second or self._bandwidth.total or None,
             max((transfer.unfinished_bytes for transfer in self._running), default=1),
-            int(min(self._settings.connections, self._width())),
+            limit,
         )
+        return least_urgent(len(self._running), demanded, allowed, limit)
 
     def _start(self, transfer: Transfer, nursery: trio.Nursery) -> None:
         transfer.last_byte = trio.current_time()

@@ -7,6 +7,7 @@ from ossfs_resume.fetch.scheduler import (
     Priority,
     Queue,
     concurrency,
+    least_urgent,
     reserved_for_demand,
 )
 
@@ -85,3 +86,30 @@ def test_an_unknown_link_gets_a_few_requests_and_a_fast_one_all() -> None:
 @given(st.integers(2, 1000))
 def test_some_requests_are_kept_for_demand_but_never_all(limit: int) -> None:
     assert 0 <= reserved_for_demand(limit) < limit
+
+
+def test_what_is_kept_for_demand_is_there_even_if_the_link_turned_slow() -> None:
+    # Twenty-four requests were started while the link afforded thirty-two; now it affords two.
+    assert least_urgent(running=24, demanded=0, allowed=2, limit=32) is Priority.DEMAND
+    assert least_urgent(running=25, demanded=1, allowed=2, limit=32) is None
+    # An origin that bears no more than that is not asked for more.
+    assert least_urgent(running=24, demanded=0, allowed=2, limit=2) is None
+    assert least_urgent(running=1, demanded=0, allowed=1, limit=32) is None
+
+
+def test_a_few_places_are_kept_for_demand() -> None:
+    assert least_urgent(running=23, demanded=0, allowed=32, limit=32) is Priority.BACKGROUND
+    assert least_urgent(running=24, demanded=0, allowed=32, limit=32) is Priority.DEMAND
+    assert least_urgent(running=31, demanded=31, allowed=32, limit=32) is Priority.DEMAND
+    assert least_urgent(running=32, demanded=0, allowed=32, limit=32) is None
+
+
+@given(st.integers(0, 64), st.integers(0, 64), st.integers(1, 64), st.integers(1, 64))
+def test_neither_the_limit_nor_the_share_of_the_less_urgent_is_passed(
+    running: int, demanded: int, allowed: int, limit: int
+) -> None:
+    allowed = min(allowed, limit)
+    lowest = least_urgent(running, min(demanded, running), allowed, limit)
+    assert lowest is None or running < limit
+    if lowest is Priority.BACKGROUND:
+        assert running < allowed - reserved_for_demand(allowed)

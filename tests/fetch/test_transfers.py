@@ -71,3 +71,22 @@ async def test_an_answer_that_ends_early_is_an_error_and_is_not_asked_for_in_a_r
         # What came before the end is good.
         data = await engine.read(download, AccessPattern(), 24 * PART, 2 * PART)
         assert data == origin.content["a"][24 * PART : 26 * PART]
+
+
+async def test_a_reader_overtakes_what_runs_in_the_background_of_a_link_that_turned_slow(
+    origin, store, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big, small = origin.put("big", 400 * PART), origin.put("small", 100)
+    affords = 8
+    monkeypatch.setattr("ossfs_resume.fetch.transfers.concurrency", lambda *_: affords)
+    settings = FetchSettings(part_bytes=PART, connections=8, request_bytes=8 * PART)
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download, other = await engine.open(big), await engine.open(small)
+        origin.allow = 100
+        nursery.start_soon(engine.fill, download)
+        while origin.running < 6:
+            await trio.lowlevel.checkpoint()
+        affords = 2
+        with trio.fail_after(5):
+            assert await engine.read(other, AccessPattern(), 0, 100) == origin.content["small"]
+        origin.release()
