@@ -49,7 +49,7 @@ class Prover:
             is_complete = download.entry.is_complete
             if download.proven or not (is_complete or download.passed):
                 return
-            if download.stale is None:
+            if not isinstance(download.stale, CorruptObject):
                 passed = {} if is_complete else dict(download.passed)
                 proof = await trio.to_thread.run_sync(
                     download.entry.prove, passed, limiter=self._proofs

@@ -1,13 +1,16 @@
 """A complete object is compared with the origin's CRC-64 before anybody gets it."""
 
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import trio
 
 from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.errors import CorruptObject
+from ossfs_resume.errors import CorruptObject, ObjectChanged
 from ossfs_resume.fetch.readahead import AccessPattern
 from support.fetching import PART, SIZE, Running, read_all
 
@@ -103,3 +106,25 @@ async def test_a_disk_that_hangs_when_bad_data_are_removed_holds_up_nobody(
                 await read_all(engine, download)
         finally:
             gate.set()
+
+
+async def test_an_old_version_that_another_process_completed_is_proven_and_read(
+    origin, store: CacheStore, running: Running, tmp_path: Path
+) -> None:
+    meta = origin.put("a", 4 * PART)
+    content = origin.content["a"]
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await engine.read(download, AccessPattern(), PART, 10)
+        origin.failures = [ObjectChanged("412")]
+        with pytest.raises(ObjectChanged):
+            await engine.read(download, AccessPattern(), 3 * PART, 10)
+        store.commit()
+        with closing(CacheStore.open(CacheSettings(tmp_path, "bucket", PART))) as other:
+            entry = other.acquire(download.entry.version)
+            entry.write_parts(0, [[content[part * PART :][:PART]] for part in range(4)])
+            other.commit()
+            other.release(entry)
+        download.entry.refresh(range(4))
+        assert await read_all(engine, download) == content
+        assert download.entry.is_verified
