@@ -47,7 +47,7 @@ class Prover:
         """
         async with download.proof:
             is_complete = download.entry.is_complete
-            if download.proven or not (is_complete or download.passed):
+            if download.proven or not (is_complete or _has_gone_by(download)):
                 return
             if not isinstance(download.stale, CorruptObject):
                 passed = {} if is_complete else dict(download.passed)
@@ -73,3 +73,12 @@ class Prover:
             log.error("%s: cannot discard it: %s", key, error)
         finally:
             self._on_discarded(download)
+
+
+def _has_gone_by(download: Download) -> bool:
+    """Whether each part may be kept or have gone by. Counted, for this is asked after each write
+    and an object may have a million parts."""
+    entry = download.entry
+    return bool(download.passed) and (
+        entry.present_count + len(download.passed) >= entry.part_count
+    )

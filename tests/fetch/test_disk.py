@@ -5,13 +5,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import trio
 
 from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
@@ -136,6 +137,24 @@ async def test_an_object_that_only_passed_is_proven_all_the_same(origin, store, 
         download = await engine.open(meta)
         with pytest.raises(CorruptObject):
             await read_all(engine, download)
+
+
+async def test_an_object_that_only_passes_is_compared_at_its_end_and_not_after_each_write(
+    origin, store, running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta, compared = origin.put("a", SIZE), []
+    prove = Entry.prove
+
+    def count(entry: Entry, passed: Mapping[int, int]) -> bool | None:
+        compared.append(len(passed))
+        return prove(entry, passed)
+
+    monkeypatch.setattr(Entry, "prove", count)
+    IllFile.write_error = errno.ENOSPC
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await read_all(engine, download) == origin.content["a"]
+    assert compared == [41]
 
 
 async def test_materializing_on_a_full_disk_fails_and_does_not_download_for_nothing(
