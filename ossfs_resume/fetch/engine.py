@@ -6,8 +6,10 @@ Here the parts are put together, started and stopped. What they do is told in th
 - `reading`, `readiness`: a reader's bytes, and waiting until they may be read;
 - `prefetch` (decisions in `readahead`): what a reader will need next;
 - `filling`: a whole object, in the background;
-- `transfers` (decisions in `plan`, `scheduler`), `streaming`, `writing`: the requests;
-- `disk`, `loose`: the cache's disk, and memory in its stead;
+- `claiming` (decisions in `plan`): who fetches which part, in which order;
+- `transfers` (decisions in `scheduler`): which requests run;
+- `streaming`, `superseded`, `writing`: one request and its bytes;
+- `disk`, `calls`, `loose`: the cache's disk, and memory in its stead;
 - `proof`: the CRC-64 of a complete object;
 - `neighbours`: other processes that share the cache.
 """
@@ -19,6 +21,7 @@ from typing import Protocol
 import trio
 
 from ossfs_resume.errors import OssfsError
+from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.filling import Filler
@@ -72,7 +75,9 @@ class Engine:
         retire = self._downloads.retire
         self._disk = disk = Disk(retire)
         self._prover = Prover(store, disk, self._downloads.discarded)
+        self._claims = ClaimQueue()
         self._pool = TransferPool(
+            self._claims,
             VersionReader(reader, superseded),
             PartWriter(disk, loose, self._prover.prove),
             Neighbours(store.claims, disk),
@@ -80,10 +85,10 @@ class Engine:
             on_idle=retire,
             width=width,
         )
-        self._readiness = Readiness(self._pool, disk, loose, self._prover, settings)
+        self._readiness = Readiness(self._claims, self._pool, disk, loose, self._prover, settings)
         self._part_reader = PartReader(self._readiness, disk, loose)
-        self._prefetcher = Prefetcher(self._pool, self._readiness, disk, settings)
-        self._filler = Filler(self._pool, self._readiness, disk, settings)
+        self._prefetcher = Prefetcher(self._claims, self._readiness, disk, settings)
+        self._filler = Filler(self._claims, self._readiness, disk, settings)
 
     def __repr__(self) -> str:
         return f"<Engine downloads={len(self._downloads)} {self._pool!r}>"
@@ -120,7 +125,7 @@ class Engine:
         """Give up one hold; after the last, only running transfers finish."""
         download.holders -= 1
         if download.holders == 0:
-            self._pool.drop_queued(download)
+            self._claims.drop(download)
             self._downloads.retire(download)
 
     def find(self, meta: ObjectMeta) -> Download | None:
@@ -154,7 +159,8 @@ class Engine:
         missing = download.entry.missing(0, download.entry.part_count)
         if missing:
             first = missing[0].start
-            transfer = self._pool.demand(download, range(first, first + 1), 1)
+            transfer = self._claims.demand(download, range(first, first + 1), 1)
+            self._pool.write_soon(transfer)
             transfer.waiters += 1
             try:
                 with trio.move_on_after(CONFIRM_SECONDS):

@@ -9,21 +9,21 @@ import trio
 
 from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.readiness import Readiness
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.transfers import TransferPool
 
 
 class Filler:
     """Fills downloads to their end."""
 
     def __init__(
-        self, pool: TransferPool, readiness: Readiness, disk: Disk, settings: FetchSettings
+        self, claims: ClaimQueue, readiness: Readiness, disk: Disk, settings: FetchSettings
     ) -> None:
-        self._pool = pool
+        self._claims = claims
         self._readiness = readiness
         self._disk = disk
         self._settings = settings
@@ -35,7 +35,7 @@ class Filler:
         try:
             await self._fill(download, mine)
         finally:
-            self._pool.abandon(mine)
+            self._claims.abandon(mine)
 
     async def _fill(self, download: Download, mine: list[Transfer]) -> None:
         entry = download.entry
@@ -54,7 +54,7 @@ class Filler:
             low = missing[0].start
             mine[:] = [transfer for transfer in mine if not transfer.done]
             free = max(self._settings.connections - len(mine), 1)
-            mine += self._pool.claim(download, missing, step, Priority.BACKGROUND, at_most=free)
+            mine += self._claims.claim(download, missing, step, Priority.BACKGROUND, at_most=free)
             await download.claims[low].moved.wait()
 
     def _raise_if_hopeless(self, download: Download, failures: int) -> None:

@@ -4,13 +4,13 @@ How far ahead is decided in `readahead`; here it is asked for, less what is ther
 """
 
 from ossfs_resume.fetch import plan, readahead
+from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.readahead import MIB, AccessPattern
 from ossfs_resume.fetch.readiness import Readiness
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.transfers import TransferPool
 
 ILL_READ_AHEAD_BYTES = 4 * MIB
 """While the disk is ill, read-ahead lives in memory: what is fetched must be what is read."""
@@ -20,9 +20,9 @@ class Prefetcher:
     """Reads ahead of readers."""
 
     def __init__(
-        self, pool: TransferPool, readiness: Readiness, disk: Disk, settings: FetchSettings
+        self, claims: ClaimQueue, readiness: Readiness, disk: Disk, settings: FetchSettings
     ) -> None:
-        self._pool = pool
+        self._claims = claims
         self._readiness = readiness
         self._disk = disk
         self._settings = settings
@@ -43,7 +43,7 @@ class Prefetcher:
         part_size = download.entry.geometry.part_size
         parts = readahead.parts_between(pattern.planned, target, first, part_size)
         pattern.planned = target
-        self._pool.claim(
+        self._claims.claim(
             download,
             self._readiness.missing(download, parts),
             plan.parts_in(step, part_size),

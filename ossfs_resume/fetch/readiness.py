@@ -20,6 +20,7 @@ import trio
 
 from ossfs_resume.errors import CorruptObject, NoProgress, OssfsError, ShuttingDown
 from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.loose import LooseParts
@@ -35,12 +36,14 @@ class Readiness:
 
     def __init__(
         self,
+        claims: ClaimQueue,
         pool: TransferPool,
         disk: Disk,
         loose: LooseParts,
         prover: Prover,
         settings: FetchSettings,
     ) -> None:
+        self._claims = claims
         self._pool = pool
         self._disk = disk
         self._loose = loose
@@ -115,7 +118,10 @@ class Readiness:
 
     def _demand(self, download: Download, missing: list[range]) -> list[Transfer]:
         step = plan.parts_in(self._settings.request_bytes, download.entry.geometry.part_size)
-        return [self._pool.demand(download, run, step) for run in missing]
+        transfers = [self._claims.demand(download, run, step) for run in missing]
+        for transfer in transfers:
+            self._pool.write_soon(transfer)
+        return transfers
 
     async def _check(self, download: Download, parts: range) -> None:
         if download.entry.unchecked(parts.start, parts.stop):

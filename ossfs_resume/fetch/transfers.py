@@ -1,12 +1,11 @@
-"""The ranged requests of a mount: who fetches which part, in which order, how many at once.
+"""Running ranged requests: how many at once, what next, and that each of them ends.
 
-A part that nobody fetches yet is *claimed* by exactly one `Transfer`. Transfers wait in a priority
-queue; `_dispatch` starts them while the link affords it. What a running one does with its bytes is
-told in `streaming` and `writing`; when it moves it wakes its waiters, who look at the bitmap again.
+`claiming` says what waits to run; `_dispatch` starts it while the link affords it. What a running
+transfer does with its bytes is told in `streaming` and `writing`; when it moves it wakes its
+waiters, who look at the bitmap again.
 
 What may not change:
 
-- Claims and queue change only between two awaits of one task, so they always agree.
 - No lock is held across an await on the network.
 - Every transfer that was started ends, however it fails: its claims are given up, its waiters
   woken, its place free.
@@ -16,19 +15,18 @@ What may not change:
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import BadAnswer, OssfsError
-from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.bandwidth import Bandwidth
+from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.neighbours import Neighbours
-from ossfs_resume.fetch.scheduler import Priority, Queue, concurrency, least_urgent
+from ossfs_resume.fetch.scheduler import Priority, concurrency, least_urgent
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.fetch.streaming import Streamer
 from ossfs_resume.fetch.superseded import VersionReader
@@ -52,7 +50,7 @@ class TransferStatistics:
 
 
 class TransferPool:
-    """Claims, queues and runs transfers.
+    """Runs the transfers that were claimed.
 
     ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
     at once the origin bears at this moment.
@@ -60,6 +58,7 @@ class TransferPool:
 
     def __init__(
         self,
+        claims: ClaimQueue,
         reader: VersionReader,
         writer: PartWriter,
         neighbours: Neighbours,
@@ -67,6 +66,8 @@ class TransferPool:
         on_idle: Callable[[Download], None],
         width: Callable[[], float] = lambda: math.inf,
     ) -> None:
+        self._claims = claims
+        claims.on_change = self._dispatch
         self._writer = writer
         self._neighbours = neighbours
         self._settings = settings
@@ -75,18 +76,17 @@ class TransferPool:
         self.traffic = Traffic()
         self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
         self._streamer = Streamer(reader, writer, self.traffic, self._bandwidth, self._dispatch)
-        self._queue: Queue[Transfer] = Queue()
         self._running: set[Transfer] = set()
         self._nursery: trio.Nursery | None = None
 
     def __repr__(self) -> str:
-        return f"<TransferPool running={len(self._running)} queued={len(self._queue)}>"
+        return f"<TransferPool running={len(self._running)} queued={len(self._claims)}>"
 
     def statistics(self) -> TransferStatistics:
         """What it does at this moment."""
         traffic = self.traffic
         return TransferStatistics(
-            len(self._queue), len(self._running), traffic.bytes_received, traffic.bytes_per_second
+            len(self._claims), len(self._running), traffic.bytes_received, traffic.bytes_per_second
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -96,8 +96,7 @@ class TransferPool:
             while True:
                 await trio.sleep(WRITE_SECONDS)
                 for transfer in self._running:
-                    if transfer.has_unwritten_parts:
-                        self._nursery.start_soon(self._rescue, transfer)
+                    self.write_soon(transfer)
 
     def last_progress(self, transfer: Transfer) -> float:
         """When the newest byte came that whoever waits for ``transfer`` is waiting for: its own or,
@@ -107,90 +106,17 @@ class TransferPool:
             return trio.current_time()
         return self.traffic.newest_byte if transfer.last_byte is None else transfer.last_byte
 
-    # --- claims and the queue ---
-
-    def claim(
-        self,
-        download: Download,
-        missing: Iterable[range],
-        request_parts: int,
-        priority: Priority,
-        at_most: int | None = None,
-    ) -> list[Transfer]:
-        """Queue requests for those of the ``missing`` parts that no transfer covers yet."""
-        free = plan.unclaimed(missing, download.claims.__contains__)
-        # A list first: submitting changes the claims that the generator looks at.
-        wanted = list(islice(plan.requests(free, request_parts), at_most))
-        transfers = [self._submit(download, parts, priority) for parts in wanted]
-        self._dispatch()
-        return transfers
-
-    def demand(self, download: Download, wanted: range, request_parts: int) -> Transfer:
-        """Somebody waits for ``wanted``: claim what is free, pull forward what is queued.
-
-        Returns the transfer that brings the first of them.
-        """
-        self.claim(download, [wanted], request_parts, Priority.DEMAND)
-        for part in wanted:
-            transfer = download.claims[part]
-            if transfer.is_queued and transfer.priority is not Priority.DEMAND:
-                self._promote(transfer, part)
-        self._dispatch()
-        transfer = download.claims[wanted.start]
+    def write_soon(self, transfer: Transfer) -> None:
+        """Somebody waits for it: what it has gathered, perhaps before it stalled, is written."""
         if self._nursery is not None and transfer.has_unwritten_parts:
             self._nursery.start_soon(self._rescue, transfer)
-        return transfer
-
-    def drop_queued(self, download: Download) -> None:
-        """Nobody wants this object any more: only what runs may finish."""
-        for transfer in set(download.claims.values()):
-            if transfer.is_queued:
-                self._drop(transfer)
-
-    def abandon(self, transfers: Iterable[Transfer]) -> None:
-        """End those background transfers that nobody waits for; what has arrived is kept."""
-        for transfer in transfers:
-            if transfer.done or transfer.waiters or transfer.priority is not Priority.BACKGROUND:
-                continue
-            if transfer.is_queued:
-                self._drop(transfer)
-            else:
-                transfer.scope.cancel()
-
-    def _drop(self, transfer: Transfer) -> None:
-        """Forget a queued transfer; whoever waits for it looks again."""
-        self._queue.discard(transfer)
-        transfer.done = True
-        transfer.download.unclaim(transfer)
-        transfer.wake()
-        if transfer.place is not None:
-            transfer.place.set()
-
-    def _submit(self, download: Download, parts: range, priority: Priority) -> Transfer:
-        transfer = Transfer(download, parts.start, parts.stop, priority)
-        download.claim(transfer)
-        self._queue.push(transfer, download, priority)
-        return transfer
-
-    def _promote(self, transfer: Transfer, part: int) -> None:
-        """Let a queued transfer go first, from ``part`` on; what lies before keeps its place."""
-        if part > transfer.first:
-            tail = range(part, transfer.stop)
-            transfer.stop = part
-            self._submit(transfer.download, tail, Priority.DEMAND)
-            transfer.wake()
-        else:
-            transfer.priority = Priority.DEMAND
-            self._queue.push(transfer, transfer.download, Priority.DEMAND)
-
-    # --- which run ---
 
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             return
         while True:
             lowest = self._least_urgent()
-            transfer = None if lowest is None else self._queue.pop(lowest)
+            transfer = None if lowest is None else self._claims.pop(lowest)
             if transfer is None:
                 return
             self._start(transfer, self._nursery)
@@ -252,12 +178,12 @@ class TransferPool:
     async def _has_place_again(self, transfer: Transfer) -> bool:
         """Queue up like everybody else; False if it was dropped meanwhile."""
         transfer.last_byte, transfer.place = None, trio.Event()
-        self._queue.push(transfer, transfer.download, transfer.priority)
+        self._claims.push(transfer)
         self._dispatch()
         try:
             await transfer.place.wait()
         finally:
-            self._queue.discard(transfer)
+            self._claims.discard(transfer)
         return not transfer.done
 
     def _unclaim(self, version: ObjectVersion, parts: range) -> None:
