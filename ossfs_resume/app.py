@@ -35,7 +35,9 @@ from ossfs_resume.errors import (
     TransientError,
     Unreachable,
 )
-from ossfs_resume.fetch.engine import Engine, FetchSettings, version_of
+from ossfs_resume.fetch.engine import Engine
+from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
 from ossfs_resume.fuse.invalidation import Invalidator

@@ -12,7 +12,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.errors import CorruptObject, InUse, OssfsError
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.engine import version_of
+from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
 
 log = logging.getLogger(__name__)

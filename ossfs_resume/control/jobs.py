@@ -24,7 +24,7 @@ from ossfs_resume.errors import (
     TransientError,
 )
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.engine import version_of
+from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import Trail
 

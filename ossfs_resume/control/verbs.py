@@ -18,7 +18,7 @@ from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute, OssfsError
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.engine import version_of
+from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
 
 Verb = Callable[[str, ObjectMeta | None], Awaitable[None]]

@@ -1,22 +1,24 @@
 """What is asked of the cache's disk, each call in a thread and with a deadline.
 
 The cache never causes an I/O error: whoever calls here expects CacheError and goes on with the
-origin. A disk may also hang, its thread in an uninterruptible sleep. Then the caller gets its
-CacheError when its patience is over; the thread, and a task that waits for it, stay, and with them
-the hold on the entry: closing a file under a thread that is about to write could let it write into
-whatever gets the same descriptor next.
+origin. A disk may also hang. Then the caller gets its CacheError when its patience is over; the
+thread, and a task that waits for it, stay, and with them the hold on the entry: closing a file
+under a thread that is about to write could let it write into whatever gets the same descriptor
+next.
 
-Reads, writes and openings have a limiter each, so that a hanging kind does not hold up the others.
+Reads, writes, openings and removals have a lane each (`calls`), so that a hanging kind does not
+hold up the others.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import trio
 
 from ossfs_resume.cache.entry import Absent, Entry
 from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.calls import Call, Hanging, Lane
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.trouble import Trouble
 
@@ -28,44 +30,9 @@ READ_PATIENCE_SECONDS = 3.0
 WRITE_PATIENCE_SECONDS = 8.0
 """Longer than a write waits for the catalogue to keep up (`Backlog`): that is slow and not ill."""
 
-
-class _Call(Generic[T]):
-    """One call in a thread, and its outcome once it is there."""
-
-    def __init__(self, action: Callable[[], T]) -> None:
-        self._action = action
-        self._ended = trio.Event()
-        self._values: list[T] = []
-        self._error: Exception | None = None
-        self.is_abandoned = False
-
-    async def run(
-        self,
-        limiter: trio.CapacityLimiter,
-        too_late: Callable[[T], object],
-        done: Callable[[], object],
-    ) -> None:
-        try:
-            self._values.append(await trio.to_thread.run_sync(self._action, limiter=limiter))
-        except Exception as error:
-            self._error = error
-        finally:
-            self._ended.set()
-            if self.is_abandoned and self._values:
-                too_late(self._values[0])
-            done()
-
-    async def result(self, patience_s: float) -> T:
-        with trio.move_on_after(patience_s):
-            await self._ended.wait()
-        if self._values:
-            return self._values[0]
-        self.is_abandoned = True
-        raise self._error or Hanging(f"the cache's disk did not answer for {patience_s:g} seconds")
-
-
-class Hanging(CacheError):
-    """The disk did not answer in time; nothing is known of what becomes of the call."""
+READS_AT_ONCE = 16
+WRITES_AT_ONCE = 8
+OPENINGS_AT_ONCE = 8
 
 
 def _ignore(_: object = None) -> None:
@@ -81,9 +48,10 @@ class Disk:
         self.writing = Trouble("written")
         self._on_idle = on_idle
         self._nursery: trio.Nursery | None = None
-        self._reads = trio.CapacityLimiter(16)
-        self._writes = trio.CapacityLimiter(8)
-        self._opens = trio.CapacityLimiter(8)
+        self._reads = Lane(READS_AT_ONCE, READ_PATIENCE_SECONDS)
+        self._writes = Lane(WRITES_AT_ONCE, WRITE_PATIENCE_SECONDS)
+        self._opens = Lane(OPENINGS_AT_ONCE, READ_PATIENCE_SECONDS)
+        self._discards = Lane(OPENINGS_AT_ONCE, WRITE_PATIENCE_SECONDS)
 
     def __repr__(self) -> str:
         return f"<Disk {self.reading!r} {self.writing!r}>"
@@ -110,7 +78,7 @@ class Disk:
         released."""
         self._raise_if_resting(self.reading)
         try:
-            return await self._call(acquire, self._opens, READ_PATIENCE_SECONDS, release)
+            return await self._call(acquire, self._opens, release)
         except CacheError as error:
             self.reading.failed(error, trio.current_time())
             raise
@@ -147,12 +115,7 @@ class Disk:
         if not entry.is_open or self.writing.is_resting(trio.current_time()):
             return False
         try:
-            await self._call_on(
-                download,
-                lambda: entry.write_parts(first, parts),
-                self._writes,
-                WRITE_PATIENCE_SECONDS,
-            )
+            await self._call_on(download, lambda: entry.write_parts(first, parts), self._writes)
         except CacheError as error:
             # An entry that another process replaced says nothing of the disk.
             if entry.is_open:
@@ -161,10 +124,14 @@ class Disk:
         self.writing.succeeded(trio.current_time())
         return True
 
+    async def discard(self, download: Download, discard: Callable[[], None]) -> None:
+        """Throw away what is cached of this version. Raises CacheError."""
+        await self._call_on(download, discard, self._discards)
+
     async def _read(self, download: Download, action: Callable[[], T]) -> T:
         self._raise_if_resting(self.reading)
         try:
-            result = await self._call_on(download, action, self._reads, READ_PATIENCE_SECONDS)
+            result = await self._call_on(download, action, self._reads)
         except Absent:
             raise  # evicted meanwhile, which says nothing of the disk
         except CacheError as error:
@@ -179,30 +146,24 @@ class Disk:
         if trouble.is_resting(trio.current_time()):
             raise CacheError(trouble.error)
 
-    async def _call_on(
-        self,
-        download: Download,
-        action: Callable[[], T],
-        limiter: trio.CapacityLimiter,
-        patience_s: float,
-    ) -> T:
+    async def _call_on(self, download: Download, action: Callable[[], T], lane: Lane) -> T:
         def done() -> None:
             download.running -= 1
             self._on_idle(download)
 
+        await trio.lowlevel.checkpoint_if_cancelled()  # What is counted from here on gets done.
         download.running += 1
-        return await self._call(action, limiter, patience_s, _ignore, done)
+        return await self._call(action, lane, _ignore, done)
 
     async def _call(
         self,
         action: Callable[[], T],
-        limiter: trio.CapacityLimiter,
-        patience_s: float,
+        lane: Lane,
         too_late: Callable[[T], object],
         done: Callable[[], object] = _ignore,
     ) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()  # The nursery may be closed by then.
         assert self._nursery is not None
-        call = _Call(action)
-        self._nursery.start_soon(call.run, limiter, too_late, done)
-        return await call.result(patience_s)
+        call = Call(action, too_late, done)
+        self._nursery.start_soon(call.run, lane)
+        return await call.result(lane)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import trio
 
 from ossfs_resume.cache.entry import Entry
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch.batch import PartBatch
+from ossfs_resume.fetch.failures import Failures
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.oss.models import ObjectMeta
 
@@ -27,6 +28,8 @@ class Transfer:
     last_byte: float | None = None
     waiters: int = 0
     done: bool = False
+    place: trio.Event | None = None
+    """Set when it may go on, if it has left its place to wait for another process."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     batch: PartBatch = field(init=False)
     writing: trio.Lock = field(default_factory=trio.Lock)
@@ -41,6 +44,11 @@ class Transfer:
         return len(self.batch) > 0 and not self.writing.locked()
 
     @property
+    def is_short(self) -> bool:
+        """Whether parts have not arrived yet."""
+        return self.batch.first + len(self.batch) < self.stop
+
+    @property
     def unfinished_bytes(self) -> int:
         """The most that it can lose: one part, or an object smaller than that."""
         entry = self.download.entry
@@ -53,7 +61,7 @@ class Transfer:
 
     @property
     def is_queued(self) -> bool:
-        """Not started yet."""
+        """Not started yet, or waiting for a place again."""
         return self.last_byte is None
 
     def narrow(self, first: int, stop: int) -> None:
@@ -74,15 +82,6 @@ class Transfer:
         return f"<Transfer {self.first}..{self.stop} {self.priority.name} {state}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Parts that could not be had, and until when to say so without asking again."""
-
-    parts: range
-    error: OssfsError
-    until: float
-
-
 @dataclass(eq=False, slots=True)
 class Download:
     """One object version that somebody has open, or that is being fetched to its end."""
@@ -93,7 +92,7 @@ class Download:
     running: int = 0
     claims: dict[int, Transfer] = field(default_factory=dict)
     """Part number to the one transfer that will bring it."""
-    failures: list[Failure] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
     last_error: OssfsError | None = None
     stale: OssfsError | None = None
     """Why no missing part of this version can ever be had any more."""
@@ -106,7 +105,8 @@ class Download:
     """The combined CRC-64 was compared with the origin's, or there is none to compare with."""
 
     def claim(self, transfer: Transfer) -> None:
-        """``transfer`` and no other will bring its parts."""
+        """``transfer`` and no other will bring its parts; what they complete is not proven yet."""
+        self.proven = False
         for part in transfer.parts:
             self.claims[part] = transfer
 
@@ -116,12 +116,10 @@ class Download:
             if self.claims.get(part) is transfer:
                 del self.claims[part]
 
-    def failure_of(self, parts: range, now: float) -> OssfsError | None:
-        """The remembered failure that one of ``parts`` falls under."""
-        if not self.failures:
-            return None
-        self.failures = [failure for failure in self.failures if failure.until > now]
-        for failure in self.failures:
-            if failure.parts.start < parts.stop and parts.start < failure.parts.stop:
-                return failure.error
-        return None
+    def failed(self, parts: range, error: OssfsError, now: float) -> None:
+        """``parts`` could not be had, for a while or for good."""
+        self.last_error = error
+        if isinstance(error, ObjectChanged | NotFound | CorruptObject):
+            self.stale = error
+        else:
+            self.failures.add(parts, error, now)

@@ -6,11 +6,13 @@ itself as soon as the claim is free or nothing has arrived for two seconds: same
 bytes. A claim outlives its transfer by a moment, until the parts are committed for all to see.
 """
 
+from collections import Counter
 from typing import Protocol
 
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.fetch import plan
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Transfer
 
@@ -39,40 +41,56 @@ class Neighbours:
     def __init__(self, claims: PartClaims, disk: Disk) -> None:
         self._claims = claims
         self._disk = disk
+        self._held: Counter[tuple[ObjectVersion, int]] = Counter()
 
     def __repr__(self) -> str:
         return f"<Neighbours {self._claims!r}>"
 
     def claim(self, transfer: Transfer) -> bool:
-        """Whether the transfer may start at once, its parts claimed; False: `wait` first."""
+        """Whether the transfer may start at once, its parts claimed; False: `look` first."""
         version = transfer.download.entry.version
+        self._held.update((version, part) for part in transfer.parts)
         return self._claims.take(version, transfer.parts) and not self._claims.has_others()
+
+    async def look(self, transfer: Transfer) -> bool | None:
+        """Whether something is left to be fetched by this process; None: `wait` for another."""
+        download = transfer.download
+        is_ours = self._claims.take(download.entry.version, transfer.parts)
+        await self._disk.refresh(download, transfer.parts)
+        missing = download.entry.missing(transfer.first, transfer.stop)
+        if missing and not is_ours:
+            return None
+        if missing:
+            transfer.narrow(missing[0].start, missing[-1].stop)
+        return bool(missing)
 
     async def wait(self, transfer: Transfer) -> bool:
         """Let others bring the parts of a transfer; whether something is left to be fetched."""
-        download, since = transfer.download, trio.current_time()
-        version = download.entry.version
+        entry, since = transfer.download.entry, trio.current_time()
         while True:
-            is_ours = self._claims.take(version, transfer.parts)
-            before = download.entry.present_count
-            await self._disk.refresh(download, transfer.parts)
-            missing = download.entry.missing(transfer.first, transfer.stop)
-            if not missing:
-                return False
-            if is_ours:
-                transfer.narrow(missing[0].start, missing[-1].stop)
-                return True
+            before = entry.present_count
+            await trio.sleep(LOOK_SECONDS)
+            is_left = await self.look(transfer)
+            if is_left is not None:
+                return is_left
             now = trio.current_time()
-            if download.entry.present_count > before:
+            if entry.present_count > before:
                 since = transfer.last_byte = now
                 transfer.wake()
             if now - since >= PATIENCE_SECONDS:
+                missing = entry.missing(transfer.first, transfer.stop)
                 transfer.narrow(missing[0].start, missing[-1].stop)
                 return True
-            await trio.sleep(LOOK_SECONDS)
 
     async def release(self, version: ObjectVersion, parts: range) -> None:
-        """Give up the parts of a transfer that has ended, in a while if anybody is there to see."""
+        """Give up the ``parts`` that a transfer claimed, in a while if anybody is there to see;
+        not those that another transfer of this process has claimed meanwhile."""
         if self._claims.has_others():
             await trio.sleep(LINGER_SECONDS)
-        self._claims.release(version, parts)
+        held = [(version, part) for part in parts]
+        self._held.subtract(held)
+        for run in plan.unclaimed([parts], lambda part: self._held[version, part] > 0):
+            self._claims.release(version, run)
+        for key in held:
+            if self._held[key] <= 0:
+                del self._held[key]

@@ -29,3 +29,8 @@ def requests(runs: Iterable[range], request_parts: int) -> Iterator[range]:
             stop = min((start // request_parts + 1) * request_parts, run.stop)
             yield range(start, stop)
             start = stop
+
+
+def parts_in(size_bytes: int, part_size: int) -> int:
+    """How many parts a request of about this size has; one at least."""
+    return max(size_bytes // part_size, 1)

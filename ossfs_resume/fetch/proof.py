@@ -2,15 +2,20 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import trio
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CacheError, CorruptObject
+from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
 
 log = logging.getLogger(__name__)
+
+PROOFS_AT_ONCE = 2
+"""They only compute."""
 
 
 class Discarder(Protocol):
@@ -23,9 +28,14 @@ class Discarder(Protocol):
 class Prover:
     """``on_discarded`` is called, from the event loop, with each download that was discarded."""
 
-    def __init__(self, store: Discarder, on_discarded: Callable[[Download], None]) -> None:
+    def __init__(
+        self, store: Discarder, disk: Disk, on_discarded: Callable[[Download], None]
+    ) -> None:
         self._store = store
+        self._disk = disk
         self._on_discarded = on_discarded
+        # Of its own: others share the usual one with calls that a sick disk holds up.
+        self._proofs = trio.CapacityLimiter(PROOFS_AT_ONCE)
 
     async def prove(self, download: Download) -> None:
         """Do nothing unless the object is complete and not proven yet.
@@ -37,11 +47,13 @@ class Prover:
         """
         async with download.proof:
             is_complete = download.entry.is_complete
-            if download.proven or not (is_complete or download.passed):
+            if download.proven or not (is_complete or _has_gone_by(download)):
                 return
-            if download.stale is None:
+            if not isinstance(download.stale, CorruptObject):
                 passed = {} if is_complete else dict(download.passed)
-                proof = await trio.to_thread.run_sync(download.entry.prove, passed)
+                proof = await trio.to_thread.run_sync(
+                    download.entry.prove, passed, limiter=self._proofs
+                )
                 if proof is not False:
                     download.proven = is_complete
                     if proof:
@@ -55,7 +67,18 @@ class Prover:
         download.stale = CorruptObject(f"{key}: its CRC-64 is not the origin's; discarded")
         log.error("%s", download.stale)
         try:
-            await trio.to_thread.run_sync(self._store.discard, download.entry)
+            await self._disk.discard(download, partial(self._store.discard, download.entry))
         except CacheError as error:
+            # It stays unproven: the next one to open it comes here again.
             log.error("%s: cannot discard it: %s", key, error)
-        self._on_discarded(download)
+        finally:
+            self._on_discarded(download)
+
+
+def _has_gone_by(download: Download) -> bool:
+    """Whether each part may be kept or have gone by. Counted, for this is asked after each write
+    and an object may have a million parts."""
+    entry = download.entry
+    return bool(download.passed) and (
+        entry.present_count + len(download.passed) >= entry.part_count
+    )

@@ -69,3 +69,9 @@ def target(stop: int, window_bytes: int, step_bytes: int, size: int) -> int:
     if window_bytes == 0:
         return min(stop, size)
     return min(-(-(stop + window_bytes) // step_bytes) * step_bytes, size)
+
+
+def parts_between(planned: int, target: int, first: int, part_size: int) -> range:
+    """The parts to request now, from part ``first`` on, so that ``target`` is reached: those that
+    begin before ``planned`` were requested before."""
+    return range(max(planned // part_size, first), -(-target // part_size))

@@ -98,30 +98,17 @@ def reserved_for_demand(limit: int) -> int:
     return max(limit // 4, 1) if limit > 1 else 0
 
 
-class RateMeter:
-    """Bytes per second while something is being transferred; idle time does not count.
+def least_urgent(running: int, demanded: int, allowed: int, limit: int) -> Priority | None:
+    """The least urgent priority that may start now; None if nothing may.
 
-    ``add`` takes the time in seconds. ``rate`` is None until half a second was measured.
+    ``demanded`` of the ``running`` requests bring what a reader waits for. ``allowed`` is what the
+    link affords, ``limit`` what is never passed. A link that turned slow may leave more running
+    than it affords: long requests that nobody waits for. A reader is not made to wait for their
+    end; the places kept for demand are there all the same.
     """
-
-    INTERVAL_SECONDS = 0.25
-
-    def __init__(self) -> None:
-        self.rate: float | None = None
-        self._since = 0.0
-        self._bytes = 0
-
-    def begin(self, now: float) -> None:
-        """The first transfer after an idle time starts."""
-        self._since, self._bytes = now, 0
-
-    def add(self, count: int, now: float) -> bool:
-        """Count bytes that arrived; True if ``rate`` changed."""
-        self._bytes += count
-        elapsed = now - self._since
-        if elapsed < self.INTERVAL_SECONDS:
-            return False
-        measured = self._bytes / elapsed
-        self.rate = measured if self.rate is None else (self.rate + measured) / 2
-        self._since, self._bytes = now, 0
-        return True
+    reserved = reserved_for_demand(allowed)
+    if allowed - running > reserved:
+        return Priority.BACKGROUND
+    if running < allowed or (demanded < reserved and running < limit):
+        return Priority.DEMAND
+    return None

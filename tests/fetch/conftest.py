@@ -11,21 +11,23 @@ import trio
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.errors import OriginError
-from ossfs_resume.fetch.engine import Engine, FetchSettings
+from ossfs_resume.fetch.engine import Engine
+from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
 
 PART = 64 * 1024
 
 
 class FakeOrigin:
-    """Objects by key. ``allow`` bounds how many bytes of each range arrive before it stalls."""
+    """Objects by key. ``allow`` bounds how many bytes of each range arrive before it stalls,
+    ``ends_after`` before it ends as if that were all."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
         self.ranges: list[tuple[str, int, int]] = []
-        self.failures: list[OriginError] = []
+        self.failures: list[Exception] = []
         self.allow: int | None = None
+        self.ends_after: int | None = None
         self.wrong_crc = False
         self.changed = trio.Event()
         self.started = trio.Event()
@@ -62,6 +64,8 @@ class FakeOrigin:
             if self.failures:
                 raise self.failures.pop(0)
             data, sent = self.content[meta.key], 0
+            if self.ends_after is not None:
+                stop = min(stop, start + self.ends_after)
             while start + sent < stop:
                 while self.allow is not None and sent >= self.allow:
                     await self.changed.wait()

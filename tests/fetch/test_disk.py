@@ -4,23 +4,24 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import trio
 
 from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
 from ossfs_resume.fetch import disk as disk_module
 from ossfs_resume.fetch import trouble as trouble_module
-from ossfs_resume.fetch.engine import Engine
+from ossfs_resume.fetch.disk import READS_AT_ONCE, WRITES_AT_ONCE
 from ossfs_resume.fetch.readahead import AccessPattern
-
-PART = 64 * 1024
-SIZE = 40 * PART + 777
+from ossfs_resume.fetch.settings import FetchSettings
+from support.fetching import PART, SIZE, read_all
 
 
 class IllFile(DataFile):
@@ -28,20 +29,29 @@ class IllFile(DataFile):
 
     write_error = 0
     read_error = 0
+    unexpected: Exception | None = None
     gate = threading.Event()
+    writes = 0
+    delay_s = 0.0
 
     @classmethod
     def heal(cls) -> None:
         cls.write_error = cls.read_error = 0
+        cls.unexpected = None
+        cls.delay_s = 0.0
         cls.gate.set()
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+        IllFile.writes += 1
         self.gate.wait()
         self._fail(self.write_error)
+        if self.unexpected is not None:
+            raise self.unexpected
         super().write(offset, chunks)
 
     def read(self, offset: int, length: int) -> bytes:
         self.gate.wait()
+        time.sleep(self.delay_s)
         self._fail(self.read_error)
         return super().read(offset, length)
 
@@ -75,14 +85,6 @@ def recovering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trouble_module, "CALM_SECONDS", 0.0)
 
 
-async def read_all(engine: Engine, download, step: int = 30_000) -> bytes:
-    pattern, data = AccessPattern(), b""
-    size = download.meta.size
-    while len(data) < size:
-        data += await engine.read(download, pattern, len(data), min(step, size - len(data)))
-    return data
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])
 async def test_what_cannot_be_written_streams_through(
     origin, store, running, caplog, number: int
@@ -96,6 +98,18 @@ async def test_what_cannot_be_written_streams_through(
         assert origin.fetched <= SIZE + 8 * PART
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
+
+
+async def test_a_cache_that_fails_unexpectedly_is_gone_without(
+    origin, store, running, caplog
+) -> None:
+    meta = origin.put("a", SIZE)
+    IllFile.unexpected = RuntimeError("can't start new thread")
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await read_all(engine, download) == origin.content["a"]
+        assert "can't start new thread" in engine.cache_error
+    assert any(record.exc_info for record in caplog.records)
 
 
 async def test_it_is_kept_again_when_the_disk_is_well(
@@ -123,6 +137,24 @@ async def test_an_object_that_only_passed_is_proven_all_the_same(origin, store, 
         download = await engine.open(meta)
         with pytest.raises(CorruptObject):
             await read_all(engine, download)
+
+
+async def test_an_object_that_only_passes_is_compared_at_its_end_and_not_after_each_write(
+    origin, store, running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta, compared = origin.put("a", SIZE), []
+    prove = Entry.prove
+
+    def count(entry: Entry, passed: Mapping[int, int]) -> bool | None:
+        compared.append(len(passed))
+        return prove(entry, passed)
+
+    monkeypatch.setattr(Entry, "prove", count)
+    IllFile.write_error = errno.ENOSPC
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        assert await read_all(engine, download) == origin.content["a"]
+    assert compared == [41]
 
 
 async def test_materializing_on_a_full_disk_fails_and_does_not_download_for_nothing(
@@ -166,6 +198,49 @@ async def test_a_hanging_write_does_not_hold_up_the_reader(
             assert await read_all(engine, await engine.open(other)) == origin.content["b"]
         assert "did not answer" in engine.cache_error
         IllFile.heal()
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+async def test_a_hanging_write_is_no_silence_of_the_origin(
+    origin, store, running, monkeypatch: pytest.MonkeyPatch, connections: int
+) -> None:
+    monkeypatch.setattr(disk_module, "WRITE_PATIENCE_SECONDS", 0.8)
+    settings = FetchSettings(timeout_s=0.3, part_bytes=PART, connections=connections)
+    meta = origin.put("a", SIZE)
+    answers = []
+
+    async def read(part: int) -> None:
+        answers.append(await engine.read(download, AccessPattern(), part * PART + 1, 10))
+
+    async with running(origin, store, settings) as engine:
+        download = await engine.open(meta)
+        IllFile.gate.clear()
+        try:
+            async with trio.open_nursery() as nursery:
+                for part in (3, 20):
+                    nursery.start_soon(read, part)
+        finally:
+            IllFile.heal()
+    content = origin.content["a"]
+    assert sorted(answers) == sorted(content[part * PART + 1 :][:10] for part in (3, 20))
+
+
+async def test_what_waits_for_a_hanging_disk_does_not_pile_up_in_memory(
+    origin, store, running, impatient: None, recovering: None
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        before = IllFile.writes
+        IllFile.gate.clear()
+        for part in range(0, 30, 2):
+            data = await engine.read(download, AccessPattern(), part * PART + 1, 10)
+            assert data == origin.content["a"][part * PART + 1 :][:10]
+        IllFile.heal()
+        with trio.fail_after(5):
+            while download.running:
+                await trio.lowlevel.checkpoint()
+        assert IllFile.writes - before <= WRITES_AT_ONCE
 
 
 async def test_a_hanging_read_falls_back_to_the_origin(
@@ -236,3 +311,43 @@ async def test_a_cache_that_gives_no_entry_is_gone_without(origin, store, runnin
         assert await read_all(engine, download) == origin.content["a"]
         assert "malformed" in engine.cache_error
         engine.close(download)
+
+
+async def test_a_cancelled_read_leaves_nothing_open(origin, store, running) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await engine.read(download, AccessPattern(), 0, 100)
+        assert scope.cancelled_caught
+        with trio.fail_after(5):
+            while engine.statistics().running:
+                await trio.lowlevel.checkpoint()
+        engine.close(download)
+        assert engine.find(meta) is None
+
+
+async def test_a_slow_disk_with_many_readers_is_not_a_hanging_one(
+    origin, store, running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "READ_PATIENCE_SECONDS", 0.6)
+    meta = origin.put("a", SIZE)
+    answers = 0
+
+    async def read(part: int) -> None:
+        nonlocal answers
+        data = await engine.read(download, AccessPattern(), part * PART + 1, 100)
+        answers += data == origin.content["a"][part * PART + 1 :][:100]
+
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        before = origin.fetched
+        IllFile.delay_s = 0.1
+        async with trio.open_nursery() as nursery:
+            for number in range(10 * READS_AT_ONCE):
+                nursery.start_soon(read, number % 40)
+        assert (answers, engine.cache_error) == (10 * READS_AT_ONCE, "")
+        assert origin.fetched == before

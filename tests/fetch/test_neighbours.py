@@ -6,9 +6,15 @@ import pytest
 import trio
 import trio.testing
 
-from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.models import CacheSettings, ObjectVersion
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.fetch.disk import Disk
+from ossfs_resume.fetch.download import Download, Transfer
+from ossfs_resume.fetch.neighbours import Neighbours
 from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.fetch.scheduler import Priority
+from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.oss.models import ObjectMeta
 
 PART = 64 * 1024
 SIZE = 4 * PART
@@ -71,3 +77,75 @@ async def test_a_claim_that_is_given_up_is_taken_over(
             data = await engine.read(download, AccessPattern(), 0, SIZE)
         assert data == origin.content["a"]
         assert not other.claims.take(download.entry.version, range(1))
+
+
+async def test_those_who_waited_for_another_do_not_all_start_at_once(
+    origin, store, other: CacheStore, running
+) -> None:
+    settings = FetchSettings(timeout_s=5, part_bytes=PART, connections=4)
+    meta = origin.put("a", 40 * PART)
+    answers = 0
+
+    async def read(part: int) -> None:
+        nonlocal answers
+        data = await engine.read(download, AccessPattern(), part * PART + 1, 10)
+        answers += data == origin.content["a"][part * PART + 1 :][:10]
+
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download = await engine.open(meta)
+        assert other.claims.take(download.entry.version, range(40))
+        for part in range(0, 40, 2):
+            nursery.start_soon(read, part)
+        while len(download.claims) < 20:
+            await trio.lowlevel.checkpoint()
+        other.claims.release(download.entry.version, range(40))
+    assert answers == 20
+    assert origin.most_running <= 4
+
+
+async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
+    origin, store, other: CacheStore, running
+) -> None:
+    settings = FetchSettings(timeout_s=5, part_bytes=PART, connections=2, request_bytes=PART)
+    meta, busy = origin.put("a", SIZE), origin.put("b", SIZE)
+    origin.allow = 10
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download, stalled = await engine.open(meta), await engine.open(busy)
+        assert other.claims.take(download.entry.version, range(4))
+        async with trio.open_nursery() as filling:
+            filling.start_soon(engine.fill, download)
+            while not download.claims or engine.statistics().queued:
+                await trio.lowlevel.checkpoint()
+            for part in range(4):
+                nursery.start_soon(engine.read, stalled, AccessPattern(), part * PART + 1, 10)
+            await origin.started.wait()
+            other.claims.release(download.entry.version, range(4))
+            while not any(t.is_queued and t.place is not None for t in download.claims.values()):
+                await trio.lowlevel.checkpoint()
+            filling.cancel_scope.cancel()
+        engine.close(download)
+        with trio.fail_after(5):
+            while engine.find(meta) is not None:
+                await trio.lowlevel.checkpoint()
+        assert all(key == "b" for key, _, _ in origin.ranges)
+        origin.release()
+
+
+async def test_a_claim_that_is_given_up_late_does_not_take_a_newer_one_with_it(
+    store: CacheStore, other: CacheStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.fetch.neighbours.LINGER_SECONDS", 0)
+    version = ObjectVersion("a", "etag", SIZE)
+    download = Download(ObjectMeta("a", SIZE, "etag", 0), store.acquire(version))
+    neighbours = Neighbours(store.claims, Disk(on_idle=lambda download: None))
+    failed = Transfer(download, 0, 4, Priority.DEMAND)
+    again = Transfer(download, 2, 3, Priority.DEMAND)
+    neighbours.claim(failed)
+    neighbours.claim(again)
+    await neighbours.release(version, failed.parts)
+    assert not other.claims.take(version, range(2, 3))
+    assert other.claims.take(version, range(2))
+    assert other.claims.take(version, range(3, 4))
+    await neighbours.release(version, again.parts)
+    assert other.claims.take(version, range(2, 3))
+    store.release(download.entry)

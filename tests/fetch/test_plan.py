@@ -35,3 +35,9 @@ def test_a_run_is_cut_only_at_multiples_of_the_request_size(missing: set[int], s
     ends_of_runs = {run.stop for run in runs}
     for request in plan.requests(runs, size):
         assert request.stop in ends_of_runs or request.stop % size == 0
+
+
+def test_a_request_has_as_many_parts_as_fit_and_one_at_least() -> None:
+    assert plan.parts_in(8 * 1024, 1024) == 8
+    assert plan.parts_in(9 * 1024 - 1, 1024) == 8
+    assert plan.parts_in(100, 1024) == 1

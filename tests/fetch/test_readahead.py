@@ -8,6 +8,7 @@ from ossfs_resume.fetch.readahead import (
     MIB,
     NEAR_BYTES,
     AccessPattern,
+    parts_between,
     request_bytes,
     target,
     window,
@@ -72,3 +73,11 @@ def test_a_sequential_reader_causes_few_large_steps_of_the_target() -> None:
         step = request_bytes(ahead, 8 * MIB)
         targets.add(target(offset + 128 * KIB, ahead, step, 1 << 40))
     assert len(targets) < 80
+
+
+def test_what_was_planned_before_is_not_asked_for_again() -> None:
+    assert parts_between(planned=0, target=8 * KIB, first=0, part_size=KIB) == range(8)
+    assert parts_between(planned=8 * KIB, target=12 * KIB, first=2, part_size=KIB) == range(8, 12)
+    assert parts_between(planned=0, target=12 * KIB, first=5, part_size=KIB) == range(5, 12)
+    # The last part of an object may be short.
+    assert parts_between(planned=0, target=8 * KIB + 1, first=8, part_size=KIB) == range(8, 9)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from ossfs_resume.fetch.scheduler import (
     Priority,
     Queue,
-    RateMeter,
     concurrency,
+    least_urgent,
     reserved_for_demand,
 )
 
@@ -88,13 +88,28 @@ def test_some_requests_are_kept_for_demand_but_never_all(limit: int) -> None:
     assert 0 <= reserved_for_demand(limit) < limit
 
 
-def test_the_meter_counts_busy_time_only() -> None:
-    meter = RateMeter()
-    meter.begin(100.0)
-    assert not meter.add(1000, 100.1)
-    assert meter.rate is None
-    assert meter.add(1000, 101.0)
-    assert meter.rate == 2000.0
-    meter.begin(500.0)
-    assert meter.add(2000, 501.0)
-    assert meter.rate == 2000.0
+def test_what_is_kept_for_demand_is_there_even_if_the_link_turned_slow() -> None:
+    # Twenty-four requests were started while the link afforded thirty-two; now it affords two.
+    assert least_urgent(running=24, demanded=0, allowed=2, limit=32) is Priority.DEMAND
+    assert least_urgent(running=25, demanded=1, allowed=2, limit=32) is None
+    # An origin that bears no more than that is not asked for more.
+    assert least_urgent(running=24, demanded=0, allowed=2, limit=2) is None
+    assert least_urgent(running=1, demanded=0, allowed=1, limit=32) is None
+
+
+def test_a_few_places_are_kept_for_demand() -> None:
+    assert least_urgent(running=23, demanded=0, allowed=32, limit=32) is Priority.BACKGROUND
+    assert least_urgent(running=24, demanded=0, allowed=32, limit=32) is Priority.DEMAND
+    assert least_urgent(running=31, demanded=31, allowed=32, limit=32) is Priority.DEMAND
+    assert least_urgent(running=32, demanded=0, allowed=32, limit=32) is None
+
+
+@given(st.integers(0, 64), st.integers(0, 64), st.integers(1, 64), st.integers(1, 64))
+def test_neither_the_limit_nor_the_share_of_the_less_urgent_is_passed(
+    running: int, demanded: int, allowed: int, limit: int
+) -> None:
+    allowed = min(allowed, limit)
+    lowest = least_urgent(running, min(demanded, running), allowed, limit)
+    assert lowest is None or running < limit
+    if lowest is Priority.BACKGROUND:
+        assert running < allowed - reserved_for_demand(allowed)

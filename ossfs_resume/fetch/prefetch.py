@@ -1,0 +1,57 @@
+"""Queueing what a reader will need next, together with what it needs now.
+
+How far ahead is decided in `readahead`; here it is asked for, less what is there or under way.
+"""
+
+from ossfs_resume.fetch import plan, readahead
+from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch.disk import Disk
+from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.readahead import MIB, AccessPattern
+from ossfs_resume.fetch.readiness import Readiness
+from ossfs_resume.fetch.scheduler import Priority
+from ossfs_resume.fetch.settings import FetchSettings
+
+ILL_READ_AHEAD_BYTES = 4 * MIB
+"""While the disk is ill, read-ahead lives in memory: what is fetched must be what is read."""
+
+
+class Prefetcher:
+    """Reads ahead of readers."""
+
+    def __init__(
+        self, claims: ClaimQueue, readiness: Readiness, disk: Disk, settings: FetchSettings
+    ) -> None:
+        self._claims = claims
+        self._readiness = readiness
+        self._disk = disk
+        self._settings = settings
+
+    def reads(self, download: Download, pattern: AccessPattern, offset: int, length: int) -> None:
+        """Somebody reads ``[offset, offset + length)`` with this pattern."""
+        run_bytes = pattern.advance(offset, length)
+        if download.entry.is_complete:
+            return
+        first, stop = offset // download.entry.geometry.part_size, offset + length
+        window = readahead.window(run_bytes, self._limit(download))
+        step = readahead.request_bytes(window, self._settings.request_bytes)
+        target = readahead.target(stop, window, step, download.meta.size)
+        if first not in download.claims and download.entry.missing(first, first + 1):
+            pattern.planned = 0  # what was planned has failed or was given up
+        if target <= pattern.planned or download.failures or download.stale is not None:
+            return
+        part_size = download.entry.geometry.part_size
+        parts = readahead.parts_between(pattern.planned, target, first, part_size)
+        pattern.planned = target
+        self._claims.claim(
+            download,
+            self._readiness.missing(download, parts),
+            plan.parts_in(step, part_size),
+            Priority.READ_AHEAD,
+        )
+
+    def _limit(self, download: Download) -> int:
+        limit = self._settings.read_ahead_bytes
+        if self._disk.is_ill_for(download.entry):
+            return min(limit, ILL_READ_AHEAD_BYTES)
+        return limit

@@ -1,0 +1,152 @@
+"""Making parts ready for a reader: present, checked, and a complete object proven.
+
+A reader never talks to a transfer. It says which parts it needs, waits for the transfer that claims
+the first missing one to move, and looks at the bitmap again. So a transfer may fail, be split or be
+finished by somebody else without a reader's noticing.
+
+What may not change:
+
+- Each reader has a deadline that counts time *without progress*: bytes arriving for its own
+  transfer or, while that is queued, for any ahead of it. Time that we take ourselves, to write or
+  to keep to a bandwidth, is not the origin's silence.
+- What failed a moment ago, or for good, is said at once, to all who need it, without asking again.
+- Nothing of a complete object is ready before its CRC-64 was compared with the origin's.
+"""
+
+import logging
+import math
+
+import trio
+
+from ossfs_resume.errors import CorruptObject, NoProgress, OssfsError, ShuttingDown
+from ossfs_resume.fetch import plan
+from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch.disk import Disk
+from ossfs_resume.fetch.download import Download, Transfer
+from ossfs_resume.fetch.loose import LooseParts
+from ossfs_resume.fetch.proof import Prover
+from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.fetch.transfers import TransferPool
+
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Says whether parts are ready, makes them so, or says why they cannot be."""
+
+    def __init__(
+        self,
+        claims: ClaimQueue,
+        pool: TransferPool,
+        disk: Disk,
+        loose: LooseParts,
+        prover: Prover,
+        settings: FetchSettings,
+    ) -> None:
+        self._claims = claims
+        self._pool = pool
+        self._disk = disk
+        self._loose = loose
+        self._prover = prover
+        self._settings = settings
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"<Readiness {'stopping' if self._stopping else 'serving'}>"
+
+    def stop(self) -> None:
+        """Nothing becomes ready from now on."""
+        self._stopping = True
+
+    def raise_if_stopping(self) -> None:
+        """Raises ShuttingDown."""
+        if self._stopping:
+            raise ShuttingDown("the file system is being unmounted")
+
+    def raise_if_hopeless(
+        self, download: Download, parts: range, *, from_memory: bool = False
+    ) -> None:
+        """Raises why ``parts`` cannot be had, if that is known already."""
+        self.raise_if_stopping()
+        error: OssfsError | None = download.failures.of(parts, trio.current_time())
+        if download.stale is not None:
+            error = download.stale
+        is_needed = from_memory or self.missing(download, parts)
+        if error is not None and (is_needed or isinstance(error, CorruptObject)):
+            # One exception for many reads: each starts a traceback of its own.
+            raise error.with_traceback(None)
+
+    def is_ready(self, download: Download, parts: range) -> bool:
+        """Whether ``parts`` may be read at this moment."""
+        entry = download.entry
+        return (
+            (download.proven or not entry.is_complete)
+            and not self.missing(download, parts)
+            and not entry.unchecked(parts.start, parts.stop)
+            and not self._stopping
+            and not isinstance(download.stale, CorruptObject)
+        )
+
+    def missing(self, download: Download, parts: range) -> list[range]:
+        """Runs of parts that are neither in the cache nor in memory."""
+        missing = download.entry.missing(parts.start, parts.stop)
+        if missing and self._loose:
+            return [run for lost in missing for run in self._loose.absent(download, lost)]
+        return missing
+
+    async def make_ready(
+        self, download: Download, parts: range, *, from_memory: bool = False
+    ) -> None:
+        """Return when all ``parts`` are ready.
+
+        ``from_memory`` is for parts that the disk has and does not give. Raises CacheError if it
+        does not give what is to be checked.
+        """
+        since = trio.current_time()
+        while from_memory or not self.is_ready(download, parts):
+            self.raise_if_hopeless(download, parts, from_memory=from_memory)
+            if not from_memory:
+                await self._check(download, parts)
+            missing = self._loose.absent if from_memory else self.missing
+            transfers = self._demand(download, missing(download, parts))
+            if transfers:
+                await self._wait(transfers[0], parts, since)
+            elif from_memory:
+                return
+            else:
+                await self._prover.prove(download)
+
+    def _demand(self, download: Download, missing: list[range]) -> list[Transfer]:
+        step = plan.parts_in(self._settings.request_bytes, download.entry.geometry.part_size)
+        transfers = [self._claims.demand(download, run, step) for run in missing]
+        for transfer in transfers:
+            self._pool.write_soon(transfer)
+        return transfers
+
+    async def _check(self, download: Download, parts: range) -> None:
+        if download.entry.unchecked(parts.start, parts.stop):
+            for part in await self._disk.check(download, parts):
+                download.proven = False
+                key = download.meta.key
+                log.warning("%s: cached part %d is damaged, fetching it again", key, part)
+
+    async def _wait(self, transfer: Transfer, parts: range, since: float) -> None:
+        """Wait until ``transfer`` moved. Raises NoProgress."""
+        moved, timeout = transfer.moved, self._settings.timeout_s or math.inf
+        transfer.waiters += 1
+        try:
+            while not moved.is_set():
+                deadline = max(since, self._pool.last_progress(transfer)) + timeout
+                if deadline <= trio.current_time():
+                    raise self._give_up(transfer.download, parts)
+                with trio.move_on_at(deadline):
+                    await moved.wait()
+        finally:
+            transfer.waiters -= 1
+
+    def _give_up(self, download: Download, parts: range) -> NoProgress:
+        key, seconds = download.meta.key, self._settings.timeout_s
+        error = NoProgress(f"{key}: no data arrived for {seconds:g} seconds")
+        download.failed(parts, error, trio.current_time())
+        log.warning("%s", error)
+        return error

@@ -1,0 +1,20 @@
+"""What a mount's options say about fetching."""
+
+from dataclasses import dataclass
+
+from ossfs_resume.fetch.readahead import KIB, MIB
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """``timeout_s`` is the time a reader waits without progress; 0 waits for the network.
+    ``connections`` bounds the requests that run at once. ``bandwidth`` and
+    ``background_bandwidth`` are bytes per second, 0 without limit."""
+
+    timeout_s: float = 60.0
+    connections: int = 32
+    part_bytes: int = 256 * KIB
+    request_bytes: int = 8 * MIB
+    read_ahead_bytes: int = 128 * MIB
+    bandwidth: float = 0
+    background_bandwidth: float = 0

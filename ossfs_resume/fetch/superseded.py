@@ -1,0 +1,60 @@
+"""Reading on in a version that is not the current one any more, if the origin still has it.
+
+Whoever opened a version keeps it: bytes of two versions are never mixed. When the origin answers
+that the object has changed, the rest of the old version is asked for by another way (its version
+id, or because the object was only appended to), from the byte after the last one delivered.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from ossfs_resume.errors import ObjectChanged
+from ossfs_resume.fetch.download import Download
+from ossfs_resume.oss.models import ObjectMeta
+
+Deliver = Callable[[bytes], Awaitable[None]]
+
+
+class RangeReader(Protocol):
+    """What fetching needs of the origin."""
+
+    async def read_range(
+        self, meta: ObjectMeta, start: int, stop: int, deliver: Deliver
+    ) -> int | None:
+        """Deliver bytes ``[start, stop)`` of exactly this version in order; return its CRC-64."""
+
+
+class VersionReader:
+    """``superseded`` tells how to read on in a version that is not the current one any more, None
+    if there is no way."""
+
+    def __init__(
+        self, reader: RangeReader, superseded: Callable[[ObjectMeta], ObjectMeta | None]
+    ) -> None:
+        self._reader = reader
+        self._superseded = superseded
+
+    async def read_range(
+        self, download: Download, start: int, stop: int, deliver: Deliver
+    ) -> int | None:
+        """Deliver bytes ``[start, stop)`` of the version of ``download``; return its CRC-64."""
+        position = start
+
+        async def count(chunk: bytes) -> None:
+            nonlocal position
+            position += len(chunk)
+            await deliver(chunk)
+
+        try:
+            return await self._reader.read_range(download.meta, start, stop, count)
+        except ObjectChanged as error:
+            old = self._superseded(download.meta)
+            if old is None or _is_unproven(old, download):
+                raise
+            download.superseded = download.superseded or error
+            return await self._reader.read_range(old, position, stop, deliver)
+
+
+def _is_unproven(old: ObjectMeta, download: Download) -> bool:
+    """What was appended to is taken for the old version only if a CRC-64 can tell in the end."""
+    return old.access == "grown" and download.entry.progress.crc64 is None

@@ -1,0 +1,146 @@
+"""A reader waits for its own part, has a deadline, and is told at once what failed."""
+
+import logging
+
+import pytest
+import trio
+
+from ossfs_resume.errors import AccessDenied, NoProgress, ObjectChanged, ShuttingDown
+from ossfs_resume.fetch.readahead import AccessPattern
+from ossfs_resume.fetch.settings import FetchSettings
+from support.fetching import PART, SIZE, Running
+
+
+async def test_a_reader_is_answered_when_its_part_is_there_not_the_whole_request(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        origin.allow = 3 * PART
+        pattern = AccessPattern()
+        data = await engine.read(download, pattern, 0, 2 * PART)
+        assert data == origin.content["a"][: 2 * PART]
+        assert origin.running > 0
+        origin.release()
+
+
+async def test_a_stalled_reader_gives_up_when_its_time_without_progress_is_up(
+    origin, store, running: Running, caplog
+) -> None:
+    meta = origin.put("a", SIZE)
+    origin.allow = 0
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        before = trio.current_time()
+        with pytest.raises(NoProgress):
+            await engine.read(download, AccessPattern(), 0, 10)
+        assert 0.9 < trio.current_time() - before < 3
+        # The kernel asks for a failed range again, page by page: the answer comes at once.
+        with trio.fail_after(0.5):
+            for _ in range(100):
+                with pytest.raises(NoProgress):
+                    await engine.read(download, AccessPattern(), 0, 10)
+    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
+
+
+async def test_progress_of_the_transfer_extends_a_readers_time(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    settings = FetchSettings(timeout_s=0.5, part_bytes=PART, request_bytes=8 * PART)
+
+    async def trickle() -> None:
+        for allowed in range(1000, PART + 16_000, 8_000):
+            origin.allow = allowed
+            origin.changed.set()
+            origin.changed = trio.Event()
+            await trio.sleep(0.2)
+        origin.release()
+
+    origin.allow = 0
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download = await engine.open(meta)
+        nursery.start_soon(trickle)
+        before = trio.current_time()
+        data = await engine.read(download, AccessPattern(), 0, 10)
+        assert data == origin.content["a"][:10]
+        assert trio.current_time() - before > 0.5
+
+
+async def test_a_refused_range_fails_its_readers_at_once_with_the_origins_error(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    origin.failures = [AccessDenied("no")]
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with pytest.raises(AccessDenied):
+            await engine.read(download, AccessPattern(), 30 * PART, 10)
+        with pytest.raises(AccessDenied):
+            await engine.read(download, AccessPattern(), 30 * PART, 10)
+        assert len(origin.ranges) == 1
+        # Another range is another question.
+        assert await engine.read(download, AccessPattern(), 10 * PART, 10)
+
+
+async def test_a_changed_object_serves_what_is_cached_and_refuses_the_rest(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await engine.read(download, AccessPattern(), 30 * PART, 10)
+        origin.failures = [ObjectChanged("412")]
+        with pytest.raises(ObjectChanged):
+            await engine.read(download, AccessPattern(), 20 * PART, 10)
+        with pytest.raises(ObjectChanged):
+            await engine.read(download, AccessPattern(), 10 * PART, 10)
+        assert len(origin.ranges) == 2
+        assert await engine.read(download, AccessPattern(), 30 * PART, 10)
+
+
+async def test_readers_are_let_go_when_the_mount_stops(origin, store, running: Running) -> None:
+    meta = origin.put("a", SIZE)
+    origin.allow = 0
+    refused = []
+
+    async def reader() -> None:
+        with pytest.raises(ShuttingDown):
+            await engine.read(download, AccessPattern(), 0, 10)
+        refused.append(True)
+
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        with trio.fail_after(0.9):
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(reader)
+                await origin.started.wait()
+                engine.stop()
+        with pytest.raises(ShuttingDown):
+            await engine.open(meta)
+    assert len(refused) == 10
+
+
+async def test_readers_of_a_discarded_entry_are_let_go_as_well_when_the_mount_stops(
+    origin, store, running: Running
+) -> None:
+    meta, refused = origin.put("a", SIZE), trio.Event()
+
+    async def reader() -> None:
+        with pytest.raises(ShuttingDown):
+            await engine.read(download, AccessPattern(), 30 * PART, 10)
+        refused.set()
+
+    settings = FetchSettings(timeout_s=0, part_bytes=PART)
+    async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
+        download = await engine.open(meta)
+        await trio.to_thread.run_sync(store.discard, download.entry)
+        origin.allow = 0
+        nursery.start_soon(reader)
+        await origin.started.wait()
+        assert await engine.open(meta) is not download
+        engine.stop()
+        with trio.fail_after(5):
+            await refused.wait()
