@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import trio
 
@@ -35,6 +36,8 @@ from ossfs_resume.errors import (
     TransientError,
     Unreachable,
 )
+from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.calls import Hanging
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.fetch.settings import FetchSettings
@@ -58,6 +61,10 @@ log = logging.getLogger(__name__)
 
 FIRST_ANSWER_SECONDS = 5.0
 """How long `mount` waits for the bucket before it calls the endpoint unreachable."""
+
+OPEN_PATIENCE_SECONDS = 30.0
+CLOSE_PATIENCE_SECONDS = 60.0
+"""How long the cache's disk may take at the beginning, and to write what is left at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +118,22 @@ async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[Ca
         options.part_size,
         limits=cache_limits(options.cache_size, options.cache_free),
     )
-    store = await trio.to_thread.run_sync(CacheStore.open, settings)
+    try:
+        store = await Asking(1, OPEN_PATIENCE_SECONDS).ask(partial(CacheStore.open, settings))
+    except Hanging as error:
+        raise MountError(f"{settings.directory}: {error}; does its disk hang?") from error
     try:
         yield store
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(store.close)
+            await _close(store)
+
+
+async def _close(store: CacheStore) -> None:
+    try:
+        await Asking(1, CLOSE_PATIENCE_SECONDS).ask(store.close)
+    except Hanging as error:
+        log.warning("%s; the progress of the last seconds may be lost", error)
 
 
 async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:

@@ -7,6 +7,7 @@ fork comes before any thread, connection or catalogue exists: none of them survi
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from ossfs_resume.errors import MountError
 
@@ -14,9 +15,10 @@ from ossfs_resume.errors import MountError
 def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     """Fork; the child calls ``serve(ready)`` and ends with its exit status.
 
-    The parent returns 0 when the child calls ``ready``, else the child's exit status. Until then
-    the child's messages go to the terminal; an interrupt ends both. Raises MountError if a signal
-    ended the child.
+    The parent returns 0 when the child calls ``ready``, else the child's exit status, which the
+    child tells before it ends: one whose threads sleep in a disk that hangs cannot end. Until then
+    its messages go to the terminal; an interrupt ends both. Raises MountError if a signal ended the
+    child.
     """
     _fill_standard_descriptors()
     reader, writer = os.pipe()
@@ -26,8 +28,8 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
         os._exit(_run_child(serve, writer))
     os.close(writer)
     try:
-        is_ready = os.read(reader, 1) != b""
-        return 0 if is_ready else _status_of(child)
+        told = os.read(reader, 1)
+        return told[0] if told else _status_of(child)
     except KeyboardInterrupt:
         os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
@@ -54,15 +56,23 @@ def _run_child(serve: Callable[[Callable[[], None]], int], writer: int) -> int:
     os.setsid()
     _replace(0, os.O_RDONLY)
 
-    def ready() -> None:
+    has_told = False
+
+    def tell(status: int) -> None:
+        nonlocal has_told
+        if has_told:
+            return
+        has_told = True
         # The caller may wait for the end of our output; nothing of ours belongs there any more.
         _replace(1, os.O_WRONLY)
         _replace(2, os.O_WRONLY)
         os.chdir("/")
-        os.write(writer, b"r")
+        os.write(writer, bytes([status]))
         os.close(writer)
 
-    return serve(ready)
+    status = serve(partial(tell, 0))
+    tell(status)
+    return status
 
 
 def _replace(descriptor: int, flags: int) -> None:

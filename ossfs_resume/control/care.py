@@ -1,6 +1,7 @@
 """Looking after what is cached: evict it, read it again and compare, ask for its names again."""
 
 import logging
+import math
 from functools import partial
 from typing import Protocol
 
@@ -10,7 +11,8 @@ from ossfs_resume.cache.eviction import Rank
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.control.errands import Errands
-from ossfs_resume.errors import CorruptObject, InUse, OssfsError
+from ossfs_resume.errors import CacheError, CorruptObject, InUse, OssfsError
+from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
@@ -65,6 +67,8 @@ class Care:
         self._nursery = nursery
         self._copies = copies
         self._errands = Errands(nursery)
+        # A walk through all of a large catalogue takes its time, in the background.
+        self._asking, self._long_asking = Asking(), Asking(2, math.inf)
         self._one_at_a_time = trio.Lock()
         self._errors: dict[str, OssfsError] = {}
 
@@ -81,19 +85,19 @@ class Care:
         """
         if meta is None:
             await self._errands.run(f"evict {path}", partial(self._evict_below, path))
-        elif await trio.to_thread.run_sync(self._keeper.is_pinned, meta.key):
+        elif await self._asking.ask(partial(self._keeper.is_pinned, meta.key)):
             raise InUse(f"{meta.key} is pinned")
         else:
             await self._evict(version_of(meta))
 
     async def _evict_below(self, path: str) -> None:
-        await trio.to_thread.run_sync(self._keeper.evict_below, path)
+        await self._long_asking.ask(partial(self._keeper.evict_below, path))
 
     async def _evict(self, version: ObjectVersion) -> None:
         deadline = trio.current_time() + CLOSING_S
         while True:
             try:
-                return await trio.to_thread.run_sync(self._keeper.evict, version)
+                return await self._asking.ask(partial(self._keeper.evict, version))
             except InUse:
                 if trio.current_time() >= deadline:
                     raise
@@ -103,8 +107,18 @@ class Care:
 
     async def verify(self, path: str, meta: ObjectMeta | None) -> None:
         """Begin to read what is cached again and to compare it; `error` tells what was wrong."""
-        metas = [meta] if meta else await trio.to_thread.run_sync(self._cached_below, path)
-        self._nursery.start_soon(self._verify_all, metas)
+        if meta is None:
+            self._nursery.start_soon(self._verify_below, path)
+        else:
+            self._nursery.start_soon(self._verify_all, [meta])
+
+    async def _verify_below(self, path: str) -> None:
+        try:
+            metas = await self._long_asking.ask(partial(self._cached_below, path))
+        except CacheError as error:
+            log.warning("verify %s: %s", path, error)
+        else:
+            await self._verify_all(metas)
 
     def _cached_below(self, path: str) -> list[ObjectMeta]:
         return [

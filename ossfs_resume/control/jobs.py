@@ -23,6 +23,7 @@ from ossfs_resume.errors import (
     ShuttingDown,
     TransientError,
 )
+from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ListPage, ObjectMeta
@@ -113,6 +114,7 @@ class Jobs:
         self._files = trio.CapacityLimiter(FILES_AT_ONCE)
         # Held while a row is added or removed, so that rows and jobs always agree.
         self._rows = trio.Lock()
+        self._asking = Asking()
         self._nursery: trio.Nursery | None = None
 
     def __repr__(self) -> str:
@@ -122,7 +124,7 @@ class Jobs:
         """Go on with what an earlier process left, then serve until cancelled."""
         async with trio.open_nursery() as self._nursery:
             try:
-                left = await trio.to_thread.run_sync(self._store.jobs)
+                left = await self._asking.ask(self._store.jobs)
             except CacheError as error:
                 log.warning("cannot read the jobs that were left: %s", error)
                 left = []
@@ -135,7 +137,7 @@ class Jobs:
         """Accept a job; one that is accepted already is left alone. Raises CacheError."""
         async with self._rows:
             if path not in self._jobs:
-                number = await trio.to_thread.run_sync(self._store.add_job, path)
+                number = await self._asking.ask(partial(self._store.add_job, path))
                 self._start(Job(number, path))
 
     async def cancel(self, path: str) -> None:
@@ -145,7 +147,10 @@ class Jobs:
                 if job.path == path or (is_prefix(path) and job.path.startswith(path)):
                     job.scope.cancel()
                     del self._jobs[job.path]
-                    await trio.to_thread.run_sync(self._store.remove_job, job.number)
+                    await self._forget(job)
+
+    async def _forget(self, job: Job) -> None:
+        await self._asking.ask(partial(self._store.remove_job, job.number))
 
     def state(self, key: str) -> str:
         """``fetching``, ``queued``, ``failed``, or empty if no job concerns this object."""
@@ -173,7 +178,7 @@ class Jobs:
             async with self._rows:
                 self._jobs.pop(job.path, None)
                 try:
-                    await trio.to_thread.run_sync(self._store.remove_job, job.number)
+                    await self._forget(job)
                 except CacheError as error:
                     log.warning("cannot remove a finished job: %s", error)
 

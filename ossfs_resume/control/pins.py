@@ -4,14 +4,14 @@ A pin reserves the object's whole size at once, or is refused; then the object i
 other job. A directory's pin is that of every object below it at this moment: all of them, or none.
 """
 
+import math
 from functools import partial
 from typing import Protocol
-
-import trio
 
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 
 
@@ -31,6 +31,7 @@ class Pins:
         self._keeper = keeper
         self._jobs = jobs
         self._errands = errands
+        self._asking, self._long_asking = Asking(), Asking(1, math.inf)
 
     async def pin(self, path: str, meta: ObjectMeta | None) -> None:
         """Pin an object, or all below a prefix, and fetch it.
@@ -41,15 +42,15 @@ class Pins:
         if meta is None:
             await self._errands.run(f"pin {path}", partial(self._pin_below, path))
         else:
-            await self._pin(path, [(meta.key, meta.size)])
+            await self._pin(path, [(meta.key, meta.size)], self._asking)
 
     async def unpin(self, path: str, meta: ObjectMeta | None) -> None:
         """Let go; the data stay until something else needs their space. Raises CacheError."""
-        await trio.to_thread.run_sync(self._keeper.unpin, path)
+        await self._asking.ask(partial(self._keeper.unpin, path))
 
     async def is_pinned(self, key: str) -> bool:
         """Whether the object of this key is pinned. Raises CacheError."""
-        return await trio.to_thread.run_sync(self._keeper.is_pinned, key)
+        return await self._asking.ask(partial(self._keeper.is_pinned, key))
 
     async def _pin_below(self, prefix: str) -> None:
         objects, token, is_last = [], "", False
@@ -57,8 +58,8 @@ class Pins:
             page = await self._lister.list_page(prefix, token=token, delimiter="")
             objects += [(meta.key, meta.size) for meta in page.objects if meta.size]
             token, is_last = page.next_token, not page.next_token
-        await self._pin(prefix, objects)
+        await self._pin(prefix, objects, self._long_asking)
 
-    async def _pin(self, path: str, objects: list[tuple[str, int]]) -> None:
-        await trio.to_thread.run_sync(self._keeper.pin, objects)
+    async def _pin(self, path: str, objects: list[tuple[str, int]], asking: Asking) -> None:
+        await asking.ask(partial(self._keeper.pin, objects))
         await self._jobs.add(path)

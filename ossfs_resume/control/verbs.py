@@ -7,9 +7,8 @@ A verb is accepted and returns at once; what it started is told by ``state``, ``
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
-
-import trio
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
@@ -17,6 +16,7 @@ from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute, OssfsError
+from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
@@ -87,6 +87,7 @@ class Verbs:
         self._statistics = statistics
         self._pins = pins
         self._care = care
+        self._asking = Asking()
         self._verbs: dict[str, Verb] = {
             "materialize": lambda path, meta: jobs.add(path),
             "cancel": lambda path, meta: jobs.cancel(path),
@@ -192,7 +193,7 @@ class Verbs:
             return Presence(
                 entry.present_count, entry.part_count, entry.present_bytes, entry.is_verified
             )
-        found = await trio.to_thread.run_sync(self._store.state, version_of(meta))
+        found = await self._asking.ask(partial(self._store.state, version_of(meta)))
         if found is None:
             return Presence(0, Geometry.fitting(meta.size, self._part_size).part_count, 0, False)
         return Presence(

@@ -95,9 +95,7 @@ class Call(Generic[T]):
         if self._values:
             return self._values[0]
         self._scope.cancel()
-        raise self._error or Hanging(
-            f"the cache's disk did not answer for {lane.patience_s:g} seconds"
-        )
+        raise self._error or Hanging(f"the cache did not answer for {lane.patience_s:g} seconds")
 
     async def _wait(self, lane: Lane) -> None:
         """Until it has ended, or patience."""

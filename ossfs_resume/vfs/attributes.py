@@ -1,11 +1,13 @@
 """Attributes of nodes, many at a time."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.trouble import Trouble
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node, version_of
@@ -31,7 +33,7 @@ class AttributeReader:
         self._files = files
         self._ttl_s = metadata_ttl_s
         self._trouble = Trouble("asked what it holds")
-        self._asking = trio.CapacityLimiter(4)
+        self._asking = Asking(4, PATIENCE_S)
 
     async def of(self, nodes: Sequence[Node]) -> list[Attributes]:
         """The attributes of each node, with one thread hop at most."""
@@ -60,11 +62,8 @@ class AttributeReader:
         if self._trouble.is_resting(trio.current_time()):
             return unknown
         try:
-            with trio.fail_after(PATIENCE_S):
-                present = await trio.to_thread.run_sync(
-                    self._cache.cached_bytes, versions, limiter=self._asking, abandon_on_cancel=True
-                )
-        except (CacheError, trio.TooSlowError) as error:
+            present = await self._asking.ask(partial(self._cache.cached_bytes, versions))
+        except CacheError as error:
             self._trouble.failed(error, trio.current_time())
             return unknown
         self._trouble.succeeded(trio.current_time())

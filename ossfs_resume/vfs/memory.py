@@ -6,6 +6,7 @@ the origin is asked, and only its silence lets the old word serve.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Protocol, TypeVar
 
@@ -13,6 +14,7 @@ import trio
 
 from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.oss.models import ListPage
 from ossfs_resume.vfs.inodes import DirectoryNode
 from ossfs_resume.vfs.packing import pack_found, pack_page, unpack_found, unpack_pages
@@ -26,6 +28,9 @@ FLUSH_INTERVAL_S = 0.5
 
 PATIENCE_S = 2.0
 """How long somebody who knows nothing waits for the cache's disk before the origin is asked."""
+
+WRITE_PATIENCE_S = 30.0
+"""How long the end of a mount waits for what is new to be written."""
 
 MAX_PENDING = 1000
 """Listings to be written; more are dropped, a walk through a bucket must not fill memory."""
@@ -55,7 +60,7 @@ class Memory:
         self._news = Remembered()
         self._has_news = trio.Event()
         self._digests: dict[str, bytes] = {}
-        self._threads = trio.CapacityLimiter(4)
+        self._recalls, self._writes = Asking(4, PATIENCE_S), Asking(1, WRITE_PATIENCE_S)
 
     def __repr__(self) -> str:
         return f"<Memory {len(self._listings)} listings to be written>"
@@ -79,7 +84,7 @@ class Memory:
         if self._keeper is None or not (listings or news):
             return
         try:
-            await trio.to_thread.run_sync(self._write, self._keeper, listings, news)
+            await self._writes.ask(partial(self._write, self._keeper, listings, news))
         except CacheError as error:
             log.debug("cannot keep what the origin said: %s", error)
 
@@ -127,11 +132,8 @@ class Memory:
         if self._keeper is None:
             return None
         try:
-            with trio.fail_after(PATIENCE_S):
-                return await trio.to_thread.run_sync(
-                    read, self._keeper, limiter=self._threads, abandon_on_cancel=True
-                )
-        except (CacheError, ValueError, trio.TooSlowError) as error:
+            return await self._recalls.ask(partial(read, self._keeper))
+        except (CacheError, ValueError) as error:
             log.debug("cannot recall what the origin said: %s", error)
             return None
 

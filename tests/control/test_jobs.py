@@ -8,6 +8,7 @@ import trio.testing
 
 from ossfs_resume.control.jobs import Job
 from ossfs_resume.errors import AccessDenied, ObjectChanged, ShuttingDown, Unreachable
+from support.threads import answer_without_threads
 
 
 async def until_idle(rows) -> None:
@@ -49,8 +50,14 @@ async def test_the_same_job_is_accepted_once(make_bucket, engine, rows, running)
 
 
 async def test_a_broken_network_is_waited_out(
-    make_bucket, engine, rows, running, autojump_clock: trio.testing.MockClock
+    make_bucket,
+    engine,
+    rows,
+    running,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    answer_without_threads(monkeypatch)
     bucket = make_bucket("d/a")
     bucket.failures = [Unreachable("down")] * 3
     engine.failures = [Unreachable("down")] * 3
@@ -98,8 +105,14 @@ async def test_a_replaced_object_is_fetched_in_its_new_version(
 
 
 async def test_an_origin_that_contradicts_itself_is_not_asked_in_a_ring(
-    make_bucket, engine, rows, running, autojump_clock: trio.testing.MockClock
+    make_bucket,
+    engine,
+    rows,
+    running,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    answer_without_threads(monkeypatch)
     engine.failures = [ObjectChanged("412")] * 3
     began = trio.current_time()
     async with running(make_bucket("a"), engine, rows) as jobs:

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
-from support.mount import Mount
+from support.mount import Mount, wait_for_end
 
 pytestmark = pytest.mark.fuse
 
@@ -153,6 +154,62 @@ def test_a_disk_that_breaks_under_the_mount_streams_through(
     assert (mount.point / "small").read_bytes() == SMALL
     assert mount.statistics()["cache"]["error"]
     assert sorted(os.listdir(mount.point)) == ["large", "small"]
+
+
+@contextmanager
+def frozen(disk: Path) -> Iterator[None]:
+    """Whoever writes to the disk, or opens a file for writing, sleeps and cannot be killed."""
+    subprocess.run(["fsfreeze", "-f", disk], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "-u", disk], check=True)
+
+
+def test_a_disk_that_hangs_holds_up_nobody_for_long_and_not_the_unmounting(
+    emulator: EmulatorProcess, ext4: Path, mounts: Callable[..., Mount]
+) -> None:
+    mount = mounts().start()
+    assert (mount.point / "small").read_bytes() == SMALL
+    with frozen(ext4):
+        assert (mount.point / "large").read_bytes() == DATA
+        assert (mount.point / "small").read_bytes() == SMALL
+        assert mount.statistics()["cache"]["error"]
+        for ask in (
+            lambda: os.listdir(mount.point),
+            lambda: os.stat(mount.point / "large"),
+            lambda: os.statvfs(mount.point),
+            lambda: os.getxattr(mount.point / "large", "user.ossfs.status"),
+            lambda: os.setxattr(mount.point / "large", "user.ossfs.evict", b"1"),
+            lambda: os.setxattr(mount.point / "large", "user.ossfs.materialize", b"1"),
+        ):
+            began = time.monotonic()
+            with suppress(OSError):
+                ask()
+            assert time.monotonic() - began < 15
+        descriptor = os.pidfd_open(mount.pid)
+        began = time.monotonic()
+        os.kill(mount.pid, signal.SIGTERM)
+        wait_until(lambda: not os.path.ismount(mount.point))
+        assert time.monotonic() - began < 15
+    wait_for_end(descriptor)
+    os.close(descriptor)
+    mount.pid = 0
+    mount.start()
+    assert (mount.point / "large").read_bytes() == DATA
+    assert (mount.point / "small").read_bytes() == SMALL
+    assert "Traceback" not in mount.log.read_text()
+
+
+def test_a_mount_on_a_disk_that_hangs_says_so(
+    emulator: EmulatorProcess, ext4: Path, mounts: Callable[..., Mount]
+) -> None:
+    mounts().start().stop()
+    with frozen(ext4):
+        result = mounts().run()
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert f"{ext4}: the cache did not answer" in result.stderr
 
 
 def test_a_cache_directory_removed_under_the_mount_costs_nothing_but_the_cache(

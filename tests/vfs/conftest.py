@@ -20,6 +20,7 @@ from ossfs_resume.errors import AccessDenied, NotFound, ObjectChanged, OriginErr
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.models import Listed, TreeSettings
 from ossfs_resume.vfs.tree import Tree
+from support.threads import answer_without_threads
 
 WALL_CLOCK = 1_700_000_000.0
 
@@ -227,17 +228,8 @@ def make_world_in(nursery: trio.Nursery) -> World:
 
 @pytest.fixture
 def world(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Tests that use it take `autojump_clock` as well.
-
-    The cache answers without a thread: a task that waits for one looks idle to the mock clock,
-    which would jump.
-    """
-
-    async def run_here(function: Callable[..., object], *args: object, **options: object) -> object:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_here)
+    """Tests that use it take `autojump_clock` as well."""
+    answer_without_threads(monkeypatch)
     return make_world_in(nursery)
 
 
