@@ -124,7 +124,8 @@ async def _dns(findings: _Findings) -> str:
             f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
         ) from error
     addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
-    return f"{host} is {addresses}"
+    located_by = findings.settings.located_by
+    return f"{host} is {addresses}" + (f"; by {located_by}" if located_by else "")
 
 
 async def _tcp(findings: _Findings) -> str:
