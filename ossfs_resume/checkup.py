@@ -225,6 +225,8 @@ async def _list(findings: _Findings) -> str:
 
 async def _head(findings: _Findings) -> str:
     assert findings.client is not None
+    if not findings.key and "list" in findings.causes:
+        raise _NothingToDo("because of list")
     if not findings.key:
         raise _NothingToDo("no object is known to try; name one: check oss://BUCKET/KEY")
     try:
