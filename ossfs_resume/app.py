@@ -252,6 +252,7 @@ class _Mounted:
             self._statistics,
             pins,
             care,
+            client.failing,
         )
         ownership = Ownership(options.uid, options.gid, options.umask)
         self._operations = Operations(

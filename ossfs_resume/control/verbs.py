@@ -16,7 +16,7 @@ from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.pins import Pins
-from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute, OssfsError
+from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.engine import version_of
 from ossfs_resume.oss.models import ObjectMeta
@@ -66,7 +66,8 @@ class Presence:
 
 
 class Verbs:
-    """``statistics`` gives the values of ``user.ossfs.stats``, which the root alone has."""
+    """``statistics`` gives the values of ``user.ossfs.stats``, which the root alone has;
+    ``failing`` says why requests for a version that are tried again and again fail."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Verbs:
         statistics: Callable[[], Mapping[str, Any]],
         pins: Pins,
         care: Care,
+        failing: Callable[[ObjectMeta], OssfsError | None] = lambda meta: None,
     ) -> None:
         self._tree = tree
         self._engine = engine
@@ -87,6 +89,7 @@ class Verbs:
         self._statistics = statistics
         self._pins = pins
         self._care = care
+        self._failing = failing
         self._verbs: dict[str, Verb] = {
             "materialize": lambda path, meta: jobs.add(path),
             "cancel": lambda path, meta: jobs.cancel(path),
@@ -167,11 +170,13 @@ class Verbs:
         )
 
     def _error(self, meta: ObjectMeta) -> OssfsError | None:
-        return (
+        error = (
             self._jobs.error(meta.key)
             or self._care.error(meta.key)
             or self._engine.last_error(meta)
         )
+        cause = self._failing(meta) if isinstance(error, NoProgress) else None
+        return error if cause is None else NoProgress(f"{error}; {cause}")
 
     def _state(self, meta: ObjectMeta, presence: Presence) -> str:
         if presence.parts_present == presence.part_count:

@@ -34,6 +34,9 @@ class OfflineClient:
         """Refusals are free."""
         return inf
 
+    def failing(self, meta: ObjectMeta) -> None:
+        """Nothing was ever asked for."""
+
     def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
         """There is no way to any version."""
         return None
