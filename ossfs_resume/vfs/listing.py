@@ -20,8 +20,10 @@ class Listing:
         self.nodes: dict[bytes, Node] = {}
         self.token = ""
         self.pages = 0
-        self.taken: list[ListPage] = []
-        """The pages as they came, until the listing is complete and somebody takes them."""
+        self.packed: list[bytes] = []
+        """The pages as they are kept beyond this mount, until the listing is complete. A tenth of
+        what they are as values, of which there would be two for each name that was listed before.
+        """
         self.is_complete = False
         self.started_at = started_at
         self.paging: SharedCall[None] | None = None
@@ -51,7 +53,6 @@ class Listing:
         added = self.names[before:]
         self._digest.add(added)
         self.pages += 1
-        self.taken.append(page)
         self.token = token
         self.is_complete = not page.next_token
         if self._merger.marker is not None:
