@@ -79,7 +79,7 @@ class Verbs:
         statistics: Callable[[], Mapping[str, Any]],
         pins: Pins,
         care: Care,
-        failing: Callable[[ObjectMeta], OssfsError | None] = lambda meta: None,
+        failing: Callable[[ObjectMeta], str] = lambda meta: "",
     ) -> None:
         self._tree = tree
         self._engine = engine
@@ -175,8 +175,8 @@ class Verbs:
             or self._care.error(meta.key)
             or self._engine.last_error(meta)
         )
-        cause = self._failing(meta) if isinstance(error, NoProgress) else None
-        return error if cause is None else NoProgress(f"{error}; {cause}")
+        cause = self._failing(meta) if isinstance(error, NoProgress) else ""
+        return NoProgress(f"{error}; {cause}") if cause else error
 
     def _state(self, meta: ObjectMeta, presence: Presence) -> str:
         if presence.parts_present == presence.part_count:

@@ -124,7 +124,7 @@ class OssClient:
         self._counts: Counter[str] = Counter()
         context = context or tls_context()
         self._versions: dict[tuple[str, str], str] = {}
-        self._failing: dict[tuple[str, str], OriginError] = {}
+        self._failing: dict[tuple[str, str], str] = {}
         self._pace = Pace(settings.connections)
         self._first_bytes = FirstBytes()
         self._second_attempts = 0
@@ -180,12 +180,12 @@ class OssClient:
         wanted = request.symlink_request(self._endpoint, key)
         return await self._call("link_requests", wanted, parse)
 
-    def failing(self, meta: ObjectMeta) -> OriginError | None:
-        """Why the last request for a range of this version failed, until one brings bytes.
+    def failing(self, meta: ObjectMeta) -> str:
+        """Why the last request for a range of this version failed; empty once one brought bytes.
 
         Whoever stops waiting knows only that nothing came; this is what the origin said.
         """
-        return self._failing.get((meta.key, meta.etag))
+        return self._failing.get((meta.key, meta.etag), "")
 
     def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
         """How to go on reading a version that is not the current one; None if there is no way.
@@ -241,7 +241,8 @@ class OssClient:
 
     def _note_failure(self, meta: ObjectMeta, error: OriginError) -> None:
         self._failing.pop((meta.key, meta.etag), None)
-        self._failing[meta.key, meta.etag] = error
+        # Text: an exception would keep its frames, and what they had received, for as long.
+        self._failing[meta.key, meta.etag] = str(error)
         if len(self._failing) > MAX_FAILING:
             del self._failing[next(iter(self._failing))]
 
