@@ -16,7 +16,7 @@ import trio
 
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
-from ossfs_resume.cache.reclaim import EvictionListener
+from ossfs_resume.cache.reclaim import RemovalListener
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
@@ -169,28 +169,18 @@ async def _serve(
     client: OssClient | OfflineClient,
     on_ready: Callable[[], None],
 ) -> None:
-    incarnations = await _incarnations(store)
     times = await _directory_times(store)
     room = await trio.to_thread.run_sync(room_in, store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
-            mounted = _Mounted(request, store, client, nursery, incarnations, times, room)
+            mounted = _Mounted(request, store, client, nursery, times, room)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
             await mounted.serve(on_ready)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
-
-
-async def _incarnations(store: CacheStore) -> Mapping[ObjectVersion, int]:
-    """Only numbers of inodes depend on them; the kernel has no page of this mount yet."""
-    try:
-        return await trio.to_thread.run_sync(store.incarnations)
-    except CacheError as error:
-        log.warning("cannot read which objects were discarded before: %s", error)
-        return {}
 
 
 async def _directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
@@ -210,7 +200,6 @@ class _Mounted:
         store: CacheStore,
         client: OssClient | OfflineClient,
         nursery: trio.Nursery,
-        incarnations: Mapping[ObjectVersion, int],
         times: Mapping[str, DirectoryTime],
         room: int,
     ) -> None:
@@ -232,14 +221,13 @@ class _Mounted:
             self.engine,
             store,
             nursery,
-            incarnations=incarnations,
             prefix=request.source.prefix,
             settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
             keeper=store,
             times=times,
             on_superseded=self._on_superseded,
         )
-        store.keeper.listen(hopping(self._on_evicted))
+        store.keeper.listen(hopping(self._on_removed))
         self.jobs = Jobs(client, self.engine, store, self._require_room)
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
@@ -278,9 +266,9 @@ class _Mounted:
     def _on_discarded(self, meta: ObjectMeta) -> None:
         self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))
 
-    def _on_evicted(self, evicted: Sequence[tuple[ObjectVersion, int]]) -> None:
-        for version, incarnation in evicted:
-            self._invalidator.data(self._tree.incarnation_changed(version, incarnation))
+    def _on_removed(self, removed: Sequence[ObjectVersion]) -> None:
+        for version in removed:
+            self._invalidator.data(self._tree.incarnation_changed(version))
 
     def _on_superseded(self, parent: int, name: bytes, inode: int) -> None:
         self._invalidator.entry(parent, name)
@@ -336,15 +324,15 @@ def room_in(store: CacheStore, options: Options) -> int:
 
 
 def hopping(
-    receive: Callable[[Sequence[tuple[ObjectVersion, int]]], None],
-) -> EvictionListener:
+    receive: Callable[[Sequence[ObjectVersion]], None],
+) -> RemovalListener:
     """Hand what a thread of the cache says to ``receive`` on this event loop."""
     token = trio.lowlevel.current_trio_token()
 
-    def listener(evicted: Sequence[tuple[ObjectVersion, int]]) -> None:
+    def listener(removed: Sequence[ObjectVersion]) -> None:
         # The loop has ended: nobody has a copy any more.
         with suppress(trio.RunFinishedError):
-            token.run_sync_soon(receive, evicted)
+            token.run_sync_soon(receive, removed)
 
     return listener
 

@@ -18,13 +18,13 @@ other part, synced or not, is compared with its stored CRC-64 before its first u
 one part. This is what makes it safe to commit *written* without waiting for the disk.
 
 *Names are never used again.* A data file is called ``<row>-<random>.<segment>``. The row that
-names it is committed before the file is created, and has got another random suffix, durably,
-before the file is unlinked. So a file that no row names *after the folder was listed* belongs to
-nobody, whoever else is alive, and can be removed at any time.
+names it is committed before the file is created, and is removed, durably, before the file is
+unlinked. So a file that no row names *after the folder was listed* belongs to nobody, whoever else
+is alive, and can be removed at any time.
 
-*Generations.* Clearing a row adds one to its incarnation. Every change names the incarnation it
-was made for and is refused for any other, inside ``BEGIN IMMEDIATE``. Nothing that another thread
-or process still has in hand can put a bit over a file that it did not write.
+*A row is one stock of bytes.* Its id is never used again. Every change names the row it was made
+for and is refused if that is gone, inside ``BEGIN IMMEDIATE``. Nothing that another thread or
+process still has in hand can put a bit over a file that it did not write.
 
 What a crash leaves behind
 --------------------------
@@ -41,7 +41,7 @@ after *written* (power)              bit, bytes perhaps zeros        CRC-64 at f
 after ``fdatasync``, before          bytes safe, bit *written*       synced again when next acquired
 *synced*
 during the commit of *synced*        all of the transaction or none  the row above
-after the row is cleared, before     a file that no row names        removed in the background
+after the row is removed, before     a file that no row names        removed in the background
 the unlink
 after parts were cleared, before     bytes that no bit claims        fetched again, written over
 they are punched

@@ -21,16 +21,16 @@ FileFactory = Callable[[int, str, int], DataFile]
 
 
 def new_suffix() -> str:
-    """A file name suffix that no other incarnation ever had."""
+    """A file name suffix that no other row ever had, not even one that a power cut took back."""
     return secrets.token_hex(8)
 
 
 class Superseded(CacheError):
-    """The row is of another incarnation, or divided into other parts, than this backing."""
+    """The row is gone, another one, or divided into other parts."""
 
 
 class Backing:
-    """Row and file of one incarnation of one version. Methods raise CacheError."""
+    """The row and the file of one version. Methods raise CacheError."""
 
     def __init__(
         self,
@@ -44,7 +44,6 @@ class Backing:
         self._make_file = make_file
         self._version = version
         self._geometry = geometry
-        self.incarnation = row.incarnation if row else 0
         self._lock = threading.Lock()
         self._bound: tuple[Generation, DataFile] | None = self._bind(row) if row else None
 
@@ -60,27 +59,35 @@ class Backing:
             raise CacheError(f"nothing of {self._version.key!r} was ever written")
         return self._bound[1]
 
+    def stands_on(self, row: EntryRow | None) -> bool:
+        """Whether this is the row that changes are made for, or may become so; None is no row."""
+        generation = self.generation
+        if row is None:
+            return generation is None
+        is_same = generation is None or generation.row_id == row.row_id
+        return is_same and row.part_size == self._geometry.part_size
+
     def ensure(self) -> DataFile:
         """The data file, after its row was committed."""
         if self._bound is None:
             with self._lock:
                 if self._bound is None:
                     row = self._ensure_row()
-                    if not self._fits(row):
+                    if not self.stands_on(row):
                         raise Superseded(f"another process replaced {self._version.key!r}")
                     self._bound = self._bind(row)
         return self.file
 
     def stored(self, parts: range) -> tuple[EntryRow, Sequence[StoredPart]] | None:
-        """What the catalogue has of these parts by now; None if there is no row.
+        """What the catalogue has of these parts by now; None if there is no row yet.
 
-        Raises Superseded if the row is of another incarnation.
+        Raises Superseded if the row is another one, or gone.
         """
         found = self._catalog.load_run(self._version, parts)
+        if not self.stands_on(found[0] if found else None):
+            raise Superseded(f"another process replaced {self._version.key!r}")
         if found is None:
             return None
-        if not self._fits(found[0]):
-            raise Superseded(f"another process replaced {self._version.key!r}")
         with self._lock:
             if self._bound is None:
                 self._bound = self._bind(found[0])
@@ -112,19 +119,20 @@ class Backing:
             )
         return parts if is_current else []
 
-    def tell_allocated(self, allocated: int) -> None:
-        """Tell the catalogue what the file takes now, in bytes."""
-        if self.generation is not None:
+    def tell_allocated(self) -> None:
+        """Tell the catalogue what the file takes now."""
+        if self._bound is not None:
+            generation, file = self._bound
             with self._catalog.transaction() as transaction:
-                transaction.set_allocated(self.generation, allocated)
+                # Asked inside, so that no older figure overtakes that of a commit.
+                transaction.set_allocated(generation, file.allocated())
 
     def discard(self) -> None:
-        """Clear the row durably, with the next incarnation, and only then unlink the file."""
-        generation, file = self._bound or self._bind(self._ensure_row())
-        with self._catalog.transaction(durable=True) as transaction:
-            is_cleared = transaction.clear_entry(generation, new_suffix())
-        # Without a file of our own, and the row already another one's, the name is not ours.
-        if is_cleared or self._bound:
+        """Remove the row durably, and only then unlink the file."""
+        if self._bound is not None:
+            generation, file = self._bound
+            with self._catalog.transaction(durable=True) as transaction:
+                transaction.remove(generation)
             file.unlink()
 
     def close(self, *, unlink: bool = False) -> None:
@@ -140,9 +148,6 @@ class Backing:
                 self._version, self._geometry.part_size, new_suffix(), int(time.time() * 1000)
             )
 
-    def _fits(self, row: EntryRow) -> bool:
-        return (row.incarnation, row.part_size) == (self.incarnation, self._geometry.part_size)
-
     def _bind(self, row: EntryRow) -> tuple[Generation, DataFile]:
-        generation = Generation(row.row_id, self.incarnation, self._geometry)
+        generation = Generation(row.row_id, self._geometry)
         return generation, self._make_file(row.row_id, row.file_suffix, self._version.size)

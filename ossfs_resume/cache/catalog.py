@@ -1,29 +1,15 @@
-"""The catalogue: the one authority on which parts are present.
+"""The catalogue: the one authority on which parts are present. Here are the questions to it.
 
-Three connections, each with its lock: a writer, a reader that never waits for a writer (WAL), and
-one for checkpoints, which wait for the disk and so must not hold up either. On a disk in trouble
-there may be fewer (see ``opening``), or none while another process keeps the catalogue locked: then
-every method raises CacheError, and opening is tried again every few seconds. A catalogue whose file
-was removed or replaced under it takes no more changes: nobody would ever see them.
-
-``synchronous`` is NORMAL, which never corrupts but may lose the last commits in a power cut: then
-parts are fetched again. It is FULL where losing the commit would leave a lie: parts marked synced,
-and a row cleared before its file is removed. It is switched between transactions only.
+Changes are made in a ``transaction``; ``database`` says on what all of it stands.
 """
 
-import logging
 import sqlite3
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 from ossfs_resume.cache import inventory, pins, remembered, segments
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.database import Database
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.opening import Connections, close, open_connections
 from ossfs_resume.cache.records import (
     CRC_BYTES,
     EntryRecord,
@@ -34,63 +20,11 @@ from ossfs_resume.cache.records import (
     version_columns,
 )
 from ossfs_resume.cache.remembered import DirectoryTime
-from ossfs_resume.cache.transaction import Transaction, find_entry
-from ossfs_resume.errors import CacheError
-
-_log = logging.getLogger(__name__)
-
-_CHECKPOINT_BYTES = 4 << 20
-_RETRY_INTERVAL_S = 5.0
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+from ossfs_resume.cache.transaction import find_entry
 
 
-class DamagedCatalog(CacheError):
-    """The catalogue's file is no database or a broken one."""
-
-
-class Catalog:
+class Catalog(Database):
     """An open catalogue. Every method may block, is thread-safe and raises CacheError."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or create ``path``. Raises DamagedCatalog, or CacheError for any other reason."""
-        self._path = path
-        self._wal = path.with_name(path.name + "-wal")
-        self._write_lock, self._read_lock = threading.RLock(), threading.RLock()
-        self._is_durable = False
-        self._connections: Connections | None = None
-        self._file: tuple[int, int] | None = None
-        self._retry_at = 0.0
-        self._is_closed = False
-        try:
-            self._connect()
-        except (sqlite3.Error, OSError, CacheError) as error:
-            if not _is_locked(error):
-                raise _open_error(path, error) from error
-            _log.warning("%s; going on without the cache", _open_error(path, error))
-
-    def close(self) -> None:
-        """Close; the last user of the catalogue also merges its log."""
-        with self._write_lock, self._read_lock, translated("close the catalogue"):
-            self._is_closed = True
-            connections, self._connections = self._connections, None
-            if connections is not None:
-                close(connections.every)
-
-    @contextmanager
-    def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
-        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
-        with self._write_lock, translated("change the catalogue"):
-            writer = self._require_writer()
-            if durable != self._is_durable:
-                writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._is_durable = durable
-            writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield Transaction(writer)
-                writer.execute("COMMIT")
-            finally:
-                if writer.in_transaction:
-                    writer.execute("ROLLBACK")
 
     def find(self, version: ObjectVersion) -> EntryRow | None:
         """The row of ``version``, or None."""
@@ -138,17 +72,6 @@ class Catalog:
                 ).fetchone()
                 found.append(row[0] if row else 0)
         return found
-
-    def incarnations(self) -> dict[ObjectVersion, int]:
-        """The versions that were discarded at least once, and how often."""
-        with self._reading() as reader:
-            rows = reader.execute(
-                "SELECT key, etag, size, incarnation FROM entry WHERE incarnation > 0"
-            ).fetchall()
-        return {
-            ObjectVersion(decoded(key), decoded(etag), size): incarnation
-            for key, etag, size, incarnation in rows
-        }
 
     def file_suffixes(self, row_ids: Iterable[int]) -> dict[int, str]:
         """The suffix that each of the rows has now; no item for a row that does not exist."""
@@ -207,6 +130,23 @@ class Catalog:
         with self._reading() as reader:
             return pins.total(reader)
 
+    def last_repair(self) -> int:
+        """The number of the newest announcement of a repair."""
+        with self._reading() as reader:
+            (number,) = reader.execute("SELECT coalesce(max(id), 0) FROM repair").fetchone()
+        return int(number)
+
+    def repairs(self, after: int) -> dict[int, ObjectVersion]:
+        """The versions in which bad bytes were found since the announcement ``after``."""
+        with self._reading() as reader:
+            rows = reader.execute(
+                "SELECT id, key, etag, size FROM repair WHERE id > ? ORDER BY id", (after,)
+            ).fetchall()
+        return {
+            number: ObjectVersion(decoded(key), decoded(etag), size)
+            for number, key, etag, size in rows
+        }
+
     def jobs(self) -> list[tuple[int, str]]:
         """Number and path key of every job, in the order in which they were added."""
         with self._reading() as reader:
@@ -235,67 +175,6 @@ class Catalog:
         with self._reading() as reader:
             return remembered.directories(reader)
 
-    def checkpoint_if_large(self) -> None:
-        """Merge the log into the database if it is over 4 MiB; waits for the disk, not for users.
-
-        Call from one thread at a time.
-        """
-        with translated("checkpoint the catalogue"):
-            connections = self._connections
-            if connections is None or not self._is_log_large():
-                return
-            if connections.checkpointer is not None:
-                connections.checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            elif connections.writer is not None:
-                with self._write_lock:
-                    connections.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _is_log_large(self) -> bool:
-        return self._wal.exists() and self._wal.stat().st_size > _CHECKPOINT_BYTES
-
-    def _connect(self) -> Connections:
-        """Open what was not opened yet. Raises sqlite3.Error, OSError or CacheError."""
-        self._retry_at = time.monotonic() + _RETRY_INTERVAL_S
-        connections = open_connections(self._path)
-        if connections.is_single:
-            self._read_lock = self._write_lock
-        self._file = _identity(self._path)
-        self._is_durable = False
-        self._connections = connections
-        return connections
-
-    def _require(self) -> Connections:
-        """The connections, opened now if they could not be before."""
-        with self._write_lock:
-            if self._connections is not None:
-                return self._connections
-            if self._is_closed or time.monotonic() < self._retry_at:
-                raise CacheError("the catalogue is closed or locked by another process")
-            return self._connect()
-
-    def _require_writer(self) -> sqlite3.Connection:
-        connections = self._connections or self._require()
-        if connections.writer is None:
-            raise CacheError(f"the cache's disk is read-only: {self._path.parent}")
-        if _identity(self._path) != self._file:
-            raise CacheError(
-                f"the cache directory {self._path.parent} was removed or replaced; "
-                "it is used again after a remount"
-            )
-        return connections.writer
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The reader, looking at one moment of the catalogue."""
-        with self._read_lock, translated("read the catalogue"):
-            reader = (self._connections or self._require()).reader
-            reader.execute("BEGIN")
-            try:
-                yield reader
-            finally:
-                if reader.in_transaction:
-                    reader.execute("ROLLBACK")
-
 
 def _load_parts(reader: sqlite3.Connection, version: ObjectVersion, row: EntryRow) -> StoredParts:
     geometry = Geometry(version.size, row.part_size)
@@ -304,23 +183,3 @@ def _load_parts(reader: sqlite3.Connection, version: ObjectVersion, row: EntryRo
     if row.part_crc is None:
         return StoredParts(b"\0", b"\0", bytes(CRC_BYTES))
     return StoredParts(b"\1", b"\0", row.part_crc.to_bytes(CRC_BYTES, "little"))
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file that has this name now."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _is_locked(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _open_error(path: Path, error: Exception) -> CacheError:
-    text = f"cannot open the catalogue {path}: {error}"
-    if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGE:
-        return DamagedCatalog(text)
-    return CacheError(text)

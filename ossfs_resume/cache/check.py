@@ -79,7 +79,7 @@ class _Checker:
         file = self._bench.data_file(row.row_id, row.file_suffix, version.size)
         try:
             with translated(f"read the data of {version.key!r}"):
-                self._check_parts(version, Generation(row.row_id, row.incarnation, geometry), file)
+                self._check_parts(version, Generation(row.row_id, geometry), file)
                 self._check_counters(version, row, geometry, parts)
                 if file.lock_alone():
                     self._check_space(version, file)
@@ -100,19 +100,22 @@ class _Checker:
         bad = sorted(claimed & suspects.keys())
         if bad:
             text = f"{_listed(bad)}: {suspects[bad[0]]}"
-            self._found("part", version.key, text, self._clear_parts(generation, bad))
+            self._found("part", version.key, text, self._clear_parts(version, generation, bad))
 
     def _ledger(self, version: ObjectVersion, generation: Generation) -> PartLedger:
         """What the catalogue claims now of this generation; nothing if it is gone."""
         found = self._catalog.load(version)
-        if found is None or found[0].incarnation != generation.incarnation:
+        if found is None or found[0].row_id != generation.row_id:
             return PartLedger(generation.geometry)
         return PartLedger(generation.geometry, found[1])
 
-    def _clear_parts(self, generation: Generation, parts: list[int]) -> bool:
+    def _clear_parts(
+        self, version: ObjectVersion, generation: Generation, parts: list[int]
+    ) -> bool:
         if not self._repair:
             return False
         with self._catalog.transaction() as transaction:
+            transaction.announce_repair(version)
             return transaction.clear_parts(generation, [range(one, one + 1) for one in parts])
 
     def _check_counters(
@@ -125,7 +128,7 @@ class _Checker:
         text = f"the row says {row.parts_present} parts, the bitmap {ledger.present_count}"
         is_repaired = False
         if self._repair:
-            generation = Generation(row.row_id, row.incarnation, geometry)
+            generation = Generation(row.row_id, geometry)
             with self._catalog.transaction() as transaction:
                 is_repaired = transaction.recount(generation)
         self._found("counter", version.key, text, is_repaired)
@@ -137,7 +140,7 @@ class _Checker:
             return
         row, parts = found
         geometry = Geometry(version.size, row.part_size)
-        generation = Generation(row.row_id, row.incarnation, geometry)
+        generation = Generation(row.row_id, geometry)
         absent = PartLedger(geometry, parts).missing(0, geometry.part_count)
         stray = [run for run in absent if _has_data(file, geometry, run)]
         if stray:

@@ -33,9 +33,20 @@ class Claims:
     """The claims of one process. Nothing blocks, nothing raises."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = -1
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Give up everything, and begin with the file that has the name by now."""
         try:
-            self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+            descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
+            if self._descriptor < 0:
+                self._descriptor = descriptor
+            else:
+                # The same number, so that nobody beside us locks a file that is not ours.
+                os.dup2(descriptor, self._descriptor, inheritable=False)
+                os.close(descriptor)
             self._lock(fcntl.F_RDLCK, _PRESENCE, 1)
         except OSError as error:
             _log.debug("cannot see what other processes fetch: %s", error)

@@ -72,7 +72,7 @@ def _parsed(path: Path) -> tuple[int, str, Path] | None:
 
 
 class DataFile:
-    """The bytes of one incarnation of one entry, ``<row id>-<suffix>.<segment>``."""
+    """The bytes of one row, ``<row id>-<suffix>.<segment>``."""
 
     segment_bytes = SEGMENT_BYTES
 

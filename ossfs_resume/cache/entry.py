@@ -7,6 +7,7 @@ bytes of trusted parts only. Whether an entry can still be added to is told in `
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -18,7 +19,7 @@ from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.progress import Progress
-from ossfs_resume.cache.records import EntryChanges, Generation
+from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ Announce = Callable[["Entry", int], None]
 """Told of every change that wants to be committed, and how many bytes were written; then it may
 wait until the catalogue keeps up."""
 
-MakeRoom = Callable[[int], None]
-"""Asked for space for so many bytes before they are written; blocks. Raises CacheError."""
+Room = Callable[[int], AbstractContextManager[None]]
+"""Inside it so many bytes may be written; entering blocks and may raise CacheError."""
 
 
 class Absent(CacheError):
@@ -44,16 +45,15 @@ class Entry:
         progress: Progress,
         backing: Backing,
         announce: Announce,
-        make_room: MakeRoom = lambda size: None,
+        room: Room = lambda size: nullcontext(),
     ) -> None:
         self.version = version
         self.geometry = progress.geometry
-        self.incarnation = backing.incarnation
         self.progress = progress
         """For the committer."""
         self._backing = backing
         self._announce = announce
-        self._make_room = make_room
+        self._room = room
         self._removing = threading.Condition()
         self._removed: frozenset[int] = frozenset()
 
@@ -94,7 +94,6 @@ class Entry:
         """The same as a value."""
         return EntrySummary(
             self.version,
-            self.incarnation,
             self.geometry.part_size,
             self.part_count,
             self.present_count,
@@ -106,6 +105,16 @@ class Entry:
     def generation(self) -> Generation | None:
         """What changes of the catalogue are made for; None if there is nothing to change."""
         return self._backing.generation if self.progress.is_open else None
+
+    @property
+    def stock(self) -> Generation | None:
+        """Which of the stocks of this version that the cache ever had it is; None before the first
+        part is written. What another process does to it changes nothing here."""
+        return self._backing.generation
+
+    def stands_on(self, row: EntryRow | None) -> bool:
+        """Whether what was loaded is still what the catalogue has; None if it has nothing."""
+        return self._backing.stands_on(row)
 
     def missing(self, first: int, stop: int) -> list[range]:
         """Maximal runs of absent parts in [first, stop), in order."""
@@ -195,10 +204,10 @@ class Entry:
             wanted = range(first, first + len(parts))
             self._removing.wait_for(lambda: self._removed.isdisjoint(wanted))
         file = self._backed_file()
-        self._make_room(stop - offset)
-        with translated(f"write {self.version.key!r}"):
-            file.write(offset, chain.from_iterable(parts))
-        self.progress.wrote(first, crcs)
+        with self._room(stop - offset):
+            with translated(f"write {self.version.key!r}"):
+                file.write(offset, chain.from_iterable(parts))
+            self.progress.wrote(first, crcs)
         self._announce(self, stop - offset)
 
     def prove(self, passed: Mapping[int, int] = MappingProxyType({})) -> bool | None:
@@ -301,7 +310,7 @@ class Entry:
             self._backing.close(unlink=not self.progress.is_open)
 
     def __repr__(self) -> str:
-        return f"<Entry {self.version.key!r} incarnation {self.incarnation}, {self.progress!r}>"
+        return f"<Entry {self.version.key!r} {self.stock!r} {self.progress!r}>"
 
     def _remove(self, take: Callable[[], list[int]]) -> int:
         """Clear parts in memory, then in the catalogue, then punch them; writers of them wait."""
@@ -315,7 +324,7 @@ class Entry:
             with self._removing:
                 self._removed = frozenset()
                 self._removing.notify_all()
-        self._backing.tell_allocated(file.allocated())
+        self._backing.tell_allocated()
         return len(parts) * self.geometry.part_size
 
     def _take(self, count: int, keep: int, *, ahead: bool) -> list[int]:

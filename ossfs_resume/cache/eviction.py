@@ -6,13 +6,17 @@ really used), then the rest. Pinned and used entries are no candidates at all.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 GIB = 1 << 30
 
 SLACK = 20
 """When something must go, a twentieth of the limit goes too, lest every write evict a little."""
+
+
+EARLY = 16
+"""Removing in the background begins when all but a sixteenth of the limit is taken."""
 
 
 class Rank(IntEnum):
@@ -105,6 +109,21 @@ def capacity(usage: Usage, limits: Limits) -> int:
 def excess(usage: Usage, limits: Limits) -> Need:
     """What has to go so that the limits hold, with some slack; nothing if they hold."""
     return Need(_excess_bytes(usage, limits), _excess_files(usage, limits))
+
+
+def early(limits: Limits) -> Limits:
+    """When to begin in the background, so that hardly a writer has to wait for room."""
+    size = None if limits.size is None else limits.size - limits.size // EARLY
+    return replace(limits, size=size)
+
+
+def shortage(usage: Usage, limits: Limits, headroom: int, size: int) -> Need:
+    """What has to go before ``size`` bytes more may be written, with some slack; nothing if they
+    fit. ``headroom`` bytes of the disk stay free, whatever the limits say."""
+    over = [headroom + size - usage.free_bytes]
+    if limits.size is not None:
+        over.append(_with_slack(usage.allocated + size - limits.size, limits.size))
+    return Need(max(*over, 0), 0)
 
 
 def victims(candidates: Iterable[Candidate], need: Need) -> list[Candidate]:

@@ -75,18 +75,20 @@ class StoreFolder:
 
     def __init__(self, directory: Path, identity: str) -> None:
         self.path = directory / identity
-        require_local(self.path)
-        make_durable_directory(directory)
         self.data = self.path / "data"
         self.catalog = self.path / CATALOG_NAME
         self._owners = self.path / "owners"
+        self._owner: tuple[Path, int] | None = None
+        self._make()
+
+    def _make(self) -> None:
+        require_local(self.path)
         make_durable_directory(self.path)
         if self.path.stat().st_mode & 0o777 != 0o700:
             self.path.chmod(0o700)
         make_private_directory(self._owners)
         self.is_read_only = is_read_only(self.path)
         """Nobody can change anything here, so nobody need be told who uses it."""
-        self._owner: tuple[Path, int] | None = None
 
     def prepare(self) -> None:
         """Create what SQLite would create with other permissions, and the data folder."""
@@ -119,9 +121,25 @@ class StoreFolder:
         """Stop being an owner; does nothing if it is none."""
         owner, self._owner = self._owner, None
         if owner:
-            path, descriptor = owner
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+            _let_go(owner)
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Make what is missing, become an owner of what is there now, and exclude those who open
+        it; if the block raises, the owner stays that of before."""
+        self._make()
+        with self.opening():
+            former, self._owner = self._owner, None
+            try:
+                self.register_owner()
+                self.prepare()
+                yield
+            except BaseException:
+                self.unregister_owner()
+                self._owner = former
+                raise
+        if former:
+            _let_go(former)
 
     def other_owners(self) -> int:
         """How many others are alive; unlinks what dead ones left. Only while ``opening``."""
@@ -144,6 +162,12 @@ class StoreFolder:
                 source.rename(target / name)
         sync_directory(self.path)
         return target
+
+
+def _let_go(owner: tuple[Path, int]) -> None:
+    path, descriptor = owner
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
 
 
 def _is_alive(owner: Path) -> bool:

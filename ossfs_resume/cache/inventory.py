@@ -16,7 +16,7 @@ from ossfs_resume.cache.records import (
 )
 
 _COLUMNS = (
-    "id, key, etag, size, part_size, incarnation, file_suffix, crc64, part_crc, parts_present,"
+    "id, key, etag, size, part_size, file_suffix, crc64, part_crc, parts_present,"
     " bytes_present, verified, allocated, last_used, rank, pinned"
 )
 
@@ -75,12 +75,11 @@ def is_pinned(connection: sqlite3.Connection, key: str) -> bool:
 
 
 def _record(columns: tuple[Any, ...]) -> EntryRecord:
-    row_id, key, etag, size, part_size, incarnation, suffix, crc64, part_crc, *rest = columns
+    row_id, key, etag, size, part_size, suffix, crc64, part_crc, *rest = columns
     parts, present, verified, allocated, last_used, rank, pinned = rest
     row = EntryRow(
         row_id,
         part_size,
-        incarnation,
         suffix,
         None if crc64 is None else unsigned(crc64),
         None if part_crc is None else unsigned(part_crc),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.reclaim import EvictionListener, Reclaimer
+from ossfs_resume.cache.reclaim import Reclaimer, RemovalListener
 from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.errors import InUse, NoSpace
 from ossfs_resume.quantities import format_size
@@ -24,9 +24,13 @@ class Keeper:
         self._commit = commit
         self._reclaimer = reclaimer
 
-    def listen(self, listener: EvictionListener) -> None:
-        """Tell ``listener``, from any thread, what is evicted from now on."""
+    def listen(self, listener: RemovalListener) -> None:
+        """Tell ``listener``, from any thread, of which versions bytes are removed from now on."""
         self._reclaimer.listener = listener
+
+    def found_bad(self, versions: Sequence[ObjectVersion]) -> None:
+        """Another process found bad bytes in these."""
+        self._reclaimer.listener(versions)
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment, what is pinned included."""

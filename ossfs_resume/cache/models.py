@@ -57,7 +57,6 @@ class EntrySummary:
     """What the cache holds of one object version."""
 
     version: ObjectVersion
-    incarnation: int
     part_size: int
     part_count: int
     parts_present: int

@@ -36,6 +36,11 @@ class Connections:
         """Whether one connection does everything, so that all must take turns."""
         return self.reader is self.writer
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the disk allowed less than the ordinary."""
+        return self.is_single or self.writer is None
+
 
 def open_connections(path: Path) -> Connections:
     """Open or create the catalogue ``path`` in the first way that its disk allows.

@@ -2,7 +2,7 @@
 
 An entry is *open*, *superseded* (another process discarded it: what is present can still be read
 through the open descriptor, nothing can be added) or *discarded* (by this process: nothing is
-present any more). It never goes back; a new ``CacheStore.acquire`` gives the next incarnation.
+present any more). It never goes back; a new ``CacheStore.acquire`` gives an entry of another row.
 
 Everything here is memory behind one lock, which is never held while waiting for a disk or for the
 catalogue. Nothing blocks and nothing raises, except ``require_open``.
@@ -204,7 +204,7 @@ class Progress:
             self.is_verified = is_good and self.is_complete
 
     def supersede(self) -> None:
-        """Another process discarded this incarnation."""
+        """Another process removed the row."""
         with self._lock:
             if self.is_open:
                 self._state = _State.SUPERSEDED

@@ -4,20 +4,17 @@ A pass compares what the data files take (``total`` of the catalogue and what is
 and what is free on the disk with the limits. What is too much goes in this order: parts that were
 read of open objects that are larger than the whole cache, which would otherwise push out everything
 else; whole entries that nobody uses, as ``eviction`` orders them; parts that were read of any open
-object. So an object larger than the cache streams through it.
-
-The last mebibytes of the disk belong to the catalogue, without which nothing can be removed. A
-writer who would take them waits a while for room; if all else fails, what was fetched furthest
-ahead of its readers goes.
+object. So an object larger than the cache streams through it. Writers who would pass a limit make
+room themselves (``admission``).
 """
 
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ossfs_resume.cache import eviction
+from ossfs_resume.cache.admission import Account, Admission
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.delayed import DelayedWork
 from ossfs_resume.cache.entry import Entry
@@ -33,16 +30,11 @@ _log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
 _INTERVAL_S = 0.5
-_PATIENCE_S = 2.0
-"""How long a writer waits for readers to be done with what fills the disk."""
-_PAUSE_S = 0.02
-_RETRY_S = 5.0
-"""How long after a failure nobody waits."""
 _PAGE = 256
 """Entries in one transaction: a flush of the disk for each, and little to lose if it fails."""
 
-EvictionListener = Callable[[Sequence[tuple[ObjectVersion, int]]], None]
-"""Told, from any thread, which versions were removed and what their next incarnation is."""
+RemovalListener = Callable[[Sequence[ObjectVersion]], None]
+"""Told, from any thread, of which versions cached bytes were removed, or found bad by others."""
 
 
 class Reclaimer:
@@ -62,13 +54,14 @@ class Reclaimer:
         self._table = table
         self._removal = removal
         self._limits = limits
+        self._early = eviction.early(limits)
         self._space = space
         self._commit = commit
         self._passing = threading.Lock()
         self._is_short = False
-        self._headroom = 0
-        self._full_at = -_RETRY_S
-        self.listener: EvictionListener = lambda evicted: None
+        self.admission = Admission(Account(limits.size), self._free_bytes, self._free_for)
+        """For those who write."""
+        self.listener: RemovalListener = lambda evicted: None
         self.allocated = 0
         self.evicted = 0
         self.evicted_bytes = 0
@@ -94,14 +87,15 @@ class Reclaimer:
         if self._is_short:
             self._work.notify(0)
 
+    def look(self) -> None:
+        """Somebody else may have taken the room. Never blocks."""
+        if self._limits != Limits():
+            self._work.notify(0)
+
     def usage(self) -> Usage:
         """What the cache takes and its disk has. Raises CacheError."""
-        pending = sum(
-            min(entry.progress.uncommitted_bytes, entry.present_bytes)
-            for entry in self._table.entries()
-        )
         space = self._space()
-        self.allocated = self._catalog.allocated() + pending
+        self.allocated = self.admission.account.look(self._count)
         return Usage(
             self.allocated,
             space.f_blocks * space.f_frsize,
@@ -109,6 +103,13 @@ class Reclaimer:
             space.f_files,
             space.f_favail,
         )
+
+    def _count(self) -> int:
+        pending = sum(
+            min(entry.progress.uncommitted_bytes, entry.present_bytes)
+            for entry in self._table.entries()
+        )
+        return self._catalog.allocated() + pending
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment. Raises CacheError."""
@@ -118,31 +119,11 @@ class Reclaimer:
         """One pass. Raises CacheError."""
         with self._passing:
             left = Need(0, 0)
-            if eviction.excess(self.usage(), self._limits):
+            if eviction.excess(self.usage(), self._early):
                 self._commit()
                 usage = self.usage()
-                left = self._free(eviction.excess(usage, self._limits), usage)
+                left = self._free(eviction.excess(usage, self._early), usage)
             self._is_short = bool(left)
-
-    def make_room(self, size: int) -> None:
-        """Return when so many bytes can be written. Raises CacheError if nothing can be done."""
-        if not self._headroom:
-            return
-        # Whoever comes after a failure is told so at once, or a full disk would slow everything.
-        began = time.monotonic()
-        deadline = began + _PATIENCE_S if began >= self._full_at + _RETRY_S else began
-        while self._free_bytes() - size < self._headroom:
-            is_last = time.monotonic() >= deadline
-            with self._passing:
-                usage = self.usage()
-                need = Need(self._headroom + size - usage.free_bytes, 0)
-                if need.size <= 0:
-                    return
-                if self._free(need, usage) == need and is_last:
-                    self._full_at = time.monotonic()
-                    if self._remove_parts(need, 0, larger_than=0, ahead=True) == need:
-                        raise CacheError("the cache's disk is full and nothing can be removed")
-            time.sleep(_PAUSE_S)
 
     def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
         """Remove those that nobody uses and that are not pinned; which were so."""
@@ -150,8 +131,19 @@ class Reclaimer:
         self.evicted += len(evicted)
         self.evicted_bytes += sum(record.allocated for record in evicted)
         if evicted:
-            self.listener([(one.version, one.row.incarnation + 1) for one in evicted])
+            self.listener([one.version for one in evicted])
         return evicted
+
+    def _free_for(self, size: int, is_urgent: bool) -> bool:
+        """Make room for so many bytes; False if nothing can be removed."""
+        with self._passing:
+            self._commit()
+            usage, admission = self.usage(), self.admission
+            size += admission.account.in_flight
+            need = eviction.shortage(usage, self._limits, admission.headroom, size)
+            if not need or self._free(need, usage) != need:
+                return True
+            return is_urgent and self._remove_parts(need, 0, larger_than=0, ahead=True) != need
 
     def _free(self, need: Need, usage: Usage) -> Need:
         """Remove what is needed, as far as it can be; what is still needed."""
@@ -225,7 +217,7 @@ class Reclaimer:
             _log.warning("cannot say how much the cache may hold: %s", error)
             return _MIB
         reserved = eviction.reserved_bytes(usage, self._limits)
-        self._headroom = min(max(reserved // 2, _MIB), 16 * _MIB)
+        self.admission.headroom = min(max(reserved // 2, _MIB), 16 * _MIB)
         return min(max(eviction.capacity(usage, self._limits) // 32, _MIB), 64 * _MIB)
 
     def _free_bytes(self) -> int:

@@ -15,7 +15,6 @@ class EntryRow:
 
     row_id: int
     part_size: int
-    incarnation: int
     file_suffix: str
     crc64: int | None
     """Of the whole object, by the origin's account; unsigned."""
@@ -73,10 +72,9 @@ class PartRun:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One incarnation of one row: the only thing a change may be made for."""
+    """One row, whose id is never used again: the only thing a change may be made for."""
 
     row_id: int
-    incarnation: int
     geometry: Geometry
 
 

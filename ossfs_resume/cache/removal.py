@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ossfs_resume.cache.backing import FileFactory, new_suffix
+from ossfs_resume.cache.backing import FileFactory
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.entry import Entry
@@ -32,7 +32,7 @@ class _Victim:
     @classmethod
     def of(cls, record: EntryRecord, entry: Entry | None, make_file: FileFactory) -> "_Victim":
         version, row = record.version, record.row
-        generation = Generation(row.row_id, row.incarnation, Geometry(version.size, row.part_size))
+        generation = Generation(row.row_id, Geometry(version.size, row.part_size))
         file = make_file(row.row_id, row.file_suffix, version.size) if entry is None else None
         return cls(record, generation, file, entry)
 
@@ -95,9 +95,7 @@ class Removal:
         if not victims:
             return []
         with self._catalog.transaction(durable=True) as transaction:
-            cleared = [
-                victim for victim in victims if transaction.evict(victim.generation, new_suffix())
-            ]
+            cleared = [victim for victim in victims if transaction.evict(victim.generation)]
             for victim in cleared:
                 if victim.entry is not None:
                     self._table.hide(victim.entry)

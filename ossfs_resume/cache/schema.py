@@ -1,8 +1,8 @@
 """The tables of the catalogue, and how a connection to it is opened.
 
-``entry`` has one row for each object version that ever had bytes here. The row outlives its data,
-because ``incarnation`` must. ``parts_present`` and ``bytes_present`` are kept beside the bitmaps so
-that questions about many entries touch no bitmap; *complete* is derived from them.
+``entry`` has one row for each object version that has bytes here. When these are removed, so is
+the row, and its id is never used again. ``parts_present`` and ``bytes_present`` are kept beside the
+bitmaps so that questions about many entries touch no bitmap; *complete* is derived from them.
 
 ``segment`` holds two packed bitmaps of 1024 parts, ``checksums`` their CRC-64, eight little-endian
 bytes a part: apart, because a commit replaces the small row and changes the large one in place.
@@ -16,6 +16,9 @@ CRCs are unsigned 64-bit numbers stored as SQLite's signed ones.
 ``total`` is its sum, kept by a trigger, so that asking for the usage costs nothing. ``last_used``
 is in Unix milliseconds. ``pin`` names keys; ``entry.pinned`` and ``entry.superseded`` say the same
 of rows, so that the index ``eviction`` holds exactly what may be removed, in its order.
+
+``repair`` tells the processes that share the store in which versions one of them found bad bytes;
+the newest thousand are kept.
 
 An old catalogue is brought up to date in steps, each from one version to the next; a new one takes
 all of them. A step that was released is never changed.
@@ -95,7 +98,22 @@ _SPACE = (
     """,
 )
 
-_STEPS = (_FIRST, _SPACE)
+_ONE_STOCK = (
+    # Rows outlived their data once, to count how often these were removed.
+    "DELETE FROM entry WHERE parts_present = 0 AND allocated = 0",
+    "DROP INDEX reincarnated",
+    "ALTER TABLE entry DROP COLUMN incarnation",
+    """
+    CREATE TABLE repair (
+        id   INTEGER PRIMARY KEY AUTOINCREMENT,
+        key  BLOB    NOT NULL,
+        etag BLOB    NOT NULL,
+        size INTEGER NOT NULL
+    ) STRICT
+    """,
+)
+
+_STEPS = (_FIRST, _SPACE, _ONE_STOCK)
 
 VERSION = len(_STEPS)
 

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ossfs_resume.cache.backing import Backing
-from ossfs_resume.cache.catalog import Catalog, DamagedCatalog
+from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
+from ossfs_resume.cache.database import DamagedCatalog
 from ossfs_resume.cache.datafile import DataFile, DataFolder
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
@@ -27,8 +28,11 @@ from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.cache.removal import Removal
+from ossfs_resume.cache.renewal import Renewal
+from ossfs_resume.cache.repairs import Repairs
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import TrustMemory
+from ossfs_resume.cache.watch import Watch
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
@@ -68,6 +72,11 @@ class CacheStore:
             catalog, self._table, removal, settings.limits, self.statvfs, self.commit
         )
         self._keeper = Keeper(catalog, self._reclaimer, self.commit)
+        renewal = Renewal(
+            folder, catalog, self._table, self._trust, self.claims, self._opening, self._begun_anew
+        )
+        repairs = Repairs(catalog, self._table, self._trust, self._keeper.found_bad)
+        self._watch = Watch((renewal.look, repairs.look, self._reclaimer.look))
 
     @classmethod
     def open(cls, settings: CacheSettings, *, data_file: type[DataFile] = DataFile) -> "CacheStore":
@@ -90,6 +99,7 @@ class CacheStore:
         store._committer.start()
         store._orphans.start()
         store._reclaimer.start()
+        store._watch.start()
         return store
 
     def close(self) -> None:
@@ -125,9 +135,17 @@ class CacheStore:
     def mark_known(self) -> None:
         """Remember that this store was mounted once."""
         if self._is_new:
-            with self._catalog.transaction(durable=True) as transaction:
-                transaction.add_fact(_KNOWN)
+            self._add_known()
             self._is_new = False
+
+    def _add_known(self) -> None:
+        with self._catalog.transaction(durable=True) as transaction:
+            transaction.add_fact(_KNOWN)
+
+    def _begun_anew(self) -> None:
+        """The catalogue is another one; the bucket is as well known as it was."""
+        if not self._is_new:
+            self._add_known()
 
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of ``version``, to be released; the same for all who hold it at a time."""
@@ -161,7 +179,7 @@ class CacheStore:
             self._reclaimer.released()
 
     def discard(self, entry: Entry) -> None:
-        """Remove all data of an entry and start its next incarnation.
+        """Remove all data of an entry.
 
         The entry stays useless with those who hold it; they release it as usual. If the catalogue
         cannot be changed, CacheError is raised and the data stay, unchecked, for the next holder.
@@ -181,7 +199,6 @@ class CacheStore:
             return None
         return EntrySummary(
             version,
-            row.incarnation,
             row.part_size,
             Geometry(version.size, row.part_size).part_count,
             row.parts_present,
@@ -198,10 +215,6 @@ class CacheStore:
             entry.present_bytes if (entry := self._table.find(version)) else in_catalog
             for version, in_catalog in zip(versions, stored, strict=True)
         ]
-
-    def incarnations(self) -> dict[ObjectVersion, int]:
-        """The versions that were discarded at least once, and how often."""
-        return self._catalog.incarnations()
 
     @property
     def keeper(self) -> Keeper:
@@ -268,8 +281,7 @@ class CacheStore:
         while True:
             entry = self._loaded(version)
             entry.hold()
-            row = self._catalog.find(version)
-            if row is None or row.incarnation == entry.incarnation:
+            if entry.stands_on(self._catalog.find(version)):
                 return entry
             entry.close()
 
@@ -282,13 +294,13 @@ class CacheStore:
             geometry = Geometry(version.size, row.part_size)
         progress = Progress(geometry, row, parts)
         if row is not None:
-            progress.trust(self._trust.recall(row.row_id, row.incarnation))
+            progress.trust(self._trust.recall(row.row_id))
         return Entry(
             version,
             progress,
             Backing(self._catalog, self._make_file, version, geometry, row),
             self._announce,
-            self._reclaimer.make_room,
+            self._reclaimer.admission.room,
         )
 
     def _announce(self, entry: Entry, written_bytes: int) -> None:
@@ -308,13 +320,14 @@ class CacheStore:
     def _close_if_idle(self, entry: Entry) -> None:
         if self._table.remove_if_idle(entry):
             if entry.generation:
-                self._trust.remember(entry.generation, entry.progress.trusted())
+                self._trust.remember(entry.generation.row_id, entry.progress.trusted())
             entry.close()
 
     def _stop(self) -> bool:
         """Stop the threads; False if that was done before."""
         is_first = self._table.close()
         if is_first:
+            self._watch.stop()
             self._reclaimer.stop()
             self._orphans.stop()
             self._committer.stop()

@@ -24,21 +24,23 @@ from ossfs_resume.cache.records import (
 from ossfs_resume.cache.remembered import Remembered
 from ossfs_resume.cache.segments import Difference
 
+KEPT_REPAIRS = 1000
+"""Announcements that are kept for those who are late."""
+
 
 def find_entry(connection: sqlite3.Connection, version: ObjectVersion) -> EntryRow | None:
     """The row of ``version``, or None."""
     row = connection.execute(
-        "SELECT id, part_size, incarnation, file_suffix, crc64, part_crc, parts_present,"
+        "SELECT id, part_size, file_suffix, crc64, part_crc, parts_present,"
         " bytes_present, verified FROM entry WHERE key = ? AND etag = ? AND size = ?",
         version_columns(version),
     ).fetchone()
     if row is None:
         return None
-    row_id, part_size, incarnation, suffix, crc64, part_crc, parts, present, verified = row
+    row_id, part_size, suffix, crc64, part_crc, parts, present, verified = row
     return EntryRow(
         row_id=row_id,
         part_size=part_size,
-        incarnation=incarnation,
         file_suffix=suffix,
         crc64=None if crc64 is None else unsigned(crc64),
         part_crc=None if part_crc is None else unsigned(part_crc),
@@ -119,25 +121,28 @@ class Transaction:
         )
         return True
 
-    def clear_entry(self, generation: Generation, suffix: str) -> bool:
-        """Start the next incarnation, without parts, in files of another ``suffix``."""
-        if not self._is_current(generation):
+    def remove(self, generation: Generation) -> bool:
+        """Forget everything; the row's id is never used again."""
+        # First without its space, which the total is told of.
+        if not self.set_allocated(generation, 0):
             return False
-        self._connection.execute(
-            "UPDATE entry SET incarnation = incarnation + 1, file_suffix = ?, part_crc = NULL,"
-            " parts_present = 0, bytes_present = 0, verified = 0, allocated = 0, was_read = 0"
-            " WHERE id = ?",
-            (suffix, generation.row_id),
-        )
+        self._connection.execute("DELETE FROM entry WHERE id = ?", (generation.row_id,))
         segments.delete_all(self._connection, generation.row_id)
         return True
 
-    def evict(self, generation: Generation, suffix: str) -> bool:
-        """Like ``clear_entry``, but not if it was pinned meanwhile."""
+    def evict(self, generation: Generation) -> bool:
+        """Like ``remove``, but not if it was pinned meanwhile."""
         (is_pinned,) = self._connection.execute(
             "SELECT EXISTS (SELECT 1 FROM entry WHERE id = ? AND pinned)", (generation.row_id,)
         ).fetchone()
-        return not is_pinned and self.clear_entry(generation, suffix)
+        return not is_pinned and self.remove(generation)
+
+    def announce_repair(self, version: ObjectVersion) -> None:
+        """Tell every process that uses the store that bytes of this version were bad."""
+        number = self._connection.execute(
+            "INSERT INTO repair (key, etag, size) VALUES (?, ?, ?)", version_columns(version)
+        ).lastrowid
+        self._connection.execute("DELETE FROM repair WHERE id <= ? - ?", (number, KEPT_REPAIRS))
 
     def set_allocated(self, generation: Generation, allocated: int) -> bool:
         """What the disk gave to the data files, in bytes."""
@@ -204,9 +209,9 @@ class Transaction:
 
     def _is_current(self, generation: Generation) -> bool:
         row = self._connection.execute(
-            "SELECT incarnation FROM entry WHERE id = ?", (generation.row_id,)
+            "SELECT 1 FROM entry WHERE id = ?", (generation.row_id,)
         ).fetchone()
-        return bool(row == (generation.incarnation,))
+        return row is not None
 
     def _add_only_part(self, generation: Generation, runs: Iterable[PartRun]) -> Difference:
         added = Difference()

@@ -9,37 +9,40 @@ the descriptor is closed. The least recently closed is forgotten first.
 import threading
 from collections import OrderedDict
 
-from ossfs_resume.cache.records import Generation
-
 _BYTES = 4 << 20
 _OVERHEAD = 256
 """About what a dictionary item costs beside its bitmap."""
 
 
 class TrustMemory:
-    """Packed bitmaps of trusted parts by generation, up to about 4 MiB. Memory only."""
+    """Packed bitmaps of trusted parts by row, up to about 4 MiB. Memory only."""
 
     def __init__(self, limit: int = _BYTES) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._bytes = 0
-        self._trusted: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._trusted: OrderedDict[int, bytes] = OrderedDict()
 
-    def remember(self, generation: Generation, trusted: bytes) -> None:
+    def remember(self, row_id: int, trusted: bytes) -> None:
         """An entry is closed, all of it synced."""
-        key = generation.row_id, generation.incarnation
         with self._lock:
-            self._forget(key)
-            self._trusted[key] = trusted
+            self._forget(row_id)
+            self._trusted[row_id] = trusted
             self._bytes += len(trusted) + _OVERHEAD
             while self._bytes > self._limit:
                 self._forget(next(iter(self._trusted)))
 
-    def recall(self, row_id: int, incarnation: int) -> bytes:
+    def clear(self) -> None:
+        """Trust nothing."""
+        with self._lock:
+            self._trusted.clear()
+            self._bytes = 0
+
+    def recall(self, row_id: int) -> bytes:
         """What was trusted when it was closed; empty if that is not known."""
         with self._lock:
-            return self._trusted.get((row_id, incarnation), b"")
+            return self._trusted.get(row_id, b"")
 
-    def _forget(self, key: tuple[int, int]) -> None:
-        if (trusted := self._trusted.pop(key, None)) is not None:
+    def _forget(self, row_id: int) -> None:
+        if (trusted := self._trusted.pop(row_id, None)) is not None:
             self._bytes -= len(trusted) + _OVERHEAD

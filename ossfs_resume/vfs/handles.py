@@ -86,6 +86,7 @@ class OpenFiles:
         if not file.node.handles:
             self._downloads.pop(file.node.inode, None)
         if file.download is not None:
+            file.node.stock = file.download.entry.stock or file.node.stock
             self._source.close(file.download)
 
     def present_bytes(self, node: FileNode) -> int:
@@ -109,10 +110,11 @@ class OpenFiles:
 
     async def _confirm(self, node: FileNode, download: "Download") -> None:
         """Raises StaleVersion if ``node`` is not what a new handle may be bound to."""
-        meta, incarnation = node.meta, download.entry.incarnation
-        if download.entry.is_open and incarnation != node.incarnation:
+        meta, stock = node.meta, download.entry.stock
+        if None not in (node.stock, stock) and node.stock != stock:
             # Another process threw the cached bytes away: the kernel's pages may be as bad.
-            self._table.reincarnate(version_of(meta), incarnation)
+            self._table.reincarnate(version_of(meta))
+        node.stock = stock or node.stock
         age_s = trio.current_time() - node.confirmed_at
         if not download.entry.is_complete and age_s > CONFIRM_AGE_S:
             try:

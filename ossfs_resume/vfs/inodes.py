@@ -1,9 +1,11 @@
 """Inode numbers and what they stand for.
 
 A number is derived from what it names, so that it is the same after a remount: a directory's from
-its prefix, a file's from one object *version* (key, ETag, size) and its incarnation, which rises
-when cached bytes turned out to be bad. Another version is another inode: pages that the kernel
-holds of the old one can never be shown as the new one.
+its prefix, a file's from one object *version* (key, ETag, size). Another version is another inode:
+pages that the kernel holds of the old one can never be shown as the new one. So is the next
+*incarnation* of the same version, after cached bytes turned out to be bad or were removed. That
+lasts as long as anything refers to either: a kernel that has forgotten both holds no page, and the
+version has its first number again.
 
 A node lives as long as anything refers to it: the kernel (its lookup count), an open handle, or a
 listing that mentions it. The first two are counted here: the table refers to such a node itself,
@@ -19,9 +21,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import TypeAlias
-from weakref import ref
+from weakref import WeakValueDictionary, ref
 
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import Generation
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.errors import StaleVersion
 from ossfs_resume.oss.models import ObjectMeta
@@ -39,7 +42,8 @@ class FileNode:
 
     ``confirmed_at`` is the monotonic time at which the origin last said that it is the current
     one. ``superseded`` says that it is known not to be; ``successor`` is the inode of the same
-    version after its cached bytes were thrown away.
+    version after its cached bytes were thrown away. ``stock`` is what the cache had of it when it
+    was last open: the kernel's pages can have come from nowhere else.
     """
 
     inode: int
@@ -50,6 +54,7 @@ class FileNode:
     handles: int = 0
     superseded: bool = False
     successor: "FileNode | None" = None
+    stock: Generation | None = None
 
     def is_version(self, meta: ObjectMeta, incarnation: int) -> bool:
         """Whether this node stands for that version."""
@@ -158,22 +163,20 @@ def hash63(identity: bytes) -> int:
 class InodeTable:
     """All nodes that anything refers to; the root, always there, is number 1.
 
-    ``incarnations`` are the versions whose incarnation is not 0, ``times`` what is known of
-    directories by prefix; ``on_new_directory`` is told of all others.
+    ``times`` is what is known of directories by prefix; ``on_new_directory`` is told of all others.
     """
 
     def __init__(
         self,
         root_prefix: str,
         now_ns: int,
-        incarnations: Mapping[ObjectVersion, int],
         hash_identity: Callable[[bytes], int] = hash63,
         *,
         times: Mapping[str, DirectoryTime] = MappingProxyType({}),
         on_new_directory: Callable[[DirectoryNode], object] = lambda node: None,
     ) -> None:
         self._hash = hash_identity
-        self._incarnations = dict(incarnations)
+        self._reincarnated: WeakValueDictionary[ObjectVersion, FileNode] = WeakValueDictionary()
         self._nodes: dict[int, Node | _Weak] = {}
         self._held = 1
         self._displaced: dict[bytes, int] = {_directory_identity(root_prefix): ROOT}
@@ -219,7 +222,9 @@ class InodeTable:
 
     def file(self, meta: ObjectMeta) -> FileNode:
         """The node of an object version in its present incarnation."""
-        incarnation = self._incarnation(meta)
+        return self._file(meta, self._incarnation(meta))
+
+    def _file(self, meta: ObjectMeta, incarnation: int) -> FileNode:
         identity = _file_identity(meta, incarnation)
         inode = self._displaced.get(identity, 0) or self._hash(identity) or MAX_INODE
         while (node := self._find(inode)) is not None:
@@ -230,21 +235,16 @@ class InodeTable:
         self._nodes[inode] = self._weak(file)
         return file
 
-    def reincarnate(self, version: ObjectVersion, incarnation: int | None = None) -> int:
+    def reincarnate(self, version: ObjectVersion) -> int:
         """The cached bytes of a version were thrown away: give it another inode from now on.
 
-        Without ``incarnation`` it is one more than before. Returns the old number, whether or not
-        anybody knows it.
+        Returns the old number, whether or not anybody knows it.
         """
-        meta = ObjectMeta(version.key, version.size, version.etag, 0)
-        old = self.file(meta)
-        if incarnation is None:
-            incarnation = old.incarnation + 1
-        if incarnation != old.incarnation:
-            self._incarnations[version] = incarnation
-            successor = self.file(old.meta)
-            successor.confirmed_at, successor.superseded = old.confirmed_at, old.superseded
-            old.successor, old.superseded = successor, True
+        old = self.file(ObjectMeta(version.key, version.size, version.etag, 0))
+        successor = self._file(old.meta, old.incarnation + 1)
+        successor.confirmed_at, successor.superseded = old.confirmed_at, old.superseded
+        old.successor, old.superseded = successor, True
+        self._reincarnated[version] = successor
         return old.inode
 
     def remember(self, node: Node) -> None:
@@ -295,9 +295,10 @@ class InodeTable:
             del self._nodes[weak.inode]
 
     def _incarnation(self, meta: ObjectMeta) -> int:
-        if not self._incarnations:
+        if not self._reincarnated:
             return 0
-        return self._incarnations.get(version_of(meta), 0)
+        node = self._reincarnated.get(version_of(meta))
+        return 0 if node is None else node.incarnation
 
 
 def _directory_identity(prefix: str) -> bytes:

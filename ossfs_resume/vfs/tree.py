@@ -38,8 +38,7 @@ def _ignore(parent: int, name: bytes, inode: int) -> None:
 class Tree:
     """The keys of a bucket that lie below one prefix.
 
-    ``prefix`` is the mounted part of the bucket, with or without its final slash. ``incarnations``
-    are the versions whose incarnation is not 0 (`CacheStore.incarnations`). ``nursery`` must
+    ``prefix`` is the mounted part of the bucket, with or without its final slash. ``nursery`` must
     outlive every call; metadata requests run in it. ``wall_clock`` gives Unix seconds.
 
     ``keeper`` keeps what the origin says for a later mount, which gets the ``times`` of directories
@@ -59,7 +58,6 @@ class Tree:
         cache: CacheView,
         nursery: trio.Nursery,
         *,
-        incarnations: Mapping[ObjectVersion, int],
         prefix: str = "",
         settings: TreeSettings | None = None,
         wall_clock: Callable[[], float] = time.time,
@@ -73,7 +71,6 @@ class Tree:
         self._table = InodeTable(
             directory_prefix(prefix),
             now_ns,
-            incarnations,
             times=times,
             on_new_directory=memory.changed,
         )
@@ -140,14 +137,13 @@ class Tree:
         """What all keys below a directory start with. Raises NotADirectory, StaleVersion."""
         return self._directory(inode).node.prefix
 
-    def incarnation_changed(self, version: ObjectVersion, incarnation: int | None = None) -> int:
-        """The cached bytes of ``version`` were thrown away; its incarnation is one higher than
-        before, or the one given.
+    def incarnation_changed(self, version: ObjectVersion) -> int:
+        """The cached bytes of ``version`` were thrown away.
 
         From now on the version has another inode. Returns the old inode, whose pages the kernel
         must drop; handles on it go on reading the same version.
         """
-        return self._table.reincarnate(version, incarnation)
+        return self._table.reincarnate(version)
 
     def inode_of(self, version: ObjectVersion) -> int:
         """The inode that stands for a version today, whether or not anybody knows it."""

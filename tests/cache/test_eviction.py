@@ -1,5 +1,7 @@
 """Who goes: as few as free what is needed, in order, never a pinned or used one."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,9 @@ from ossfs_resume.cache.eviction import (
     Reserve,
     Usage,
     capacity,
+    early,
     excess,
+    shortage,
     victims,
 )
 
@@ -81,6 +85,24 @@ def test_what_is_removed_brings_usage_within_the_limits(usage: Usage, limits: Li
     assert left.size == 0 or after.allocated == 0
     assert after.allocated <= capacity(after, limits) or after.allocated == 0
     assert capacity(usage, limits) >= 0
+
+
+@given(usages, limits, st.integers(0, 500), st.integers(0, 500))
+def test_what_is_removed_for_a_writer_lets_him_in(
+    usage: Usage, limits: Limits, headroom: int, size: int
+) -> None:
+    need = shortage(usage, limits, headroom, size)
+    fits = limits.size is None or usage.allocated + size <= limits.size
+    assert bool(need) == (not fits or usage.free_bytes - size < headroom)
+    after = replace(
+        usage, allocated=usage.allocated - need.size, free_bytes=usage.free_bytes + need.size
+    )
+    assert not shortage(after, limits, headroom, size)
+
+
+def test_the_background_begins_before_writers_must_wait() -> None:
+    assert early(Limits(1600, 5)) == Limits(1500, 5)
+    assert early(Limits(None, 5)) == Limits(None, 5)
 
 
 def test_superseded_then_prefetched_then_read_then_by_time() -> None:

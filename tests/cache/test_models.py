@@ -22,4 +22,4 @@ def test_a_part_size_must_be_a_power_of_two_from_64_kib(part_size: int) -> None:
 
 def test_an_empty_object_is_complete() -> None:
     version = ObjectVersion("key", "etag", 0)
-    assert EntrySummary(version, 0, 1 << 18, 0, 0, 0, False).is_complete
+    assert EntrySummary(version, 1 << 18, 0, 0, 0, False).is_complete

@@ -95,7 +95,7 @@ def test_a_locked_catalogue_is_gone_without_until_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ossfs_resume.cache.schema._BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("ossfs_resume.cache.catalog._RETRY_INTERVAL_S", 0.0)
+    monkeypatch.setattr("ossfs_resume.cache.database._RETRY_INTERVAL_S", 0.0)
     add(tmp_path / NAME, "before")
     other = sqlite3.connect(tmp_path / NAME, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -64,23 +64,34 @@ def test_a_discard_elsewhere_leaves_the_descriptor_and_refuses_the_commit(
     assert entry.read(0, 3 * parts.SIZE) == parts.whole(entry.geometry)[: 3 * parts.SIZE]
     with pytest.raises(CacheError, match="superseded"):
         parts.write(entry, 3, 4)
-    assert store.incarnations() == {parts.version(4): 1}
+    assert not list(store.keeper.records())
     new = store.acquire(parts.version(4))
-    assert (new is entry, new.incarnation, new.present_count) == (False, 1, 0)
+    assert (new is entry, new.stock, new.present_count) == (False, None, 0)
     store.release(new)
     store.release(entry)
     store.commit()
     assert not list(settings.directory.glob("bucket/data/*/*"))
 
 
-def test_the_first_write_into_an_entry_that_was_discarded_elsewhere_is_refused(
+def test_what_was_evicted_and_stored_anew_elsewhere_is_another_stock(
     store: CacheStore, parts: Parts, elsewhere: Elsewhere
 ) -> None:
     entry = store.acquire(parts.version(4))
+    parts.write(entry, 0, 2)
+    store.commit()
+    store.sync()
+    old = entry.stock
     elsewhere("store.discard(entry)")
-    with pytest.raises(CacheError, match="replaced"):
-        parts.write(entry, 0, 1)
-    assert store.acquire(parts.version(4)).incarnation == 1
+    elsewhere("entry.write_parts(3, [part(3)])")
+    entry.refresh(range(4))
+    assert not entry.is_open
+    assert entry.missing(0, 4) == [range(2, 4)]
+    new = store.acquire(parts.version(4))
+    assert new.stock not in (None, old)
+    assert new.missing(0, 4) == [range(3)]
+    assert new.check(0, 4) == []
+    store.release(new)
+    store.release(entry)
 
 
 def test_a_discard_never_removes_what_another_process_stored_since(

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ossfs_resume.cache import CacheSettings, CacheStore, Entry, Geometry
-from ossfs_resume.cache.records import Generation
+from ossfs_resume.cache import CacheSettings, CacheStore, Entry
 from ossfs_resume.cache.trust import TrustMemory
 
 Parts = Any  # of conftest.py
@@ -62,7 +61,7 @@ def test_what_another_process_found_bad_is_absent(
     store.release(again)
 
 
-def test_a_new_process_and_a_new_incarnation_trust_nothing(
+def test_a_new_process_and_a_new_row_trust_nothing(
     settings: CacheSettings, store: CacheStore, parts: Parts
 ) -> None:
     entry = store.acquire(parts.version(3))
@@ -94,9 +93,7 @@ def test_an_object_of_one_part_is_never_synced_and_so_checked_each_time(
 
 def test_the_longest_closed_is_forgotten_first() -> None:
     memory = TrustMemory(limit=3 * (256 + 10))
-    geometry = Geometry(1 << 20, 1 << 16)
     for row in range(4):
-        memory.remember(Generation(row, 0, geometry), bytes(9) + bytes([row + 1]))
-        memory.remember(Generation(1, 0, geometry), b"b" * 10)
-    assert [memory.recall(row, 0)[-1:] for row in range(4)] == [b"", b"b", b"\x03", b"\x04"]
-    assert memory.recall(1, 1) == b""
+        memory.remember(row, bytes(9) + bytes([row + 1]))
+        memory.remember(1, b"b" * 10)
+    assert [memory.recall(row)[-1:] for row in range(4)] == [b"", b"b", b"\x03", b"\x04"]

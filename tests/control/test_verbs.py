@@ -65,7 +65,7 @@ class Summaries:
         if not self.parts_present:
             return None
         done = self.parts_present
-        return EntrySummary(version, 0, 262144, 4, done, done * 250_000, self.is_verified)
+        return EntrySummary(version, 262144, 4, done, done * 250_000, self.is_verified)
 
 
 @pytest.fixture

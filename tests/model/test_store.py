@@ -22,9 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ossfs_resume.cache import CacheStore, Entry, ObjectVersion
+from ossfs_resume.cache import CacheStore, Entry, ObjectVersion, inventory
 from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.errors import CacheError
+from ossfs_resume.errors import CacheError, InUse
 from support.powercut.workload import PART, content, crc64, quiet_settings, write
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
@@ -77,8 +77,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.root = Path(self.folder.name)
         self.present, self.committed, self.trusted = _Parts(), _Parts(), _Parts()
         self.unsynced, self.damaged = _Parts(), _Parts()
-        self.incarnation = dict.fromkeys(VERSIONS, 0)
-        self.last_used: dict[bytes, int] = {}
+        self.removed: set[int] = set()
+        self.pinned: set[str] = set()
+        self.last_used: dict[int, int] = {}
         self.clock = 10**9
         clock = SimpleNamespace(time=lambda: self.clock)
         self.patches = [
@@ -206,10 +207,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.release(entry)
         self.sync()
         self.commit()
-        if entry.part_count == 1:
-            self.trusted[version] = set()
-        self.entries[version] = self.store.acquire(version)
+        self.taken_again(version)
         assert self.entries[version] is not entry
+
+    def taken_again(self, version: ObjectVersion) -> None:
+        self.entries[version] = self.store.acquire(version)
+        if self.entries[version].part_count == 1:
+            self.trusted[version] = set()
 
     @precondition(lambda self: any(self.present.values()))
     @rule(data=st.data())
@@ -222,11 +226,57 @@ class StoreMachine(RuleBasedStateMachine):
         self.discarded(version)
 
     def discarded(self, version: ObjectVersion) -> None:
+        self.note_removed(self.entries[version])
         self.store.release(self.entries[version])
         self.entries[version] = self.store.acquire(version)
+        self.forget(version)
+
+    def forget(self, version: ObjectVersion) -> None:
         for model in (self.present, self.committed, self.trusted, self.unsynced, self.damaged):
             model[version] = set()
-        self.incarnation[version] += 1
+
+    def note_removed(self, entry: Entry) -> None:
+        if entry.stock is not None:
+            self.removed.add(entry.stock.row_id)
+
+    # --- space ---
+
+    @rule(key=st.sampled_from([version.key for version in VERSIONS]))
+    def pin(self, key: str) -> None:
+        self.store.keeper.pin([(key, 5 * PART)])
+        self.pinned.add(key)
+
+    @rule(key=st.sampled_from([version.key for version in VERSIONS]))
+    def unpin(self, key: str) -> None:
+        assert self.store.keeper.unpin(key) == (key in self.pinned)
+        self.pinned.discard(key)
+
+    @precondition(lambda self: any(self.present.values()))
+    @rule(data=st.data(), is_open=st.booleans())
+    def evict(self, data: st.DataObject, is_open: bool) -> None:
+        """The version that was acquired last is the current one of its key, and may be pinned."""
+        version = data.draw(st.sampled_from([v for v in VERSIONS if self.present[v]]))
+        entry = self.entries[version]
+        if not is_open:
+            self.store.release(entry)
+            self.sync()
+        with self.store._catalog._reading() as reader:
+            [is_pinned] = [
+                record.is_pinned
+                for record in inventory.entries(reader, version.key, None, 9)
+                if record.version == version
+            ] or [False]
+        self.commit()
+        if is_open or is_pinned:
+            with pytest.raises(InUse):
+                self.store.keeper.evict(version)
+            if not is_open:
+                self.taken_again(version)
+            return
+        self.store.keeper.evict(version)
+        self.note_removed(entry)
+        self.entries[version] = self.store.acquire(version)
+        self.forget(version)
 
     @rule(seconds=st.integers(-(10**9), 10**9))
     def the_clock_is_set(self, seconds: int) -> None:
@@ -301,7 +351,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert entry.present_bytes == sum(
                 stop - start for start, stop in map(entry.geometry.span, present)
             )
-            assert entry.incarnation == self.incarnation[version]
+            assert entry.stock is None or entry.stock.row_id not in self.removed
             assert entry.unchecked(0, entry.part_count) == bool(present - self.trusted[version])
             assert not (entry.is_verified and missing)
 
@@ -310,13 +360,13 @@ class StoreMachine(RuleBasedStateMachine):
         for version in VERSIONS:
             row = self.store._catalog.find(version)
             assert (row.parts_present if row else 0) == len(self.committed[version])
-            assert (row.incarnation if row else 0) == self.incarnation[version]
+            assert row is None or row.row_id not in self.removed
 
     @invariant()
     def last_use_never_goes_back(self) -> None:
         with self.store._catalog._reading() as reader:
-            now = dict(reader.execute("SELECT key || '/' || etag, last_used FROM entry"))
-        assert all(now[key] >= used for key, used in self.last_used.items())
+            now = dict(reader.execute("SELECT id, last_used FROM entry"))
+        assert all(now.get(row, used) >= used for row, used in self.last_used.items())
         self.last_used = now
 
 

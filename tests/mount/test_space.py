@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -138,9 +139,22 @@ def test_an_object_larger_than_the_cache_streams_through(
             most = max(most, allocated(mount.cache))
     assert position == len(data)
     assert fetched(emulator, "large") < 1.1 * len(data)
-    eventually(lambda: allocated(mount.cache) <= 16 * MIB)
-    print(f"\nat most {most / MIB:.0f} MiB of 16 were used")
+    assert most <= 16 * MIB
     assert mount.attribute("small", "state") == "verified"
+
+
+def test_readers_of_more_than_the_cache_never_pass_its_size(
+    emulator: EmulatorProcess, mounts: Mounts
+) -> None:
+    data = {f"f{i}": put(emulator, f"f{i}", 24 * MIB) for i in range(6)}
+    mount = mounts(options=["--cache-size", "32M"]).start()
+    with ThreadPoolExecutor(len(data)) as threads:
+        readers = [threads.submit(read, mount, name) for name in data]
+        most = 0
+        while not all(reader.done() for reader in readers):
+            most = max(most, allocated(mount.cache))
+    assert [reader.result() for reader in readers] == list(data.values())
+    assert 16 * MIB < most <= 32 * MIB
 
 
 def test_a_disk_smaller_than_the_object_is_no_error(

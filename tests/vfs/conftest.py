@@ -15,6 +15,7 @@ import trio
 import trio.testing
 
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import Generation
 from ossfs_resume.errors import AccessDenied, NotFound, ObjectChanged, OriginError, Unreachable
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.models import Listed, TreeSettings
@@ -102,7 +103,7 @@ class CachedObject:
 
     present_bytes: int = 0
     is_complete: bool = False
-    incarnation: int = 0
+    stock: Generation | None = None
     is_open: bool = True
 
 
@@ -217,7 +218,6 @@ def make_world_in(nursery: trio.Nursery) -> World:
         cache,
         cache,
         nursery,
-        incarnations={},
         settings=TreeSettings(),
         wall_clock=lambda: wall_clock[0],
         on_superseded=lambda *args: superseded.append(args),

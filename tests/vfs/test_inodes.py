@@ -19,7 +19,7 @@ from ossfs_resume.vfs.inodes import (
 
 
 def table(**kwargs: object) -> InodeTable:
-    return InodeTable("", 0, kwargs.pop("incarnations", {}), **kwargs)  # type: ignore[arg-type]
+    return InodeTable("", 0, **kwargs)  # type: ignore[arg-type]
 
 
 def meta(key: str = "k", etag: str = "E", size: int = 1, **more: int) -> ObjectMeta:
@@ -130,26 +130,32 @@ def test_the_root_stays_and_forgetting_the_unknown_does_nothing() -> None:
     assert inodes.get(ROOT) is inodes.root
 
 
-def test_a_new_incarnation_is_a_new_number_and_lasts() -> None:
+def test_a_new_incarnation_is_a_new_number_as_long_as_either_is_known() -> None:
     inodes, version = table(), ObjectVersion("k", "E", 1)
     node = inodes.file(meta())
     node.confirm(meta(), 5.0)
-    old = inodes.reincarnate(version)
+    first = node.inode
+    assert inodes.reincarnate(version) == first
     successor = inodes.file(meta())
-    assert old == node.inode != successor.inode
+    assert successor.inode != first
     assert node.superseded
     assert current(node) is successor
     assert successor.confirmed_at == 5.0
-    remounted = table(incarnations={version: 1})
-    assert remounted.file(meta()).inode == successor.inode
+    assert inodes.reincarnate(version) == successor.inode
+    assert inodes.file(meta()).inode not in (first, successor.inode)
+    del node, successor
+    gc.collect()
+    assert inodes.file(meta()).inode == first
 
 
-def test_learning_the_present_incarnation_changes_nothing() -> None:
-    inodes = table()
+def test_an_old_inode_that_somebody_holds_keeps_its_number_from_the_next_file() -> None:
+    inodes, version = table(), ObjectVersion("k", "E", 1)
     node = inodes.file(meta())
-    inodes.reincarnate(ObjectVersion("k", "E", 1), 0)
-    assert inodes.file(meta()) is node
-    assert not node.superseded
+    inodes.remember(node)
+    inodes.reincarnate(version)
+    gc.collect()
+    assert inodes.file(meta()) is current(node) is not node
+    inodes.forget(node.inode, 1)
 
 
 def test_a_listing_does_not_take_away_the_crc_that_a_head_brought() -> None:

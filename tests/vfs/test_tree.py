@@ -4,7 +4,9 @@ import pytest
 import trio
 import trio.testing
 
+from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.records import Generation
 from ossfs_resume.errors import (
     CacheError,
     IsADirectory,
@@ -166,7 +168,6 @@ async def test_a_new_incarnation_is_a_new_inode_at_once_and_without_a_request(
     old = (await world.lookup("a")).attributes.inode
     requests = len(world.bucket.requests)
     assert world.tree.incarnation_changed(version(world, "a")) == old
-    world.cache.of("a").incarnation = 1
     new = (await world.lookup("a")).attributes.inode
     assert [listed.attributes.inode for listed in await world.entries()] == [new]
     assert new != old
@@ -177,23 +178,20 @@ async def test_a_new_incarnation_is_a_new_inode_at_once_and_without_a_request(
 
 async def test_a_discard_by_another_process_is_noticed_at_open(world, autojump_clock) -> None:
     world.bucket.put("a")
+    geometry = Geometry(1, 1)
     old = (await world.lookup("a")).attributes.inode
-    world.cache.of("a").incarnation = 3
+    handle = await world.tree.open(old)
+    world.cache.of("a").stock = Generation(1, geometry)  # by what was read
+    await world.tree.release(handle)
+    await world.tree.release(await world.tree.open(old))
+    world.cache.of("a").stock = None
+    await world.tree.release(await world.tree.open(old))
+    world.cache.of("a").stock = Generation(2, geometry)
     assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
     assert holders(world) == 0
     new = (await world.lookup("a")).attributes.inode
     assert new != old
     await world.tree.open(new)
-
-
-async def test_an_incarnation_that_is_known_already_changes_nothing(world, autojump_clock) -> None:
-    world.bucket.put("a")
-    await world.lookup("a")
-    world.tree.incarnation_changed(version(world, "a"), 2)
-    inode = (await world.lookup("a")).attributes.inode
-    assert world.tree.inode_of(version(world, "a")) == inode
-    assert world.tree.incarnation_changed(version(world, "a"), 2) == inode
-    assert (await world.lookup("a")).attributes.inode == inode
 
 
 # --- refreshing ---
@@ -226,9 +224,10 @@ async def test_a_refresh_of_one_file_leaves_its_siblings_known(world, autojump_c
 
 async def test_inodes_survive_a_remount(world, autojump_clock) -> None:
     world.bucket.put("a")
-    world.tree.incarnation_changed(version(world, "a"))
     inode = (await world.lookup("a")).attributes.inode
-    world.tree = world.make_tree(incarnations={version(world, "a"): 1})
+    world.tree.incarnation_changed(version(world, "a"))
+    assert (await world.lookup("a")).attributes.inode != inode
+    world.tree = world.make_tree()
     assert (await world.lookup("a")).attributes.inode == inode
 
 
@@ -322,9 +321,7 @@ async def test_requests_cut_off_by_the_end_of_the_mount_say_so(world, autojump_c
         errors.append(await error_of(world.lookup("a")))
 
     async with trio.open_nursery() as callers, trio.open_nursery() as mount:
-        world.tree = type(world.tree)(
-            world.bucket, world.cache, world.cache, mount, incarnations={}
-        )
+        world.tree = type(world.tree)(world.bucket, world.cache, world.cache, mount)
         callers.start_soon(look)
         await trio.testing.wait_all_tasks_blocked()
         mount.cancel_scope.cancel()

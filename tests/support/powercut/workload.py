@@ -56,7 +56,8 @@ class Promises:
     """What must be there after a power cut."""
 
     synced: dict[ObjectVersion, set[int]] = field(default_factory=dict)
-    incarnations: dict[ObjectVersion, int] = field(default_factory=dict)
+    removed: set[int] = field(default_factory=set)
+    """Rows that must not be there."""
     jobs: set[int] = field(default_factory=set)
     """Jobs that must be there."""
     dead_jobs: set[int] = field(default_factory=set)
@@ -176,7 +177,8 @@ class Workload:
         self._promise()
         self._store.discard(entry)
         self._store.release(entry)
-        self.promises.incarnations[entry.version] = entry.incarnation + 1
+        if entry.stock is not None:
+            self.promises.removed.add(entry.stock.row_id)
         self._promise()
 
     def _checkpoint(self) -> None:

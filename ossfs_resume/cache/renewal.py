@@ -1,0 +1,85 @@
+"""Begins anew when the cache directory was removed under the store, or when its disk allows more.
+
+A catalogue that was removed or replaced is one that nobody else will ever see. Everything that was
+loaded from it is superseded: what is open can still be read through its descriptor, and nothing is
+added to it. What is acquired from then on stands on the file that has the name by now. Row ids
+begin anew with another catalogue, so nothing that is remembered by row may outlive the change.
+
+A catalogue that was opened on a read-only or full disk is opened again when that is over; it is the
+same one, and everything that stands on it stays.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.claims import Claims
+from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.cache.trust import TrustMemory
+
+_log = logging.getLogger(__name__)
+
+REMOVAL_LOOKS = 5
+"""How many looks a directory without a catalogue may go on to exist before it is used anew."""
+
+
+class Renewal:
+    """``opening`` is the lock of those who load entries; ``begun`` is called, with it held, when
+    another catalogue has taken the place of the old one."""
+
+    def __init__(
+        self,
+        folder: StoreFolder,
+        catalog: Catalog,
+        table: EntryTable,
+        trust: TrustMemory,
+        claims: Claims,
+        opening: threading.Condition,
+        begun: Callable[[], None],
+    ) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._table = table
+        self._trust = trust
+        self._claims = claims
+        self._opening = opening
+        self._begun = begun
+        self._looks_in_vain = 0
+
+    def look(self) -> None:
+        """Renew what has to be renewed. Raises OSError or CacheError; all is as before then, and
+        the next look tries again."""
+        is_displaced = self._catalog.is_displaced()
+        if not is_displaced and not self._catalog.is_limited():
+            return
+        if is_displaced and self._is_being_removed():
+            return
+        with self._opening, self._folder.renewed():
+            if is_displaced:
+                self._forget_all()
+            self._catalog.reopen()
+            self._claims.reopen()
+            if is_displaced:
+                self._begun()
+        if is_displaced:
+            _log.warning("%s was removed or replaced; the cache begins anew", self._folder.path)
+        else:
+            _log.info("the cache in %s takes new data again", self._folder.path)
+
+    def _is_being_removed(self) -> bool:
+        """Whether to give somebody time: an ``rm -r`` fails if names appear under its hands."""
+        if self._folder.catalog.exists():
+            return False
+        self._looks_in_vain += 1
+        if self._looks_in_vain <= (REMOVAL_LOOKS if self._folder.path.exists() else 1):
+            return True
+        self._looks_in_vain = 0
+        return False
+
+    def _forget_all(self) -> None:
+        for entry in self._table.entries():
+            self._table.hide(entry)
+            entry.progress.supersede()
+        self._trust.clear()

@@ -1,0 +1,133 @@
+"""A directory that is removed, and a disk that allows more than it did, under an open store."""
+
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ossfs_resume.cache import CacheSettings, CacheStore
+from ossfs_resume.cache.workbench import opened
+
+Parts = Any  # of conftest.py
+
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.05)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB."""
+    image, directory = tmp_path / "image", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(16 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    directory.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, directory], check=True)
+    yield directory
+    subprocess.run(["umount", "-l", directory], check=True)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def store_whole(store: CacheStore, parts: Parts, key: str) -> None:
+    entry = store.acquire(parts.version(4, key=key))
+    parts.write(entry, 0, 4)
+    store.release(entry)
+    store.commit()
+    store.sync()
+
+
+def test_after_its_directory_was_removed_a_store_begins_anew(
+    store: CacheStore, settings: CacheSettings, parts: Parts
+) -> None:
+    store.mark_known()
+    held = store.acquire(parts.version(4, key="held"))
+    parts.write(held, 0, 2)
+    store_whole(store, parts, "closed")
+    shutil.rmtree(settings.directory)
+    wait_until(lambda: (settings.directory / "bucket/catalog.sqlite3").exists())
+    wait_until(lambda: not held.is_open)
+    assert held.read(0, 2 * parts.SIZE) == parts.whole(held.geometry)[: 2 * parts.SIZE]
+    assert store.cached_bytes([parts.version(4, key="closed")]) == [0]
+    # Row numbers begin anew: nothing that is remembered by number may count.
+    store_whole(store, parts, "other")
+    again = store.acquire(parts.version(4, key="held"))
+    assert again.present_count == 0
+    parts.write(again, 2, 4)
+    store.release(again)
+    store.release(held)
+    store.close()
+    reopened = CacheStore.open(settings)
+    assert not reopened.is_new
+    for key, present in (("held", 2), ("other", 4)):
+        entry = reopened.acquire(parts.version(4, key=key))
+        assert (entry.present_count, entry.check(0, 4)) == (present, [])
+        reopened.release(entry)
+    reopened.close()
+
+
+def test_who_removed_it_may_have_made_another(
+    store: CacheStore, settings: CacheSettings, parts: Parts
+) -> None:
+    store_whole(store, parts, "old")
+    settings.directory.rename(settings.directory.with_name("moved"))
+    other = CacheStore.open(settings)
+    store_whole(other, parts, "new")
+    wait_until(lambda: store.cached_bytes([parts.version(4, key="new")]) == [4 * parts.SIZE])
+    assert store.cached_bytes([parts.version(4, key="old")]) == [0]
+    with opened(settings.directory, settings.identity) as bench:
+        assert bench.owners == 2
+    other.close()
+    store_whole(store, parts, "later")
+    with sqlite3.connect(settings.directory / "bucket/catalog.sqlite3") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def test_a_disk_that_was_read_only_takes_parts_when_it_may_be_written(
+    disk: Path, parts: Parts
+) -> None:
+    settings = parts.quiet(disk / "cache")
+    CacheStore.open(settings).close()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    store = CacheStore.open(settings)
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    wait_until(lambda: not store._catalog.is_limited())
+    store_whole(store, parts, "key")
+    store.close()
+    store = CacheStore.open(settings)
+    assert store.cached_bytes([parts.version(4)]) == [4 * parts.SIZE]
+    store.close()
+
+
+def test_a_disk_that_was_full_lets_others_in_when_there_is_room(disk: Path, parts: Parts) -> None:
+    settings = parts.quiet(disk / "cache")
+    CacheStore.open(settings).close()
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    store = CacheStore.open(settings)
+    assert store._catalog._require().is_single
+    ballast.unlink()
+    wait_until(lambda: not store._catalog._require().is_single)
+    store_whole(store, parts, "key")
+    other = CacheStore.open(settings)
+    assert other.cached_bytes([parts.version(4)]) == [4 * parts.SIZE]
+    other.close()
+    store.close()
