@@ -8,8 +8,8 @@ then jobs and transfers, then the connections, last the catalogue, which writes 
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -49,6 +49,7 @@ from ossfs_resume.fuse.operations import Operations, OperationsSettings
 from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import serve
 from ossfs_resume.origin import origin_credentials, origin_settings
+from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity
 from ossfs_resume.oss.models import ObjectMeta
@@ -144,7 +145,8 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
     Raises MountError.
     """
     try:
-        await client.list_page(source.prefix, max_keys=1)
+        with still_trying_unsaid():
+            await client.list_page(source.prefix, max_keys=1)
     except NotPermitted as error:
         log.warning(
             "%s: listing is not allowed (%s): ls says 'Permission denied', known paths open",
@@ -156,6 +158,21 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
         log.warning("%s: %s; mounting what the cache has", source, error)
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
+
+
+@contextmanager
+def still_trying_unsaid() -> Iterator[None]:
+    """Leave out the warning that something is tried again: how it ends is told in a moment, and
+    who waits at a terminal is to read one line."""
+
+    def is_said(record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING
+
+    attempts_log.addFilter(is_said)
+    try:
+        yield
+    finally:
+        attempts_log.removeFilter(is_said)
 
 
 def with_remedy(error: TransientError) -> str:
@@ -242,6 +259,7 @@ class _Mounted:
             self._statistics,
             pins,
             care,
+            client.failing,
         )
         ownership = Ownership(options.uid, options.gid, options.umask)
         self._operations = Operations(

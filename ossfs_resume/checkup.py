@@ -19,7 +19,7 @@ from ossfs_resume.origin import OriginSettings, origin_credentials
 from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.network import BulkStream
+from ossfs_resume.oss.network import Link
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -64,7 +64,7 @@ class _Findings:
     options: Options
     settings: OriginSettings
     resources: AsyncExitStack
-    stream: BulkStream | None = None
+    stream: Link | None = None
     client: OssClient | None = None
     key: str = ""
     meta: ObjectMeta | None = None
@@ -124,7 +124,8 @@ async def _dns(findings: _Findings) -> str:
             f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
         ) from error
     addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
-    return f"{host} is {addresses}"
+    located_by = findings.settings.located_by
+    return f"{host} is {addresses}" + (f"; by {located_by}" if located_by else "")
 
 
 async def _tcp(findings: _Findings) -> str:
@@ -132,15 +133,17 @@ async def _tcp(findings: _Findings) -> str:
     endpoint, proxy = findings.settings.endpoint, findings.settings.client.proxy
     started = trio.current_time()
     try:
-        stream = await network.open_tcp(host, port)
-        findings.resources.push_async_callback(trio.aclose_forcefully, stream)
-        if proxy and endpoint.scheme == "https":
-            wanted = proxy.connect_request(endpoint.request_host, endpoint.port)
-            await network.open_tunnel(stream, wanted)
+        if proxy:
+            origin = (endpoint.request_host, endpoint.port)
+            tunnel_to = origin if endpoint.scheme == "https" else None
+            context = findings.settings.context
+            findings.stream = await network.open_through(proxy, context, tunnel_to)
+        else:
+            findings.stream = await network.open_tcp(host, port)
     except (OSError, trio.BrokenResourceError) as error:
         text = f"{host}:{port}: {reason_of(error)}; check --endpoint, firewall and proxy"
         raise Unreachable(text) from error
-    findings.stream = stream
+    findings.resources.push_async_callback(trio.aclose_forcefully, findings.stream)
     through = f" through the proxy {proxy}" if proxy else ""
     elapsed_ms = (trio.current_time() - started) * 1000
     return f"{endpoint.authority}{through} answers in {elapsed_ms:.0f} ms"
@@ -222,6 +225,8 @@ async def _list(findings: _Findings) -> str:
 
 async def _head(findings: _Findings) -> str:
     assert findings.client is not None
+    if not findings.key and "list" in findings.causes:
+        raise _NothingToDo("because of list")
     if not findings.key:
         raise _NothingToDo("no object is known to try; name one: check oss://BUCKET/KEY")
     try:

@@ -1,19 +1,24 @@
 """From the options to a client of the bucket: endpoint, credentials, proxy and certificates."""
 
+import logging
 import os
 import ssl
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from ossfs_resume.config import Options, Source
+from ossfs_resume.errors import SettingsError
 from ossfs_resume.oss.client import ClientSettings, OssClient
-from ossfs_resume.oss.credentials import StaticCredentials
+from ossfs_resume.oss.credentials import StaticCredentials, files, ossutil
 from ossfs_resume.oss.credentials.chain import Provider, Surroundings, find_credentials
 from ossfs_resume.oss.credentials.fetching import Fetcher
 from ossfs_resume.oss.endpoint import Endpoint, parse_endpoint
+from ossfs_resume.oss.location import Location, complete
 from ossfs_resume.oss.proxy import choose
 from ossfs_resume.oss.signer import SignatureVersion
 from ossfs_resume.oss.transport import tls_context
+
+log = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
 
@@ -24,6 +29,8 @@ class OriginSettings:
 
     client: ClientSettings
     context: ssl.SSLContext = field(repr=False)
+    located_by: str = ""
+    """The file that the endpoint or the region comes from, if no option gave it."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -39,14 +46,11 @@ class OriginSettings:
 
 
 def origin_settings(source: Source, options: Options) -> OriginSettings:
-    """What the options say of the origin; blocks for 20 ms. Raises SettingsError."""
-    endpoint = parse_endpoint(
-        source.bucket,
-        options.endpoint or "",
-        options.region or "",
-        options.addressing,
-        region_required=options.signature == "v4",
-    )
+    """What the options say of the origin, and ossutil's file of what they leave open.
+
+    Blocks for 20 ms. Raises SettingsError.
+    """
+    endpoint, located_by = _endpoint(source.bucket, options)
     scheme, port = endpoint.scheme, endpoint.port
     proxy = choose(options.proxy or "", os.environ, scheme, endpoint.request_host, port)
     version = "v4" if options.signature == ANONYMOUS else options.signature
@@ -58,7 +62,31 @@ def origin_settings(source: Source, options: Options) -> OriginSettings:
         proxy=proxy,
         request_payer=options.request_payer,
     )
-    return OriginSettings(client, tls_context(options.ca_bundle))
+    return OriginSettings(client, tls_context(options.ca_bundle), located_by)
+
+
+def _endpoint(bucket: str, options: Options) -> tuple[Endpoint, str]:
+    given = Location(options.endpoint or "", options.region or "", options.addressing)
+    place = complete(bucket, given, lambda: _ossutil_location(bucket))
+    try:
+        endpoint = parse_endpoint(
+            bucket,
+            place.endpoint,
+            place.region,
+            place.addressing,
+            region_required=options.signature == "v4",
+        )
+    except SettingsError as error:
+        raise place.blamed(error) from None
+    if place.where:
+        log.debug("endpoint %s, region %s: %s", endpoint.base_url, endpoint.region, place.where)
+    return endpoint, place.where
+
+
+def _ossutil_location(bucket: str) -> Location:
+    file = Surroundings(os.environ).ossutil_file
+    text = files.read(file)
+    return Location() if text is None else ossutil.parse_location(text, bucket, str(file))
 
 
 async def origin_credentials(options: Options, settings: OriginSettings) -> Provider:

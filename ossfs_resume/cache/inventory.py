@@ -1,6 +1,7 @@
 """Questions about many entries at once. Functions over a connection; they raise sqlite3.Error."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from ossfs_resume.cache.models import ObjectVersion
@@ -45,6 +46,26 @@ def entries(
         {**values, "key": key, "etag": etag, "size": size, "limit": limit},
     )
     return list(map(_record, rows))
+
+
+def present_between(
+    connection: sqlite3.Connection, versions: Sequence[ObjectVersion]
+) -> dict[ObjectVersion, int] | None:
+    """Bytes present of all entries between the first and the last key of ``versions``, if there
+    are no more of them than versions; None if there are, and for a single version."""
+    if len(versions) <= 1:
+        return None
+    keys = [encoded(version.key) for version in versions]
+    rows = connection.execute(
+        "SELECT key, etag, size, bytes_present FROM entry WHERE key BETWEEN ? AND ? LIMIT ?",
+        (min(keys), max(keys), len(versions) + 1),
+    ).fetchall()
+    if len(rows) > len(versions):
+        return None
+    return {
+        ObjectVersion(decoded(key), decoded(etag), size): present
+        for key, etag, size, present in rows
+    }
 
 
 def is_pinned(connection: sqlite3.Connection, key: str) -> bool:

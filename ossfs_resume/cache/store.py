@@ -209,6 +209,8 @@ class CacheStore:
     def cached_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
         """How many bytes are present of each version; 0 for an unknown one."""
         stored = self._catalog.present_bytes(versions)
+        if not len(self._table):
+            return stored
         return [
             entry.present_bytes if (entry := self._table.find(version)) else in_catalog
             for version, in_catalog in zip(versions, stored, strict=True)

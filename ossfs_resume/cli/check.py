@@ -45,6 +45,7 @@ def check(
             "source": str(parsed),
             "endpoint": settings.endpoint.base_url,
             "region": settings.endpoint.region,
+            "located_by": settings.located_by or "options",
             "ok": is_well,
             "steps": [
                 {"step": step.name, "outcome": step.outcome, "text": step.text} for step in steps

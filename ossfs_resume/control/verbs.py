@@ -15,7 +15,7 @@ from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.pins import Pins
-from ossfs_resume.errors import BadValue, IsADirectory, NoSuchAttribute, OssfsError
+from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.opening import version_of
@@ -66,7 +66,8 @@ class Presence:
 
 
 class Verbs:
-    """``statistics`` gives the values of ``user.ossfs.stats``, which the root alone has."""
+    """``statistics`` gives the values of ``user.ossfs.stats``, which the root alone has;
+    ``failing`` says why requests for a version that are tried again and again fail."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Verbs:
         statistics: Callable[[], Mapping[str, Any]],
         pins: Pins,
         care: Care,
+        failing: Callable[[ObjectMeta], str] = lambda meta: "",
     ) -> None:
         self._tree = tree
         self._engine = engine
@@ -87,6 +89,7 @@ class Verbs:
         self._statistics = statistics
         self._pins = pins
         self._care = care
+        self._failing = failing
         self._asking = Asking()
         self._verbs: dict[str, Verb] = {
             "materialize": lambda path, meta: jobs.add(path),
@@ -168,11 +171,13 @@ class Verbs:
         )
 
     def _error(self, meta: ObjectMeta) -> OssfsError | None:
-        return (
+        error = (
             self._jobs.error(meta.key)
             or self._care.error(meta.key)
             or self._engine.last_error(meta)
         )
+        cause = self._failing(meta) if isinstance(error, NoProgress) else ""
+        return NoProgress(f"{error}; {cause}") if cause else error
 
     def _state(self, meta: ObjectMeta, presence: Presence) -> str:
         if presence.parts_present == presence.part_count:

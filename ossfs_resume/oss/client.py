@@ -59,6 +59,9 @@ SPARE_CONNECTIONS = 2
 MAX_VERSIONS = 10_000
 """Version ids remembered of what is being read."""
 
+MAX_FAILING = 1000
+"""Versions of which the last failure is remembered."""
+
 T = TypeVar("T")
 Judge = Callable[[Answer], Awaitable[T]]
 Deliver = Callable[[bytes], Awaitable[None]]
@@ -121,6 +124,7 @@ class OssClient:
         self._counts: Counter[str] = Counter()
         context = context or tls_context()
         self._versions: dict[tuple[str, str], str] = {}
+        self._failing: dict[tuple[str, str], str] = {}
         self._pace = Pace(settings.connections)
         self._first_bytes = FirstBytes()
         self._second_attempts = 0
@@ -176,6 +180,13 @@ class OssClient:
         wanted = request.symlink_request(self._endpoint, key)
         return await self._call("link_requests", wanted, parse)
 
+    def failing(self, meta: ObjectMeta) -> str:
+        """Why the last request for a range of this version failed; empty once one brought bytes.
+
+        Whoever stops waiting knows only that nothing came; this is what the origin said.
+        """
+        return self._failing.get((meta.key, meta.etag), "")
+
     def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
         """How to go on reading a version that is not the current one; None if there is no way.
 
@@ -214,6 +225,7 @@ class OssClient:
                     wire.check_range(meta, position, stop, answer.status, answer.headers)
                     self._note_version(meta, answer)
                     async for chunk in answer:
+                        self._failing.pop((meta.key, meta.etag), None)
                         await deliver(chunk)
                         position += len(chunk)
                         attempts.progress()
@@ -224,7 +236,15 @@ class OssClient:
                 try:
                     return await self._hedged(receive)
                 except OriginError as error:
+                    self._note_failure(meta, error)
                     await attempts.wait(error)
+
+    def _note_failure(self, meta: ObjectMeta, error: OriginError) -> None:
+        self._failing.pop((meta.key, meta.etag), None)
+        # Text: an exception would keep its frames, and what they had received, for as long.
+        self._failing[meta.key, meta.etag] = str(error)
+        if len(self._failing) > MAX_FAILING:
+            del self._failing[next(iter(self._failing))]
 
     def _note_version(self, meta: ObjectMeta, answer: Answer) -> None:
         if version_id := answer.headers.get("x-oss-version-id", ""):

@@ -19,7 +19,7 @@ def percent_encode(text: str, *, safe: str = "") -> str:
 
 def percent_decode(text: str) -> str:
     """The inverse of ``percent_encode``; ``+`` stays ``+``."""
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape") if "%" in text else text
 
 
 def encode_query(query: Iterable[tuple[str, str]]) -> str:

@@ -111,7 +111,7 @@ def parse_endpoint(
     Raises SettingsError, one line, naming the option that is wrong and the remedy.
     """
     _check_bucket(bucket)
-    region = _clean_region(region)
+    region = clean_region(region)
     scheme, host, port = _split(endpoint or _public_endpoint(region))
     host = _without_bucket(host, bucket)
     style = _style(addressing, host)
@@ -155,7 +155,8 @@ def _check_bucket(bucket: str) -> None:
         )
 
 
-def _clean_region(region: str) -> str:
+def clean_region(region: str) -> str:
+    """The name that signatures use. Raises SettingsError."""
     # The console and GetBucketLocation show regions with this prefix; signatures are without it.
     cleaned = region.strip().lower().removeprefix("oss-")
     if cleaned and not _REGION.fullmatch(cleaned):

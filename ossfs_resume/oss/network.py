@@ -7,8 +7,12 @@ trio hands over one by one, 1.5 s when all records of one receive are taken toge
 
 import re
 import ssl
+from typing import Any
 
 import trio
+
+from ossfs_resume.oss.proxy import Proxy
+from ossfs_resume.oss.reasons import reason_of
 
 RECEIVE_BYTES = 1 << 20
 _MOST_HEAD_BYTES = 1 << 16
@@ -41,7 +45,10 @@ class BulkStream(trio.abc.Stream):
         return self._stream.socket.is_readable()
 
 
-SecureStream = trio.SSLStream[BulkStream]
+SecureStream = trio.SSLStream[Any]
+"""TLS over a connection, or over TLS with a proxy."""
+
+Link = BulkStream | SecureStream
 
 
 async def open_tcp(host: str, port: int) -> BulkStream:
@@ -51,7 +58,27 @@ async def open_tcp(host: str, port: int) -> BulkStream:
     return stream
 
 
-async def open_tunnel(stream: BulkStream, request: bytes) -> None:
+async def open_through(
+    proxy: Proxy, context: ssl.SSLContext, tunnel_to: tuple[str, int] | None
+) -> Link:
+    """A connection to ``proxy``, or through it to ``tunnel_to`` (host and port). Raises OSError."""
+    tcp = await open_tcp(proxy.host, proxy.port)
+    stream = await _proxy_tls(tcp, context, proxy.host) if proxy.is_secure else tcp
+    if tunnel_to is not None:
+        await open_tunnel(stream, proxy.connect_request(*tunnel_to))
+    return stream
+
+
+async def _proxy_tls(stream: BulkStream, context: ssl.SSLContext, host: str) -> SecureStream:
+    try:
+        return await start_tls(stream, context, host)
+    except trio.BrokenResourceError as error:
+        text = f"TLS with the proxy: {reason_of(error)}; is it an https proxy, do you trust it?"
+    # Outside of the handler: what is wrong with the proxy must not be taken for the origin's TLS.
+    raise ConnectionError(f"{text} For a certificate of your own give --ca-bundle FILE")
+
+
+async def open_tunnel(stream: Link, request: bytes) -> None:
     """Has a proxy connect ``stream`` with the origin (RFC 9110, 9.3.6); closed on any failure.
 
     Raises OSError with what the proxy said.
@@ -60,7 +87,7 @@ async def open_tunnel(stream: BulkStream, request: bytes) -> None:
         await stream.send_all(request)
         head = b""
         while b"\r\n\r\n" not in head:
-            more = await stream.receive_some()
+            more = await receive(stream)
             if not more or len(head) > _MOST_HEAD_BYTES:
                 raise ConnectionError("the proxy ended the connection instead of a tunnel")
             head += more
@@ -73,7 +100,7 @@ async def open_tunnel(stream: BulkStream, request: bytes) -> None:
         raise ConnectionError(f"the proxy refused: {status[:100]}")
 
 
-async def start_tls(stream: BulkStream, context: ssl.SSLContext, hostname: str) -> SecureStream:
+async def start_tls(stream: Link, context: ssl.SSLContext, hostname: str) -> SecureStream:
     """TLS over ``stream``, which is closed on any failure. Raises trio.BrokenResourceError."""
     secure = trio.SSLStream(stream, context, server_hostname=hostname, https_compatible=True)
     try:
@@ -85,7 +112,14 @@ async def start_tls(stream: BulkStream, context: ssl.SSLContext, hostname: str) 
     return secure
 
 
-async def receive(stream: BulkStream | SecureStream) -> bytes:
+def is_readable(stream: Link) -> bool:
+    """Whether bytes or the end of the stream wait in the socket, whatever lies above it."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    return stream.is_readable()
+
+
+async def receive(stream: Link) -> bytes:
     """What has arrived, at least one byte and about 1 MiB at most; empty at the end.
 
     Raises trio.BrokenResourceError and trio.ClosedResourceError.

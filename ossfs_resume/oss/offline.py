@@ -34,6 +34,10 @@ class OfflineClient:
         """Refusals are free."""
         return inf
 
+    def failing(self, meta: ObjectMeta) -> str:
+        """Nothing was ever asked for."""
+        return ""
+
     def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
         """There is no way to any version."""
         return None

@@ -15,18 +15,22 @@ from ossfs_resume.errors import SettingsError
 
 NONE = "none"
 
+_PORTS = {"http": 80, "https": 443}
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy; its password never shows."""
+    """An HTTP proxy, itself reached by TLS if it ``is_secure``; its password never shows."""
 
     host: str
     port: int
     authorization: str = field(default="", repr=False)
     """Value of Proxy-Authorization, empty without a user."""
+    is_secure: bool = False
 
     def __str__(self) -> str:
-        return f"{_bracketed(self.host)}:{self.port}"
+        scheme = "https://" if self.is_secure else ""
+        return f"{scheme}{_bracketed(self.host)}:{self.port}"
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What the proxy itself wants to see."""
@@ -59,7 +63,7 @@ def choose(
 
 
 def parse(text: str, where: str) -> Proxy:
-    """A proxy from ``[http://][user:password@]host:port``. Raises SettingsError."""
+    """A proxy from ``[http[s]://][user:password@]host:port``. Raises SettingsError."""
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
@@ -67,13 +71,16 @@ def parse(text: str, where: str) -> Proxy:
         host, port = None, None
     if not host:
         raise SettingsError(f"{where} is not the address of a proxy: http://HOST:PORT is wanted")
-    if parts.scheme != "http":
-        raise SettingsError(f"{where}: {parts.scheme} proxies are not supported: give an http one")
+    if parts.scheme not in _PORTS:
+        raise SettingsError(
+            f"{where}: {parts.scheme} proxies are not supported: give an http or https one"
+        )
     authorization = ""
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b64encode(user.encode()).decode("ascii")
-    return Proxy(host, port or 80, authorization)
+    is_secure = parts.scheme == "https"
+    return Proxy(host, port or _PORTS[parts.scheme], authorization, is_secure)
 
 
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:

@@ -104,7 +104,9 @@ class Transport:
         self._timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
         is_secure = self._url.scheme == "https"
         self._forwarder = None if is_secure else proxy
-        self._pool = _PooledTransport(connections, context, _Backend(proxy, tunnels=is_secure))
+        self._pool = _PooledTransport(
+            connections, context, _Backend(proxy, context, tunnels=is_secure)
+        )
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -203,8 +205,9 @@ class _Backend(httpcore.AsyncNetworkBackend):
     """Connections to the origin, or to the proxy before it. httpcore's own proxy classes send the
     target that was set for the origin in their CONNECT request as well, hence this."""
 
-    def __init__(self, proxy: Proxy | None, *, tunnels: bool) -> None:
+    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext, *, tunnels: bool) -> None:
         self._proxy = proxy
+        self._context = context
         self._tunnels = tunnels
 
     async def connect_tcp(
@@ -218,19 +221,16 @@ class _Backend(httpcore.AsyncNetworkBackend):
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
             if self._proxy is None:
                 return _Stream(await network.open_tcp(host, port))
-            stream = await network.open_tcp(self._proxy.host, self._proxy.port)
-            if self._tunnels:
-                await network.open_tunnel(stream, self._proxy.connect_request(host, port))
-            return _Stream(stream)
+            tunnel_to = (host, port) if self._tunnels else None
+            return _Stream(await network.open_through(self._proxy, self._context, tunnel_to))
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    def __init__(self, stream: network.BulkStream, secure: network.SecureStream | None = None):
-        self._socket = stream
-        self._stream = secure or stream
+    def __init__(self, stream: network.Link) -> None:
+        self._stream = stream
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _mapped(httpcore.ReadTimeout, httpcore.ReadError, timeout):
@@ -252,10 +252,10 @@ class _Stream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
             name = server_hostname or ""
-            return _Stream(self._socket, await network.start_tls(self._socket, ssl_context, name))
+            return _Stream(await network.start_tls(self._stream, ssl_context, name))
 
     def get_extra_info(self, info: str) -> Any:
-        return self._socket.is_readable() if info == "is_readable" else None
+        return network.is_readable(self._stream) if info == "is_readable" else None
 
 
 @contextmanager

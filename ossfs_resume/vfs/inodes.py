@@ -8,8 +8,8 @@ lasts as long as anything refers to either: a kernel that has forgotten both hol
 version has its first number again.
 
 A node lives as long as anything refers to it: the kernel (its lookup count), an open handle, or a
-listing that mentions it. The first two are counted here; the table's own reference to all others
-is weak.
+listing that mentions it. The first two are counted here: the table refers to such a node itself,
+and weakly to all others. It has one entry for each, since a listing makes a million of them.
 
 Two names whose 63-bit hashes collide are kept apart by probing. The one that came second is written
 down for good, since a free number at its first choice would otherwise tempt it to move.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import TypeAlias
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import Generation
@@ -108,15 +108,39 @@ class DirectoryNode:
             modified_ns = max(modified_ns, self.modified_ns)
         self.modified_ns = modified_ns
 
-    def saw_names(self, names: list[bytes], now_ns: int) -> None:
-        """A whole listing showed these names, in the order of the listing."""
-        digest = blake2b(b"/".join(names), digest_size=16).digest()
+    def saw_names(self, digest: bytes, now_ns: int) -> None:
+        """A whole listing showed names of this digest (`NamesDigest`)."""
         if self.names_digest not in (b"", digest):
             self.modified_ns = max(now_ns, self.modified_ns)
         self.names_digest = digest
 
 
 Node: TypeAlias = FileNode | DirectoryNode
+
+
+class NamesDigest:
+    """The names of a listing in their order, page by page: all at once they may be 100 MB."""
+
+    def __init__(self) -> None:
+        self._hash = blake2b(digest_size=16)
+        self._is_empty = True
+
+    def add(self, names: list[bytes]) -> None:
+        """The names that follow."""
+        if names:
+            self._hash.update(b"/".join(names if self._is_empty else [b"", *names]))
+            self._is_empty = False
+
+    def value(self) -> bytes:
+        """Of all names so far, however they were divided."""
+        return self._hash.digest()
+
+
+class _Weak(ref[Node]):
+    """A reference that does not keep its node alive, and the number it is filed under."""
+
+    __slots__ = ("inode",)
+    inode: int
 
 
 def version_of(meta: ObjectMeta) -> ObjectVersion:
@@ -153,24 +177,24 @@ class InodeTable:
     ) -> None:
         self._hash = hash_identity
         self._reincarnated: WeakValueDictionary[ObjectVersion, FileNode] = WeakValueDictionary()
-        self._nodes: WeakValueDictionary[int, Node] = WeakValueDictionary()
-        self._held: dict[int, Node] = {}
+        self._nodes: dict[int, Node | _Weak] = {}
+        self._held = 1
         self._displaced: dict[bytes, int] = {_directory_identity(root_prefix): ROOT}
         self._times = times
         self._on_new_directory = on_new_directory
         self.root = self._new_directory(ROOT, root_prefix, now_ns)
-        self._nodes[ROOT] = self._held[ROOT] = self.root
+        self._nodes[ROOT] = self.root
 
     def __repr__(self) -> str:
-        return f"<InodeTable nodes={len(self._nodes)} held={len(self._held)}>"
+        return f"<InodeTable nodes={len(self._nodes)} held={self._held}>"
 
     def __len__(self) -> int:
         """Nodes that the kernel knows or that are open; the root always counts."""
-        return len(self._held)
+        return self._held
 
     def get(self, inode: int) -> Node:
         """The node of a number. Raises StaleVersion: the kernel then looks the path up again."""
-        node = self._nodes.get(inode)
+        node = self._find(inode)
         if node is None:
             raise StaleVersion(f"inode {inode} is not known")
         return node
@@ -179,11 +203,12 @@ class InodeTable:
         """The node of a directory; ``now_ns`` is its time if it is seen for the first time."""
         identity = _directory_identity(prefix)
         inode = self._displaced.get(identity, 0) or self._hash(identity) or MAX_INODE
-        while (node := self._nodes.get(inode)) is not None:
+        while (node := self._find(inode)) is not None:
             if isinstance(node, DirectoryNode) and node.prefix == prefix:
                 return node
             inode = self._displaced[identity] = inode % MAX_INODE + 1
-        directory = self._nodes[inode] = self._new_directory(inode, prefix, now_ns)
+        directory = self._new_directory(inode, prefix, now_ns)
+        self._nodes[inode] = self._weak(directory)
         return directory
 
     def _new_directory(self, inode: int, prefix: str, now_ns: int) -> DirectoryNode:
@@ -202,11 +227,12 @@ class InodeTable:
     def _file(self, meta: ObjectMeta, incarnation: int) -> FileNode:
         identity = _file_identity(meta, incarnation)
         inode = self._displaced.get(identity, 0) or self._hash(identity) or MAX_INODE
-        while (node := self._nodes.get(inode)) is not None:
+        while (node := self._find(inode)) is not None:
             if isinstance(node, FileNode) and node.is_version(meta, incarnation):
                 return node
             inode = self._displaced[identity] = inode % MAX_INODE + 1
-        file = self._nodes[inode] = FileNode(inode, meta, incarnation)
+        file = FileNode(inode, meta, incarnation)
+        self._nodes[inode] = self._weak(file)
         return file
 
     def reincarnate(self, version: ObjectVersion) -> int:
@@ -223,29 +249,50 @@ class InodeTable:
 
     def remember(self, node: Node) -> None:
         """The kernel was told of this node once more."""
+        self._hold(node)
         node.lookups += 1
-        self._held[node.inode] = node
 
     def forget(self, inode: int, count: int) -> None:
         """The kernel takes back ``count`` lookups. Never raises, for nobody could be told."""
-        node = self._held.get(inode)
-        if node is not None:
+        node = self._nodes.get(inode)
+        if node is not None and not isinstance(node, _Weak):
             node.lookups = max(node.lookups - count, 0)
             self._drop_unused(node)
 
     def opened(self, node: Node) -> None:
         """One more handle is open on this node."""
+        self._hold(node)
         node.handles += 1
-        self._held[node.inode] = node
 
     def closed(self, node: Node) -> None:
         """One handle fewer is open on this node."""
         node.handles -= 1
         self._drop_unused(node)
 
+    def _find(self, inode: int) -> Node | None:
+        node = self._nodes.get(inode)
+        return node() if isinstance(node, _Weak) else node
+
+    def _hold(self, node: Node) -> None:
+        """To be called before the node is counted once more."""
+        if not node.lookups and not node.handles and node is not self.root:
+            self._held += 1
+            self._nodes[node.inode] = node
+
     def _drop_unused(self, node: Node) -> None:
         if not node.lookups and not node.handles and node is not self.root:
-            self._held.pop(node.inode, None)
+            self._held -= 1
+            self._nodes[node.inode] = self._weak(node)
+
+    def _weak(self, node: Node) -> _Weak:
+        weak = _Weak(node, self._died)
+        weak.inode = node.inode
+        return weak
+
+    def _died(self, weak: ref[Node]) -> None:
+        assert isinstance(weak, _Weak)
+        if self._nodes.get(weak.inode) is weak:
+            del self._nodes[weak.inode]
 
     def _incarnation(self, meta: ObjectMeta) -> int:
         if not self._reincarnated:

@@ -2,7 +2,7 @@
 
 from ossfs_resume.oss.models import ListPage
 from ossfs_resume.oss.paging import Trail
-from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, InodeTable, Node
+from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, InodeTable, NamesDigest, Node
 from ossfs_resume.vfs.names import Named, NameMerger, decode
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.shared import NANOSECONDS
@@ -20,8 +20,10 @@ class Listing:
         self.nodes: dict[bytes, Node] = {}
         self.token = ""
         self.pages = 0
-        self.taken: list[ListPage] = []
-        """The pages as they came, until the listing is complete and somebody takes them."""
+        self.packed: list[bytes] = []
+        """The pages as they are kept beyond this mount, until the listing is complete. A tenth of
+        what they are as values, of which there would be two for each name that was listed before.
+        """
         self.is_complete = False
         self.started_at = started_at
         self.paging: SharedCall[None] | None = None
@@ -31,6 +33,7 @@ class Listing:
         self._node = node
         self._table = table
         self._merger = NameMerger(node.prefix)
+        self._digest = NamesDigest()
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "partial"
@@ -47,15 +50,16 @@ class Listing:
             if named.name not in self.nodes:
                 self.nodes[named.name] = self._intern(named, now, now_ns)
                 self.names.append(named.name)
+        added = self.names[before:]
+        self._digest.add(added)
         self.pages += 1
-        self.taken.append(page)
         self.token = token
         self.is_complete = not page.next_token
         if self._merger.marker is not None:
             self._node.saw_marker(self._merger.marker.modified * NANOSECONDS)
         if self.is_complete:
-            self._node.saw_names(self.names, now_ns)
-        return self.names[before:]
+            self._node.saw_names(self._digest.value(), now_ns)
+        return added
 
     def has_passed(self, name: bytes) -> bool:
         """Whether an entry of this name would be here by now."""

@@ -15,6 +15,7 @@ from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, FileNode, Node, curren
 from ossfs_resume.vfs.links import resolve_page
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.origin import SharedCall
+from ossfs_resume.vfs.packing import pack_page
 from ossfs_resume.vfs.shared import Shared
 
 PREFETCH_NAMES = 4000
@@ -75,7 +76,6 @@ class Listings:
             listing.absorb(page, NEVER, self._shared.now_ns())
             await trio.lowlevel.checkpoint()
         if pages and self.newest is None:
-            listing.taken.clear()
             self._install(listing)
 
     async def reach(self, listing: Listing, index: int) -> None:
@@ -146,15 +146,16 @@ class Listings:
         page = await self._shared.origin.list_page(self._node.prefix, token=listing.token)
         page = await resolve_page(self._shared.origin, page)
         names = listing.absorb(page, asked_at, self._shared.now_ns())
+        listing.packed.append(pack_page(page, self._node.prefix))
         self._node.listable = True
         self._shared.hidden.note(listing.take_hidden())
         self._on_page(listing, names, asked_at)
         if listing.pages == 1:
             self._install(listing)
         if listing.is_complete:
-            self._shared.memory.listed(self._node.prefix, listing.taken)
+            self._shared.memory.listed(self._node.prefix, listing.packed)
             self._shared.memory.changed(self._node)
-            listing.taken = []
+            listing.packed = []
             if listing is self.newest:
                 self._retire_previous(listing)
         if self._is_short(listing):

@@ -17,7 +17,7 @@ from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.oss.models import ListPage
 from ossfs_resume.vfs.inodes import DirectoryNode
-from ossfs_resume.vfs.packing import pack_found, pack_page, unpack_found, unpack_pages
+from ossfs_resume.vfs.packing import pack_found, unpack_found, unpack_pages
 from ossfs_resume.vfs.probe import Found
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Memory:
 
     def __init__(self, keeper: Keeper | None = None) -> None:
         self._keeper = keeper
-        self._listings: dict[str, Sequence[ListPage]] = {}
+        self._listings: dict[str, Sequence[bytes]] = {}
         self._news = Remembered()
         self._has_news = trio.Event()
         self._digests: dict[str, bytes] = {}
@@ -90,8 +90,8 @@ class Memory:
 
     # --- what is new: memory only ---
 
-    def listed(self, prefix: str, pages: Sequence[ListPage]) -> None:
-        """The whole listing of a directory."""
+    def listed(self, prefix: str, pages: Sequence[bytes]) -> None:
+        """The whole listing of a directory, its pages packed (`pack_page`)."""
         if len(self._listings) < MAX_PENDING:
             self._listings[prefix] = pages
             self._has_news.set()
@@ -138,11 +138,10 @@ class Memory:
             return None
 
     def _write(
-        self, keeper: Keeper, listings: Mapping[str, Sequence[ListPage]], news: Remembered
+        self, keeper: Keeper, listings: Mapping[str, Sequence[bytes]], news: Remembered
     ) -> None:
         digests = {}
-        for prefix, pages in listings.items():
-            bodies = [pack_page(page, prefix) for page in pages]
+        for prefix, bodies in listings.items():
             digests[prefix] = _digest(bodies)
             if self._digests.get(prefix) != digests[prefix]:
                 news.listings[prefix] = bodies

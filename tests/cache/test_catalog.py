@@ -271,6 +271,28 @@ def test_a_listing_is_answered_in_its_order(catalog: Catalog) -> None:
     assert catalog.present_bytes(asked) == [5, 0, 5]
 
 
+@pytest.mark.parametrize("others", [0, 50])
+def test_what_is_present_of_many_is_told_whatever_lies_between_them(
+    tmp_path: Path, others: int
+) -> None:
+    """Few known ones are found by one look, among many others each is asked for."""
+    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    known = [ObjectVersion("d/a", "E", 7), ObjectVersion("d/\udcff", "F", 9)]
+    for version in [*known, *(ObjectVersion(f"d/c{n}", "E", 3) for n in range(others))]:
+        add(catalog, version)
+    with sqlite3.connect(tmp_path / "catalog.sqlite3") as connection:
+        connection.execute("UPDATE entry SET bytes_present = size")
+    connection.close()
+    asked = [
+        ObjectVersion("d/a", "old", 7), known[0], ObjectVersion("d/b", "E", 1),
+        ObjectVersion("d/\U0001f600", "E", 1), known[1],
+    ]  # fmt: skip
+    assert catalog.present_bytes(asked) == [0, 7, 0, 0, 9]
+    assert catalog.present_bytes(asked[1:2]) == [7]
+    assert catalog.present_bytes([]) == []
+    catalog.close()
+
+
 def test_the_catalogues_files_are_private(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite3"
     path.touch(0o600)

@@ -127,6 +127,7 @@ def test_a_wrong_secret(check: Check) -> None:
     assert outcomes["list"][0] == "wrong"
     assert "SignatureDoesNotMatch" in outcomes["list"][1]
     assert "check OSS_ACCESS_KEY_SECRET" in outcomes["list"][1]
+    assert outcomes["head"] == ("skipped", "because of list")
 
 
 def test_a_key_that_may_not_list(check: Check) -> None:

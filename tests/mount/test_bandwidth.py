@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_a_reader_gets_the_bandwidth_within_ten_percent(
     mount = mounts(options=["--bandwidth", "4M"]).start()
     seconds = timed(lambda: mount_reads(mount, "file", data))
     assert 4 * 0.9 < seconds < 4 * 1.1
+
+
+def test_many_readers_share_the_bandwidth_within_ten_percent(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    files = {f"file {number}": put(emulator, f"file {number}", 2 * MIB) for number in range(8)}
+    mount = mounts(options=["--bandwidth", "4M"]).start()
+
+    def read_all() -> None:
+        with ThreadPoolExecutor(len(files)) as pool:
+            for read in [pool.submit(mount_reads, mount, *each) for each in files.items()]:
+                read.result()
+
+    assert 4 * 0.9 < timed(read_all) < 4 * 1.1
 
 
 def mount_reads(mount: Mount, name: str, data: bytes) -> None:

@@ -117,6 +117,29 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
             profile["ram_role_arn"] = "arn"
         case "External":
             profile["process_command"] = f"curl -sf {server.url}"
+        case "env":
+            variables["ALIBABA_CLOUD_ACCESS_KEY_ID"] = "emulator"
+            variables["ALIBABA_CLOUD_ACCESS_KEY_SECRET"] = "emulator-secret"
+        case "AK":
+            profile = {"access_key_id": "emulator", "access_key_secret": "emulator-secret"}
+        case "StsToken":
+            key = server.issue()
+            profile = {"access_key_id": key["AccessKeyId"], "sts_token": key["SecurityToken"]}
+            profile["access_key_secret"] = key["AccessKeySecret"]
+        case "EcsRamRole":
+            variables["OSSFS_ECS_METADATA_URL"] = server.url
+            profile["ram_role_name"] = "reader-role"
+        case "OIDC":
+            (home / "token").write_text("VERYSECRET")
+            variables["OSSFS_STS_ENDPOINT"] = server.url
+            profile = {"oidc_provider_arn": "provider", "oidc_token_file": str(home / "token")}
+            profile["ram_role_arn"] = "arn"
+        case "ChainableRamRoleArn":
+            server.secrets["ak"] = "VERYSECRET"
+            variables["OSSFS_STS_ENDPOINT"] = server.url
+            profile = {"source_profile": "source", "ram_role_arn": "arn"}
+        case "uri":
+            variables["ALIBABA_CLOUD_CREDENTIALS_URI"] = f"{server.url}/VERYSECRET"
         case "shared":
             file = home / ".alibabacloud/credentials"
             file.parent.mkdir()
@@ -138,15 +161,51 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
             return ["--credentials-process", f"curl -sf {server.url}", "--credentials", "process"]
     if profile:
         (home / ".aliyun").mkdir()
-        profiles = [{"name": "me", "mode": name, **profile}]
+        source = {"access_key_id": "ak", "access_key_secret": "VERYSECRET"}
+        profiles = [
+            {"name": "me", "mode": name, **profile},
+            {"name": "source", "mode": "AK", **source},
+        ]
         text = json.dumps({"current": "me", "profiles": profiles})
         (home / ".aliyun/config.json").write_text(text)
     return []
 
 
+def check(mount: Mount, options: list[str]) -> str:
+    """What ``check`` prints of the same bucket with the same options, at its most talkative."""
+    at = mount.command().index("mount")
+    command = [*mount.command()[:at], "check", "--json", "--log-level", "debug", *options]
+    command += ["--endpoint", mount.emulator.url, "--region", mount.emulator.region, mount.source]
+    result = subprocess.run(
+        command,
+        env=os.environ | mount.emulator.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout)["ok"]
+    return result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(
     "name",
-    ["options", "ossutil", "RamRoleArn", "External", "shared", "oidc", "ecs", "process"],
+    [
+        "options",
+        "env",
+        "oidc",
+        "ossutil",
+        "shared",
+        "ecs",
+        "uri",
+        "process",
+        "AK",
+        "StsToken",
+        "RamRoleArn",
+        "ChainableRamRoleArn",
+        "EcsRamRole",
+        "OIDC",
+        "External",
+    ],
 )
 def test_every_source_mounts_and_its_secrets_are_nowhere(
     emulator: EmulatorProcess,
@@ -162,8 +221,16 @@ def test_every_source_mounts_and_its_secrets_are_nowhere(
     assert (mount.point / "x").read_bytes() == b"1" * 1000
     attributes = [mount.attribute("x", each) for each in ("status", "state", "key", "etag")]
     listing = subprocess.run(["ps", "-efww"], capture_output=True, text=True, check=True)
+    # A failure is told in words and, at this level, with tracebacks.
+    emulator.faults(fail_every=1, fail_status=403, fail_code="InvalidAccessKeyId")
+    with pytest.raises(PermissionError):
+        (mount.point / "unknown").stat()
+    with pytest.raises(OSError):
+        os.setxattr(mount.point, "user.ossfs.unknown", b"1")
+    emulator.faults()
     places = [
         listing.stdout,
+        check(mount, options),
         mount.log.read_text(),
         json.dumps(mount.statistics()),
         *attributes,
@@ -172,6 +239,7 @@ def test_every_source_mounts_and_its_secrets_are_nowhere(
     secrets = [*server.all_secrets, emulator.access_key_secret, "VERYSECRET"]
     assert [s for s in secrets for place in places if s in place] == []
     assert "credentials from " in mount.log.read_text()
+    assert "InvalidAccessKeyId" in mount.log.read_text()
 
 
 def test_a_file_of_secrets_that_others_may_read_is_refused(

@@ -121,6 +121,37 @@ def test_a_tunnel_for_https_from_the_environment(
     assert proxy.asked[-1] == "CONNECT 127.0.0.1:443 HTTP/1.1"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_reached_by_tls(
+    mounts: Callable[..., Mount], proxy: HttpProxy, certificate: Path, scheme: str
+) -> None:
+    """For http it is sent the requests, for https it is asked for a tunnel: TLS inside of TLS."""
+    with TlsFront(proxy.port, certificate) as secure:
+        own_proxy = ["--proxy", f"https://localhost:{secure.port}", "--addressing", "path"]
+        trusted = ["--ca-bundle", f"{certificate}.crt"]
+        mount = mounts(**at(f"{scheme}://127.0.0.1", *own_proxy, *trusted)).start()
+        assert (mount.point / "x").read_bytes() == DATA
+        assert all(
+            line.startswith(("CONNECT ", "GET http://", "HEAD http")) for line in proxy.asked
+        )
+        assert any(line.startswith("CONNECT ") for line in proxy.asked) == (scheme == "https")
+        line = refusal(mounts(**at("https://oss.example.com", *own_proxy)))
+        assert "through the proxy https://localhost:" in line
+        assert "TLS with the proxy: " in line
+        assert "self-signed" in line
+        assert "--ca-bundle" in line
+
+
+def test_a_proxy_of_a_kind_that_is_not_supported(
+    mounts: Callable[..., Mount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "socks5h://127.0.0.1:1080")
+    result = mounts(**at("https://oss.example.com")).run()
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert "all_proxy: socks5h proxies are not supported: give an http or https one" in line
+
+
 def test_no_proxy(
     emulator: EmulatorProcess,
     mounts: Callable[..., Mount],

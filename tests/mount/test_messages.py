@@ -101,6 +101,50 @@ def test_what_a_reader_is_told(
     assert log.count(code) <= 3
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (503, "ServiceUnavailable"),
+        (500, "InternalError"),
+        (429, "TotalQpsLimitExceeded"),
+        (400, "RequestTimeout"),
+        (403, "RequestTimeTooSkewed"),
+    ],
+)
+def test_what_a_reader_is_told_who_waited_in_vain(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], status: int, code: str
+) -> None:
+    """Nothing came in time; why, as OSS put it, is told all the same."""
+    (emulator.directory / "x").write_bytes(b"content" * 100_000)
+    mount = mounts(options=["--timeout", "2"]).start()
+    os.listdir(mount.point)
+    emulator.faults(fail_every=1, kinds=["get"], fail_status=status, fail_code=code)
+    with pytest.raises(OSError) as caught:
+        (mount.point / "x").read_bytes()
+    assert caught.value.errno in (errno.ETIMEDOUT, errno.EIO)
+    said = f"{code}: A fault on request. (HTTP {status}, EC 0099-00000001, request id "
+    assert said in mount.attribute("x", "error")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "NoSuchKey"), (412, "PreconditionFailed"), (416, "InvalidRange")],
+)
+def test_what_a_reader_is_told_of_a_version_that_is_gone(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], status: int, code: str
+) -> None:
+    (emulator.directory / "x").write_bytes(b"content" * 100_000)
+    mount = mounts().start()
+    os.listdir(mount.point)
+    emulator.faults(fail_every=1, kinds=["get"], fail_status=status, fail_code=code)
+    with pytest.raises(OSError) as caught:
+        (mount.point / "x").read_bytes()
+    assert caught.value.errno == errno.ESTALE
+    said = f"{code}: A fault on request. (HTTP {status}, EC 0099-00000001, request id "
+    assert said in mount.attribute("x", "error")
+    assert said in mount.log.read_text()
+
+
 def test_what_ls_is_told(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> None:
     mount = mounts().start()
     emulator.faults(fail_every=1, kinds=["list"], fail_status=403, fail_code="AccessDenied")

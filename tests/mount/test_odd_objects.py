@@ -145,6 +145,16 @@ def test_a_kms_key_that_may_not_be_used(
     assert "KMS" in mount.attribute("file", "error")
 
 
+def test_what_the_origin_encrypts_is_read_as_it_was(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    data = os.urandom(300_000)
+    put(emulator, "file", data, x_oss_server_side_encryption="AES256")
+    mount = mounts().start()
+    assert (mount.point / "file").read_bytes() == data
+    assert mount.attribute("file", "state") == "verified"
+
+
 def test_requester_pays(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> None:
     put(emulator, "file", b"content")
     emulator.faults(payer="requester")

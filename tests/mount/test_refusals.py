@@ -65,6 +65,23 @@ def test_an_endpoint_where_nobody_listens(mounts: Callable[..., Mount]) -> None:
     assert "--endpoint" in line
 
 
+def test_one_line_on_a_terminal_without_a_log_file(mounts: Callable[..., Mount]) -> None:
+    """It is tried for five seconds; what the log says of that is not for who waits."""
+    mount = mounts(options=["--endpoint", f"http://127.0.0.1:{unused_port()}"])
+    at = mount.command().index("--log-file")
+    result = subprocess.run(
+        [*mount.command()[:at], *mount.command()[at + 2 :]],
+        env=os.environ | mount.emulator.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "refused" in line
+    assert "--endpoint" in line
+
+
 def test_a_name_that_does_not_resolve(mounts: Callable[..., Mount]) -> None:
     line = refusal(mounts(options=["--endpoint", "http://oss.nowhere.invalid"]))
     assert "oss.nowhere.invalid" in line

@@ -479,3 +479,17 @@ async def test_a_failing_delivery_ends_the_range(server: Server, client: OssClie
     with trio.fail_after(2):
         await server.all_closed.wait()
     assert len(server.received) == 1
+
+
+async def test_why_a_range_fails_is_known_until_it_brings_bytes(
+    server: Server, client: OssClient
+) -> None:
+    right = server.ranged(DATA, 0, len(DATA))
+    server.script = [error(server, 403, "UserDisable"), right]
+    assert client.failing(META) == ""
+    with pytest.raises(errors.AccessDenied):
+        await read(client)
+    assert client.failing(META).startswith("UserDisable: ")
+    assert "request id R" in client.failing(META)
+    assert (await read(client))[0] == DATA
+    assert client.failing(META) == ""

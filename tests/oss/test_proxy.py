@@ -24,6 +24,7 @@ OSS = ("https", "b.oss-cn-hangzhou.aliyuncs.com", 443)
         ("none", {"https_proxy": "p:1"}, None),
         ("http://q", {"https_proxy": "p:1", "no_proxy": "*"}, Proxy("q", 80)),
         ("", {"https_proxy": "http://[fd00::1]:3128/"}, Proxy("fd00::1", 3128)),
+        ("", {"https_proxy": "https://p"}, Proxy("p", 443, is_secure=True)),
         ("", {"https_proxy": "http://a%40b:c@p:1"}, Proxy("p", 1, "Basic YUBiOmM=")),
     ],
 )
@@ -56,7 +57,7 @@ def test_exceptions(host: str, port: int, no_proxy: str, expected: bool) -> None
     assert is_excepted(host, port, no_proxy) is expected
 
 
-@pytest.mark.parametrize("text", ["http://", "http://p:x", "socks5://p:1", "https://p:1"])
+@pytest.mark.parametrize("text", ["http://", "http://p:x", "socks5://p:1", "ftp://p:1"])
 def test_what_is_no_proxy_of_ours(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^https_proxy"):
         parse(text, "https_proxy")

@@ -112,7 +112,7 @@ class KeyServer:
             return (200, SESSION) if self.hardened and asked.method == "PUT" else (404, "")
         if asked.path.startswith(_CREDENTIALS):
             return self._metadata(asked)
-        return 200, json.dumps({"Code": "Success", **self._issue()})
+        return 200, json.dumps({"Code": "Success", **self.issue()})
 
     def _metadata(self, asked: Asked) -> tuple[int, str]:
         if asked.headers.get("x-aliyun-ecs-metadata-token") != SESSION and not self.is_plain:
@@ -120,7 +120,7 @@ class KeyServer:
         name = asked.path.removeprefix(_CREDENTIALS)
         if not name:
             return (200, self.role) if self.role else (404, "")
-        return 200, json.dumps({"Code": "Success", "LastUpdated": "now", **self._issue()})
+        return 200, json.dumps({"Code": "Success", "LastUpdated": "now", **self.issue()})
 
     def _sts(self, asked: Asked) -> tuple[int, str]:
         parameters = asked.query | asked.form
@@ -132,9 +132,10 @@ class KeyServer:
             if b64encode(digest).decode() != given:
                 said = f"Specified signature does not match; server string to sign is:{text}"
                 return 400, json.dumps({"Code": "SignatureDoesNotMatch", "Message": said})
-        return 200, json.dumps({"RequestId": "R", "Credentials": self._issue()})
+        return 200, json.dumps({"RequestId": "R", "Credentials": self.issue()})
 
-    def _issue(self) -> dict[str, str]:
+    def issue(self) -> dict[str, str]:
+        """A new key, as the metadata server writes it."""
         number = len(self.keys) + 1
         expires_at = time.time() + self.lifetime_s + self.clock_offset_s
         key = {

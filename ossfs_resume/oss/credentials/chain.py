@@ -17,7 +17,7 @@ from typing import NamedTuple
 import trio
 
 from ossfs_resume.errors import AccessDenied, OriginError, SettingsError
-from ossfs_resume.oss.credentials import aliyun_cli, environment, ossutil, shared_file
+from ossfs_resume.oss.credentials import aliyun_cli, environment, files, ossutil, shared_file
 from ossfs_resume.oss.credentials.fetching import Fetcher
 from ossfs_resume.oss.credentials.provider import StaticCredentials
 from ossfs_resume.oss.credentials.recipes import EcsRole, Keys, Process, Recipe
@@ -27,8 +27,6 @@ from ossfs_resume.oss.models import Credentials
 
 PROCESS_S = 15.0
 """ossfs's patience with its external program."""
-
-MAX_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,11 @@ class Surroundings:
     def home(self) -> Path:
         """The user's own directory; mount(8) leaves HOME unset."""
         return Path(self.environment.get("HOME") or pwd.getpwuid(getuid()).pw_dir)
+
+    @property
+    def ossutil_file(self) -> Path:
+        """ossutil's own, for keys and for where a bucket is."""
+        return self.home / ".ossutilconfig"
 
 
 class Source(NamedTuple):
@@ -125,16 +128,8 @@ def _in_file(
 ) -> Source:
     def find(surroundings: Surroundings) -> Recipe | None:
         file = path(surroundings)
-        try:
-            with file.open(encoding="utf-8") as opened:
-                text = opened.read(MAX_FILE_BYTES)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise SettingsError(f"{file}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SettingsError(f"{file}: not text") from None
-        return parse(text, surroundings.environment, str(file))
+        text = files.read(file)
+        return None if text is None else parse(text, surroundings.environment, str(file))
 
     return Source(name, lambda surroundings: str(path(surroundings)), find)
 
@@ -173,7 +168,7 @@ SOURCES = (
         "env", "ALIBABA_CLOUD_ACCESS_KEY_ID", environment.alibaba_cloud_keys, fixed=True
     ),
     _in_environment("oidc", "ALIBABA_CLOUD_OIDC_TOKEN_FILE", environment.oidc),
-    _in_file("ossutil", lambda s: s.home / ".ossutilconfig", ossutil.parse),
+    _in_file("ossutil", lambda s: s.ossutil_file, ossutil.parse),
     _in_file("aliyun", lambda s: s.home / ".aliyun/config.json", aliyun_cli.parse),
     _in_file("shared", _shared, shared_file.parse),
     _in_environment("ecs", "the ECS metadata server", environment.ecs),

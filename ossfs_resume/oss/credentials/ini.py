@@ -1,6 +1,6 @@
 """INI files as the Alibaba Cloud tools write them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from configparser import Error, RawConfigParser
 
 from ossfs_resume.errors import SettingsError
@@ -8,14 +8,19 @@ from ossfs_resume.errors import SettingsError
 Sections = Mapping[str, Mapping[str, str]]
 
 
-def parse(text: str, where: str) -> Sections:
-    """Sections and their values; names of values without ``-`` and ``_``, in lower case.
+def plain_name(name: str) -> str:
+    """``name`` without ``-`` and ``_``, in lower case: the tools accept many spellings of one."""
+    return name.replace("-", "").replace("_", "").strip().lower()
 
-    The tools accept many spellings of one name. Raises SettingsError, which repeats nothing of the
-    text: a broken line may be the one with the secret.
+
+def parse(text: str, where: str, spelled: Callable[[str], str] = plain_name) -> Sections:
+    """Sections and their values, whose names are as ``spelled`` returns them.
+
+    Raises SettingsError, which repeats nothing of the text: a broken line may be the one with the
+    secret.
     """
     parser = RawConfigParser(strict=False, allow_no_value=True, default_section="")
-    parser.optionxform = _plain_name  # type: ignore[method-assign,assignment]
+    parser.optionxform = spelled  # type: ignore[method-assign,assignment]
     try:
         parser.read_string(text.removeprefix("\ufeff"))
     except Error as error:
@@ -26,7 +31,3 @@ def parse(text: str, where: str) -> Sections:
         section: {name: (value or "").strip() for name, value in parser.items(section)}
         for section in parser.sections()
     }
-
-
-def _plain_name(name: str) -> str:
-    return name.replace("-", "").replace("_", "").strip().lower()

@@ -15,16 +15,42 @@ from ossfs_resume.oss.credentials.recipes import (
     keys,
     sts_url,
 )
+from ossfs_resume.oss.endpoint import Addressing
+from ossfs_resume.oss.location import Location
 
 
 def parse(text: str, environment: Mapping[str, str], where: str) -> Recipe | None:
     """What the file says; None if it holds no credentials. Raises SettingsError."""
     sections = ini.parse(text, where)
-    service = {name.lower(): values for name, values in sections.items()}
-    if address := service.get("akservice", {}).get("ecsak"):
+    if address := _sections(sections).get("akservice", {}).get("ecsak"):
         return _service(address, environment)
-    values = service.get("credentials") or service.get("default") or {}
-    return _recipe(values, environment, where)
+    return _recipe(_values(sections), environment, where)
+
+
+def parse_location(text: str, bucket: str, where: str) -> Location:
+    """Where the file says that ``bucket`` is. Raises SettingsError.
+
+    A custom domain in ``[Bucket-Cname]`` comes before an entry of ``[Bucket-Endpoint]``, and that
+    before the ``endpoint`` for all buckets (oss-protocol section 7).
+    """
+    values = _values(ini.parse(text, where))
+    region = values.get("region", "")
+    by_bucket = _sections(ini.parse(text, where, str.strip))  # their names are buckets
+    if cname := by_bucket.get("bucket-cname", {}).get(bucket):
+        return Location(cname, region, Addressing.CNAME, f"{where}, [Bucket-Cname]")
+    if own := by_bucket.get("bucket-endpoint", {}).get(bucket):
+        return Location(own, region, where=f"{where}, [Bucket-Endpoint]")
+    endpoint = values.get("endpoint") or values.get("host", "")
+    return Location(endpoint, region, where=where) if endpoint or region else Location()
+
+
+def _sections(sections: ini.Sections) -> ini.Sections:
+    return {name.lower(): values for name, values in sections.items()}
+
+
+def _values(sections: ini.Sections) -> Mapping[str, str]:
+    named = _sections(sections)
+    return named.get("credentials") or named.get("default") or {}
 
 
 def _recipe(values: Mapping[str, str], environment: Mapping[str, str], where: str) -> Recipe | None:
