@@ -154,7 +154,12 @@ class OssClient:
         wanted = request.list_request(
             self._endpoint, prefix, token=token, delimiter=delimiter, max_keys=max_keys
         )
-        page = await self._call("list_requests", wanted, _parse_listing)
+
+        async def parse(answer: Answer) -> ListPage:
+            page = wire.parse_listing(await answer.read(wire.MAX_LISTING_BYTES))
+            return wire.check_listing(page, prefix, delimiter)
+
+        page = await self._call("list_requests", wanted, parse)
         if token and page.next_token == token:
             raise BadAnswer(f"the listing of {prefix!r} goes on where it began: no end to it")
         return page
@@ -326,7 +331,3 @@ class _Lane:
 def _silence_s(budget_s: float) -> float:
     """Seconds without a byte after which a connection is given up; infinite without a budget."""
     return min(max(budget_s / SILENCES_PER_BUDGET, LEAST_SILENCE_S), budget_s) or inf
-
-
-async def _parse_listing(answer: Answer) -> ListPage:
-    return wire.parse_listing(await answer.read(wire.MAX_LISTING_BYTES))
