@@ -25,6 +25,9 @@ from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
 
 STEP_S = 5.0
+ANSWER_S = 4.5
+"""A client gives up before its step does, and so can say why."""
+
 SKEW_ACCEPTED_S = 900.0
 SKEW_NOTICED_S = 60.0
 SAMPLE_BYTES = 65_536
@@ -196,7 +199,7 @@ async def _clock(findings: _Findings) -> str:
 async def _credentials(findings: _Findings) -> str:
     provider = await origin_credentials(findings.options, findings.settings)
     key = await provider.current()
-    client = findings.settings.open(provider, timeout_s=STEP_S)
+    client = findings.settings.open(provider, timeout_s=ANSWER_S)
     findings.client = await findings.resources.enter_async_context(client)
     if key is None:
         return "anonymous: requests are not signed"

@@ -87,7 +87,7 @@ class Endpoint:
         started = time.monotonic()
         record = self._ledger.arrive(request)
         decision = self._control.decide(request.kind)
-        await self._hold_back(request.kind, exchange)
+        await self._hold_back(request.kind, decision.delay_s, exchange)
         if decision.reset:
             exchange.connection.reset()
             return
@@ -111,9 +111,8 @@ class Endpoint:
     def _now(self) -> float:
         return self._clock() + self._control.faults.clock_ahead_s
 
-    async def _hold_back(self, kind: Kind, exchange: Exchange) -> None:
+    async def _hold_back(self, kind: Kind, delay_s: float, exchange: Exchange) -> None:
         """Wait as long as the faults in force say, or until the client has gone."""
-        delay_s = self._control.faults.latency_ms / 1000
         if delay_s:
             await wait_until(exchange.connection.lost, timeout_s=delay_s)
         while self._control.faults.hangs(kind) and not exchange.connection.lost.is_set():

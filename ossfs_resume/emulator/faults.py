@@ -26,7 +26,8 @@ _LISTINGS = ("", "v1", "empty", "repeat", "bare")
 class Faults:
     """What shall go wrong; the default is nothing.
 
-    Rates and delays: ``latency_ms`` before each answer; ``connection_bytes_per_s`` for each
+    Rates and delays: ``latency_ms`` before each answer, ``late_ms`` more before that of every
+    ``late_every``-th request of ``kinds``; ``connection_bytes_per_s`` for each
     connection and ``total_bytes_per_s`` for all together limit the bodies of GET.
 
     Failures: among requests of ``kinds`` (all if empty), every ``fail_every``-th is answered with
@@ -46,6 +47,8 @@ class Faults:
     """
 
     latency_ms: float = 0
+    late_every: int = 0
+    late_ms: float = 0
     connection_bytes_per_s: float = 0
     total_bytes_per_s: float = 0
     kinds: tuple[Kind, ...] = ()
@@ -116,6 +119,7 @@ class Faults:
 class Decision:
     """What happens to one request; limits on its body are counts of bytes, None for no limit."""
 
+    delay_s: float = 0
     fail: bool = False
     reset: bool = False
     truncate_after_bytes: int | None = None
@@ -131,7 +135,9 @@ def decide(faults: Faults, kind: Kind, arrived: Mapping[Kind, int]) -> Decision:
     mischief, after = _mischief(faults, ordinal)
     cut = faults.truncate_after_bytes if _strikes(faults.truncate_every, gets) else None
     stall = faults.stall_after_bytes if _strikes(faults.stall_every, gets) else None
+    late_ms = faults.late_ms if _strikes(faults.late_every, ordinal) else 0
     return Decision(
+        delay_s=(faults.latency_ms + late_ms) / 1000,
         fail=_strikes(faults.fail_every, ordinal) or mischief is Mischief.FAIL,
         reset=_strikes(faults.reset_every, ordinal) or mischief is Mischief.RESET,
         truncate_after_bytes=after if mischief is Mischief.TRUNCATE else cut,

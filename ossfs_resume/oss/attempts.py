@@ -51,6 +51,7 @@ class Attempts:
 
     async def wait(self, error: OriginError) -> None:
         """Returns when it is time for the next attempt; raises ``error`` if there is none."""
+        _forget_frames(error)
         self.last_error = error
         self._failures += 1
         self._counts["errors"] += not isinstance(error, NotFound)
@@ -75,3 +76,12 @@ class Attempts:
         if not expired or self._renewed or self._credentials is None:
             return False
         return self._signer.renew(self._credentials)
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Its traceback, and those of its causes, would keep the answer that was refused in memory, up
+    to 8 MiB each, until the garbage collector comes by, which is seldom in a mount."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__

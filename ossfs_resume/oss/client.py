@@ -8,8 +8,8 @@ has one budget of time from its call to its end. A range has a budget of time *w
 continues after the last byte delivered, and each byte renews the budget.
 
 All requests share one pace: when one is told to slow down, fewer run at once in both lanes and the
-next ones wait (`pacing`). A range whose answer is unusually late is asked for a second time
-(`hedging`).
+next ones wait (`pacing`). What is unusually late, or falls silent in its middle, is asked for a
+second time (`hedging`).
 """
 
 import logging
@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import TypeVar
@@ -31,7 +32,7 @@ from ossfs_resume.oss import refusal, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
-from ossfs_resume.oss.hedging import Attempt, FirstBytes, race
+from ossfs_resume.oss.hedging import Hedges, Turn, race
 from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 from ossfs_resume.oss.pacing import Pace
 from ossfs_resume.oss.proxy import Proxy
@@ -54,7 +55,7 @@ ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
 
 SPARE_CONNECTIONS = 2
-"""For second attempts at ranges; more never run at once."""
+"""Of either lane, for second attempts; more never run at once."""
 
 MAX_VERSIONS = 10_000
 """Version ids remembered of what is being read."""
@@ -126,9 +127,7 @@ class OssClient:
         self._versions: dict[tuple[str, str], str] = {}
         self._failing: dict[tuple[str, str], str] = {}
         self._pace = Pace(settings.connections)
-        self._first_bytes = FirstBytes()
-        self._second_attempts = 0
-        self._data = _Lane(settings, settings.connections, context, SPARE_CONNECTIONS)
+        self._data = _Lane(settings, settings.connections, context)
         self._metadata = _Lane(settings, settings.metadata_connections, context)
 
     async def __aenter__(self) -> "OssClient":
@@ -145,7 +144,8 @@ class OssClient:
 
     def statistics(self) -> ClientStatistics:
         """The counts of this moment."""
-        return ClientStatistics(**self._counts, concurrency=self.concurrency())
+        hedged = self._data.hedges.started + self._metadata.hedges.started
+        return ClientStatistics(**self._counts, hedged=hedged, concurrency=self.concurrency())
 
     def concurrency(self) -> int:
         """Ranges at once that the origin bears at this moment; less after "slow down"."""
@@ -158,7 +158,12 @@ class OssClient:
         wanted = request.list_request(
             self._endpoint, prefix, token=token, delimiter=delimiter, max_keys=max_keys
         )
-        page = await self._call("list_requests", wanted, _parse_listing)
+
+        async def parse(answer: Answer) -> ListPage:
+            page = wire.parse_listing(await answer.read(wire.MAX_LISTING_BYTES))
+            return wire.check_listing(page, prefix, delimiter)
+
+        page = await self._call("list_requests", wanted, parse)
         if token and page.next_token == token:
             raise BadAnswer(f"the listing of {prefix!r} goes on where it began: no end to it")
         return page
@@ -216,25 +221,27 @@ class OssClient:
             attempts = self._attempts(f"bytes [{start}, {stop}) of {meta.key!r}")
             position = start
 
-            async def receive(is_first: Callable[[], bool]) -> int | None:
+            async def receive(turn: Turn) -> int | None:
                 nonlocal position
                 wanted = request.range_request(self._endpoint, meta, position, stop)
-                async with self._send(self._data, "range_requests", wanted, attempts) as answer:
-                    if not is_first():
-                        return None
+                kind = "range_requests"
+                async with self._send(self._data, kind, wanted, attempts, turn) as answer:
                     wire.check_range(meta, position, stop, answer.status, answer.headers)
                     self._note_version(meta, answer)
                     async for chunk in answer:
+                        if not turn.hear():
+                            return None
                         self._failing.pop((meta.key, meta.etag), None)
                         await deliver(chunk)
                         position += len(chunk)
                         attempts.progress()
                         self._counts["bytes_received"] += len(chunk)
+                        turn.listen()
                     return None if meta.access == "grown" else wire.parse_crc64(answer.headers)
 
             while True:
                 try:
-                    return await self._hedged(receive)
+                    return await race(receive, self._data.hedges)
                 except OriginError as error:
                     self._note_failure(meta, error)
                     await attempts.wait(error)
@@ -253,48 +260,32 @@ class OssClient:
             if len(self._versions) > MAX_VERSIONS:
                 del self._versions[next(iter(self._versions))]
 
-    async def _hedged(self, receive: Attempt[int | None]) -> int | None:
-        patience_s = self._first_bytes.patience_s()
-        if patience_s is None:
-            return await receive(lambda: True)
-        hedged = 0
-
-        def may_hedge() -> bool:
-            nonlocal hedged
-            has_room = self._second_attempts < SPARE_CONNECTIONS
-            hedged = int(has_room and self._first_bytes.spend())
-            self._second_attempts += hedged
-            self._counts["hedged"] += hedged
-            return bool(hedged)
-
-        try:
-            return await race(receive, patience_s, may_hedge)
-        finally:
-            self._second_attempts -= hedged
-
     async def _call(self, kind: str, wanted: Request, judge: Judge[T]) -> T:
         """A metadata operation: queue, attempts and the waits between them share one budget."""
         attempts = self._attempts(f"{wanted.method} {wanted.resource!r}")
         budget_s = self._settings.timeout_s or inf
+        attempt = partial(self._attempt, kind, wanted, attempts, judge)
         with trio.move_on_after(budget_s):
             async with self._metadata.slots:
                 while True:
                     try:
-                        return await self._attempt(kind, wanted, attempts, judge)
+                        return await race(attempt, self._metadata.hedges)
                     except OriginError as error:
                         await attempts.wait(error)
         timeout = OriginTimeout(f"{attempts.what}: no answer within {budget_s:g} s")
         raise attempts.last_error or timeout
 
-    async def _attempt(self, kind: str, wanted: Request, attempts: Attempts, judge: Judge[T]) -> T:
+    async def _attempt(
+        self, kind: str, wanted: Request, attempts: Attempts, judge: Judge[T], turn: Turn
+    ) -> T:
         with trio.move_on_after(METADATA_ATTEMPT_S):
-            async with self._send(self._metadata, kind, wanted, attempts) as answer:
+            async with self._send(self._metadata, kind, wanted, attempts, turn) as answer:
                 return await judge(answer)
         raise OriginTimeout(f"{attempts.what}: not answered within {METADATA_ATTEMPT_S:g} s")
 
     @asynccontextmanager
     async def _send(
-        self, lane: "_Lane", kind: str, wanted: Request, attempts: Attempts
+        self, lane: "_Lane", kind: str, wanted: Request, attempts: Attempts, turn: Turn
     ) -> AsyncIterator[Answer]:
         """One attempt; yields a successful answer and raises what an unsuccessful one means."""
         if self._settings.request_payer:
@@ -304,6 +295,7 @@ class OssClient:
             await trio.sleep(pause_s)
         self._counts[kind] += 1
         sent_at = trio.current_time()
+        turn.listen()
         async with lane.transport.send(signed) as answer:
             elapsed_s = trio.current_time() - sent_at
             request_id = answer.headers.get("x-oss-request-id", "none")
@@ -311,8 +303,6 @@ class OssClient:
             log.debug("%s: %d, %.3f s, id %s", what, answer.status, elapsed_s, request_id)
             if answer.status >= 300:
                 raise await self._refusal(answer)
-            if lane is self._data:
-                self._first_bytes.add(elapsed_s)
             self._pace.succeeded(trio.current_time())
             self._keep_pace()
             yield answer
@@ -341,14 +331,13 @@ class OssClient:
 class _Lane:
     """A pool of connections and the queue before it, which is fair and survives cancellation."""
 
-    def __init__(
-        self, settings: ClientSettings, connections: int, context: ssl.SSLContext, spare: int = 0
-    ) -> None:
+    def __init__(self, settings: ClientSettings, connections: int, context: ssl.SSLContext) -> None:
         self.slots = trio.CapacityLimiter(connections)
+        self.hedges = Hedges(SPARE_CONNECTIONS)
         self._connections = connections
         self.transport = Transport(
             settings.endpoint.base_url,
-            connections=connections + spare,
+            connections=connections + SPARE_CONNECTIONS,
             silence_s=_silence_s(settings.timeout_s),
             context=context,
             proxy=settings.proxy,
@@ -362,7 +351,3 @@ class _Lane:
 def _silence_s(budget_s: float) -> float:
     """Seconds without a byte after which a connection is given up; infinite without a budget."""
     return min(max(budget_s / SILENCES_PER_BUDGET, LEAST_SILENCE_S), budget_s) or inf
-
-
-async def _parse_listing(answer: Answer) -> ListPage:
-    return wire.parse_listing(await answer.read(wire.MAX_LISTING_BYTES))

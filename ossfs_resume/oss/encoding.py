@@ -1,4 +1,4 @@
-"""Percent-encoding exactly as OSS signs it.
+"""Percent-encoding exactly as OSS signs it, and which XML is not looked at.
 
 OSS encodes the UTF-8 bytes of a text and leaves only ``A-Z a-z 0-9 - _ . ~`` as they are
 (https://www.alibabacloud.com/help/en/oss/developer-reference/recommend-to-use-signature-version-4).
@@ -29,3 +29,11 @@ def encode_query(query: Iterable[tuple[str, str]]) -> str:
     """
     pairs = sorted((percent_encode(name), percent_encode(value)) for name, value in query)
     return "&".join(f"{name}={value}" if value else name for name, value in pairs)
+
+
+def may_declare(document: bytes) -> bool:
+    """Whether XML may hold a declaration: OSS sends none, and entities may explode.
+
+    Text in UTF-16 or UTF-32 would hide one. XML in UTF-8, as OSS sends it, has no zero bytes.
+    """
+    return b"<!" in document or b"\0" in document

@@ -1,8 +1,10 @@
-"""A second attempt beside a first one that is unusually slow; whichever answers first is used.
+"""A second attempt beside one that has fallen silent; whichever is heard first goes on alone.
 
 Of many servers one is always the slow one, and a reader waits for the slowest of its ranges (Dean
-and Barroso, The Tail at Scale, CACM 2013). `FirstBytes` is the pure part: how long is unusual, and
-a budget, so that a slow origin never gets twice the requests. `race` performs it.
+and Barroso, The Tail at Scale, CACM 2013). A connection may also stall in the middle of a body, so
+the wait for a next byte counts like the wait for a first one. `Hedges` is the pure part: how long a
+silence is unusual, and a budget, so that a slow origin never gets twice the requests. `race`
+performs it.
 """
 
 from collections import deque
@@ -12,88 +14,203 @@ from typing import Generic, TypeVar
 
 import trio
 
+from ossfs_resume.errors import Throttled
+
 T = TypeVar("T")
-Attempt = Callable[[Callable[[], bool]], Awaitable[T]]
-"""Sends a request, calls its argument when the answer begins, and goes on only if that is True."""
 
 LEAST_SAMPLES = 20
 UNUSUAL = 4.0
 LEAST_S = 1.0
 SHARE = 0.03
-"""Second attempts for each request."""
+"""Second attempts in vain for each request."""
 
 MOST_SAVED = 2.0
 
 
 @dataclass(slots=True)
-class FirstBytes:
-    """The recent times from request to answer, in seconds, and the budget for second attempts."""
+class Hedges:
+    """The longest silences of recent requests, in seconds; the budget for second attempts.
 
+    At most ``limit`` run at once. The budget pays for those that were sent in vain: where all
+    answers come late, second attempts come later still. One that is heard first costs nothing: the
+    other connection was at fault. Neither does one that failed, which says nothing.
+    """
+
+    limit: int
+    started: int = 0
+    _running: int = 0
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=200))
-    _budget: float = 0.0
+    _budget: float = 1.0
 
     def add(self, seconds: float) -> None:
-        """A request was answered after so long."""
+        """A request was served to its end, and this was its longest silence."""
         self._recent.append(seconds)
         self._budget = min(self._budget + SHARE, MOST_SAVED)
 
     def patience_s(self) -> float | None:
-        """When to send a second attempt; None while nothing is known or the budget is spent."""
-        if len(self._recent) < LEAST_SAMPLES or self._budget < 1:
+        """The silence after which to send a second attempt; None while none may be sent."""
+        if len(self._recent) < LEAST_SAMPLES or not self._has_room:
             return None
         slow = sorted(self._recent)[len(self._recent) * 95 // 100]
         return max(UNUSUAL * slow, LEAST_S)
 
-    def spend(self) -> bool:
-        """Take a second attempt from the budget; False if it is spent."""
-        if self._budget < 1:
-            return False
+    def begin(self) -> None:
+        """A second attempt is sent."""
+        self.started += 1
+        self._running += 1
         self._budget -= 1
+
+    def end(self, *, in_vain: bool) -> None:
+        """A second attempt is over, or goes on alone because it was heard first."""
+        self._running -= 1
+        if not in_vain:
+            self._budget = min(self._budget + 1, MOST_SAVED)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._budget >= 1 and self._running < self.limit
+
+
+class Turn:
+    """What one attempt tells about itself: when it waits for the origin, and when it was heard."""
+
+    def __init__(self, contest: "_Race[T]") -> None:
+        self.scope = trio.CancelScope()
+        self.silent_since: float | None = None
+        self.longest_s = 0.0
+        self._contest = contest
+
+    def listen(self) -> None:
+        """From now on this attempt waits for the origin."""
+        self.silent_since = trio.current_time()
+
+    def hear(self) -> bool:
+        """Something right has come. Go on only if True: else the other attempt was faster."""
+        if not self._contest.is_left_to(self):
+            return False
+        self.pause()
         return True
 
+    def pause(self) -> None:
+        """The silence is over."""
+        if self.silent_since is not None:
+            self.longest_s = max(self.longest_s, trio.current_time() - self.silent_since)
+        self.silent_since = None
 
-async def race(attempt: Attempt[T], patience_s: float, may_hedge: Callable[[], bool]) -> T:
-    """The result of the attempt that answers first; a second one starts after ``patience_s``.
+
+Attempt = Callable[[Turn], Awaitable[T]]
+"""Sends a request; listens and hears before it does anything that must not be done twice."""
+
+
+async def race(attempt: Attempt[T], hedges: Hedges) -> T:
+    """The result of the attempt that is heard; a second one starts when the first falls silent.
 
     An attempt that fails leaves the other one running; when both failed, the first error counts.
     """
-    contest: _Race[T] = _Race(attempt)
+    contest: _Race[T] = _Race(attempt, hedges)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(contest.run, 0)
-        with trio.move_on_after(patience_s):
-            await contest.decided.wait()
-        if not contest.decided.is_set() and may_hedge():
-            nursery.start_soon(contest.run, 1)
+        nursery.start_soon(contest.run, contest.enter())
+        with contest.watch:
+            while True:
+                await trio.sleep_until(contest.next_look(trio.current_time()))
+                if contest.is_unusual(trio.current_time()):
+                    hedges.begin()
+                    nursery.start_soon(contest.run, contest.enter())
     return contest.result()
 
 
 class _Race(Generic[T]):
-    def __init__(self, attempt: Attempt[T]) -> None:
-        self.decided = trio.Event()
+    def __init__(self, attempt: Attempt[T], hedges: Hedges) -> None:
+        self.watch = trio.CancelScope()
         self._attempt = attempt
-        self._scopes = (trio.CancelScope(), trio.CancelScope())
-        self._winner: int | None = None
+        self._hedges = hedges
+        self._running: list[Turn] = []
+        self._second: Turn | None = None
+        self._failures = 0
+        self._patient_until = 0.0
         self._values: list[T] = []
         self._errors: list[Exception] = []
 
-    async def run(self, number: int) -> None:
-        with self._scopes[number]:
-            try:
-                self._values.append(await self._attempt(lambda: self._answered(number)))
-            except Exception as error:
-                # What the winner raises is the outcome, whatever the other one said before.
-                self._errors.insert(0 if self._winner == number else len(self._errors), error)
-            finally:
-                self.decided.set()
+    def enter(self) -> Turn:
+        """One more attempt; the second one if there is one already."""
+        turn = Turn(self)
+        self._second = turn if self._running else None
+        self._running.append(turn)
+        return turn
+
+    def next_look(self, now: float) -> float:
+        """When to look again whether the silence is unusual."""
+        patience_s = self._hedges.patience_s() or LEAST_S
+        due = max(self._silent_since(now) + patience_s, self._patient_until)
+        return due if due > now else now + patience_s
+
+    def is_unusual(self, now: float) -> bool:
+        """Whether it is time for a second attempt."""
+        patience_s = self._hedges.patience_s()
+        if patience_s is None or len(self._running) != 1:
+            return False
+        return now >= max(self._silent_since(now) + patience_s, self._patient_until)
+
+    def is_left_to(self, turn: Turn) -> bool:
+        """Leaves the race to ``turn`` and ends the other one; False if that was done to it."""
+        if turn not in self._running:
+            return False
+        for other in self._running:
+            if other is not turn:
+                other.scope.cancel()
+        self._running = [turn]
+        self._errors.clear()
+        self._settle(in_vain=turn is not self._second)
+        return True
+
+    async def run(self, turn: Turn) -> None:
+        """One attempt from its beginning to its end."""
+        try:
+            with turn.scope:
+                value = await self._attempt(turn)
+                if self.is_left_to(turn):
+                    self._values.append(value)
+                    turn.pause()
+                    self._hedges.add(turn.longest_s)
+        except Exception as error:
+            self._failed(turn, error)
+        finally:
+            if turn in self._running:
+                self._leave(turn)
 
     def result(self) -> T:
+        """What the race led to."""
         if self._values:
             return self._values[0]
-        raise self._errors[0]
+        error = self._errors[0]
+        self._errors.clear()
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame: they would keep each other
 
-    def _answered(self, number: int) -> bool:
-        if self._winner is None:
-            self._winner = number
-            self._scopes[1 - number].cancel()
-            self.decided.set()
-        return self._winner == number
+    def _silent_since(self, now: float) -> float:
+        since = self._running[0].silent_since if self._running else None
+        return now if since is None else since
+
+    def _failed(self, turn: Turn, error: Exception) -> None:
+        if turn not in self._running:
+            return
+        self._errors.append(error)
+        # Another attempt at once would be told the same.
+        patience_s = self._hedges.patience_s() or LEAST_S
+        self._patient_until = trio.current_time() + patience_s * 2**self._failures
+        self._failures += 1
+        if turn is self._second:
+            self._settle(in_vain=isinstance(error, Throttled))
+
+    def _leave(self, turn: Turn) -> None:
+        self._running = [other for other in self._running if other is not turn]
+        self._settle(in_vain=True)
+        if not self._running:
+            self.watch.cancel()
+
+    def _settle(self, *, in_vain: bool) -> None:
+        if self._second is not None:
+            self._hedges.end(in_vain=in_vain)
+            self._second = None

@@ -31,6 +31,10 @@ class BulkStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         return await self._stream.receive_some(RECEIVE_BYTES)
 
+    async def receive_at_most(self, most: int) -> bytes:
+        """What has arrived, at least one byte and ``most`` at most; empty at the end."""
+        return await self._stream.receive_some(most)
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
 
@@ -119,25 +123,25 @@ def is_readable(stream: Link) -> bool:
     return stream.is_readable()
 
 
-async def receive(stream: Link) -> bytes:
-    """What has arrived, at least one byte and about 1 MiB at most; empty at the end.
+async def receive(stream: Link, most: int = RECEIVE_BYTES) -> bytes:
+    """What has arrived, at least one byte and about ``most`` at most; empty at the end.
 
     Raises trio.BrokenResourceError and trio.ClosedResourceError.
     """
     if isinstance(stream, BulkStream):
-        return await stream.receive_some()
+        return await stream.receive_at_most(most)
     first = await stream.receive_some(_RECORD_BYTES)
-    return bytes(first) + _decrypted(stream) if first else b""
+    return bytes(first) + _decrypted(stream, most - len(first)) if first else b""
 
 
-def _decrypted(stream: SecureStream) -> bytes:
+def _decrypted(stream: SecureStream, most: int) -> bytes:
     """The records that have been received already, without waiting for another."""
     # There is no public way to ask without waiting. httpcore leans on the same attribute.
     tls: ssl.SSLObject = stream._ssl_object
     records: list[bytes] = []
     size = 0
     try:
-        while size < RECEIVE_BYTES and (record := tls.read(_RECORD_BYTES)):
+        while size < most and (record := tls.read(_RECORD_BYTES)):
             records.append(record)
             size += len(record)
     except ssl.SSLError:

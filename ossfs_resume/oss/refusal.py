@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from ossfs_resume import errors
 from ossfs_resume.errors import OriginError
+from ossfs_resume.oss.encoding import may_declare
 
 EXPIRED_TOKEN_CODES = frozenset(
     (
@@ -165,7 +166,7 @@ def _fields(headers: Mapping[str, str], body: bytes) -> dict[str, str]:
 
 
 def _xml_fields(body: bytes) -> dict[str, str]:
-    if b"<!" in body:  # OSS sends no DTD, and entities may explode
+    if may_declare(body):
         return {}
     try:
         root = ElementTree.fromstring(body)

@@ -10,6 +10,10 @@ from math import inf
 from ossfs_resume.errors import ClockSkewed, OriginError, Throttled, TransientError
 
 CEILING_S = 20.0
+WAITS_PER_BUDGET = 10
+"""Whoever has little time asks more often: of an origin that fails now and then, several attempts
+must fit in. One that says "slow down" is protected by the pace of all requests."""
+
 FIRST_S = 0.2
 FIRST_THROTTLED_S = 1.0
 
@@ -30,7 +34,8 @@ def wait_before_retry(
     if isinstance(error, ClockSkewed) and attempt == 0:
         return 0.0  # the clock has been corrected from the refusal itself
     first = FIRST_THROTTLED_S if isinstance(error, Throttled) else FIRST_S
-    ceiling = min(first * 2.0 ** min(attempt, _MOST_DOUBLINGS), CEILING_S)
+    longest = min(budget_s / WAITS_PER_BUDGET, CEILING_S) if budget_s else CEILING_S
+    ceiling = min(first * 2.0 ** min(attempt, _MOST_DOUBLINGS), longest)
     return min(fraction * ceiling, remaining)
 
 

@@ -13,6 +13,8 @@ it ends the innermost generator, and all others end in order.
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -39,16 +41,39 @@ CONNECT_S = 10.0
 SILENCE_S = 20.0
 """Longest wait for the first byte of an answer, and from one byte to the next."""
 
+HEAD_BYTES = 256 << 10
+"""Most that is read before an answer has begun. h11 has a limit for one head, but any number of
+"100 Continue" may come before it, and taking them apart holds up everybody."""
+
+HEAD_PIECE_BYTES = 64 << 10
+
+TOO_LARGE = "the headers of the answer are too large"
+
+TRICKLE_BYTES = 1024
+"""A body that brings no more than this in the time of a silence is as good as silent."""
+
 KEEPALIVE_S = 45.0
 """OSS closes idle connections; the SDKs drop theirs after 50 and 60 s."""
+
+
+@dataclass(slots=True)
+class _HeadAllowance:
+    bytes_left: int = HEAD_BYTES
+
+
+_head_allowance: ContextVar[_HeadAllowance | None] = ContextVar("head_allowance", default=None)
+"""Of the request that this task waits for; httpcore has no other way to tell a stream."""
 
 
 class Answer:
     """Status, headers by lower-case name, and the body as it is sent: iterate over it once."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, silence_s: float) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._response = response
+        self._silence_s = silence_s
+        self._waited_s = 0.0
+        self._trickled = 0
         self.status = response.status_code
         self.headers: Mapping[str, str] = dict(response.headers.items())
         self._chunks = aiter(response.stream)
@@ -57,10 +82,21 @@ class Answer:
         return self
 
     async def __anext__(self) -> bytes:
+        self._refuse_to_trickle()
+        began = trio.current_time()
         try:
-            return await anext(self._chunks)
+            chunk = await anext(self._chunks)
         except httpx.HTTPError as error:
             raise _translated(error) from error
+        self._waited_s += trio.current_time() - began
+        self._trickled += len(chunk)
+        return chunk
+
+    def _refuse_to_trickle(self) -> None:
+        if self._trickled >= TRICKLE_BYTES:
+            self._waited_s, self._trickled = 0.0, 0
+        elif self._waited_s >= self._silence_s:
+            raise OriginTimeout(f"{self._trickled} bytes came in {self._waited_s:.0f} s")
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises BadAnswer if it is longer than ``limit`` bytes."""
@@ -75,8 +111,8 @@ class Answer:
         """Ends the body wherever it stands; an unfinished one costs its connection."""
         with trio.CancelScope() as scope:
             scope.cancel()
-            with suppress(OriginError):
-                async for _ in self:
+            with suppress(httpx.HTTPError):
+                async for _ in self._chunks:
                     pass
         await self._response.aclose()
 
@@ -102,6 +138,7 @@ class Transport:
         self._where = self._url.netloc.decode() + (f" through the proxy {proxy}" if proxy else "")
         silence, connect = min(silence_s, SILENCE_S), min(silence_s, CONNECT_S)
         self._timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
+        self._head_s = connect + silence
         is_secure = self._url.scheme == "https"
         self._forwarder = None if is_secure else proxy
         self._pool = _PooledTransport(
@@ -123,15 +160,21 @@ class Transport:
 
         Raises Unreachable, OriginTimeout or BadAnswer; iterating over the answer does so too.
         """
-        try:
-            response = await self._pool.handle_async_request(self._outgoing(request))
-        except httpx.HTTPError as error:
-            raise _translated(error, f"{self._where}: ") from error
-        answer = Answer(response)
+        answer = await self._answer(request)
         try:
             yield answer
         finally:
             await answer.end()
+
+    async def _answer(self, request: Request) -> Answer:
+        # However often a byte comes: an answer has to begin in a certain time.
+        with trio.move_on_after(self._head_s), _awaiting_head():
+            try:
+                response = await self._pool.handle_async_request(self._outgoing(request))
+            except httpx.HTTPError as error:
+                raise _translated(error, f"{self._where}: ") from error
+            return Answer(response, self._timeouts["read"])
+        raise OriginTimeout(f"{self._where}: no whole headers within {self._head_s:g} s")
 
     def _outgoing(self, request: Request) -> httpx.Request:
         headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
@@ -172,8 +215,8 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
     if explained := explain_tls(error):
         return TlsFailed(where + explained)
     match error:
-        case httpx.RemoteProtocolError() if "Receive buffer too long" in text:
-            return BadAnswer(f"{where}the headers of the answer are too large")
+        case httpx.RemoteProtocolError() if "Receive buffer too long" in text or TOO_LARGE in text:
+            return BadAnswer(where + TOO_LARGE)
         case httpx.TimeoutException():
             return OriginTimeout(text)
         case httpx.RemoteProtocolError() if "without sending" not in text:
@@ -233,8 +276,16 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._stream = stream
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        allowance = _head_allowance.get()
+        if allowance is None:
+            with _mapped(httpcore.ReadTimeout, httpcore.ReadError, timeout):
+                return await network.receive(self._stream)
+        if allowance.bytes_left <= 0:
+            raise httpcore.RemoteProtocolError(TOO_LARGE)
         with _mapped(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-            return await network.receive(self._stream)
+            data = await network.receive(self._stream, HEAD_PIECE_BYTES)
+        allowance.bytes_left -= len(data)
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if buffer:
@@ -256,6 +307,15 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return network.is_readable(self._stream) if info == "is_readable" else None
+
+
+@contextmanager
+def _awaiting_head() -> Iterator[None]:
+    token = _head_allowance.set(_HeadAllowance())
+    try:
+        yield
+    finally:
+        _head_allowance.reset(token)
 
 
 @contextmanager

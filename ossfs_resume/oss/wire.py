@@ -13,14 +13,14 @@ from sys import intern
 from xml.etree import ElementTree
 
 from ossfs_resume.errors import BadAnswer, ObjectChanged, OriginError
-from ossfs_resume.oss.encoding import percent_decode
+from ossfs_resume.oss.encoding import may_declare, percent_decode
 from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 from ossfs_resume.oss.paging import MARKER
 
 Headers = Mapping[str, str]
 """Response headers by lower-case name."""
 
-MAX_LISTING_BYTES = 16 << 20
+MAX_LISTING_BYTES = 8 << 20
 """1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
 
 MAX_LISTING_TAGS = 100_000
@@ -28,6 +28,12 @@ MAX_LISTING_TAGS = 100_000
 a hundred times the memory of its text."""
 
 MAX_ERROR_BYTES = 64 << 10
+
+MAX_OBJECT_BYTES = 1 << 50
+"""OSS stores 48.8 TB at most; file systems and catalogues count in 63 bits."""
+
+LATEST_S = (1 << 63) // 10**9
+"""File systems count nanoseconds in 64 bits, up to the year 2262; objects begin in 1970."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -47,10 +53,23 @@ def parse_listing(body: bytes) -> ListPage:
     return ListPage(objects, prefixes, _next_token(about, encoded, objects, prefixes))
 
 
+def check_listing(page: ListPage, prefix: str, delimiter: str) -> ListPage:
+    """``page`` as it is. Raises BadAnswer if it names what was not asked for: one who ignores the
+    query would make every name a directory."""
+    names = [meta.key for meta in page.objects] + list(page.prefixes)
+    for name in names:
+        if not name.startswith(prefix):
+            raise BadAnswer(f"the listing of {prefix!r} names {name[:100]!r}")
+    for name in page.prefixes:
+        if not delimiter or not name.endswith(delimiter) or len(name) <= len(prefix):
+            raise BadAnswer(f"the listing of {prefix!r} names the directory {name[:100]!r}")
+    return page
+
+
 def parse_meta(key: str, headers: Headers) -> ObjectMeta:
     """What the headers of a HEAD say of ``key``. Raises BadAnswer if the essential is missing."""
     try:
-        size, etag = int(headers["content-length"]), _unquoted(headers["etag"])
+        size, etag = _possible_size(headers["content-length"]), _unquoted(headers["etag"])
         modified = parse_http_date(headers["last-modified"])
     except (KeyError, ValueError) as error:
         raise BadAnswer(f"the metadata of {key!r} is incomplete: {error!r}") from error
@@ -78,7 +97,7 @@ def parse_symlink(headers: Headers) -> Symlink:
 
 def parse_http_date(text: str) -> int:
     """Unix seconds of an RFC 1123 date. Raises ValueError."""
-    return int(parsedate_to_datetime(text).timestamp())
+    return _possible_time(parsedate_to_datetime(text))
 
 
 def parse_crc64(headers: Headers) -> int | None:
@@ -117,6 +136,8 @@ def check_range(meta: ObjectMeta, start: int, stop: int, status: int, headers: H
     _check_extent(meta, start, stop, status, headers)
     if not etag:
         raise BadAnswer(f"a range of {meta.key!r} came without an ETag", status=status)
+    if "transfer-encoding" in headers:  # it, and no Content-Length, would say where the body ends
+        raise BadAnswer(f"a range of {meta.key!r} came without a certain length", status=status)
     if headers.get("content-length") != str(stop - start):
         length = headers.get("content-length", "unknown")
         raise BadAnswer(
@@ -162,7 +183,7 @@ def _all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
 
 
 def _listing_root(body: bytes) -> ElementTree.Element:
-    if b"<!" in body:  # OSS sends no DTD, and entities may explode
+    if may_declare(body):
         raise BadAnswer("the listing is not one of OSS: it holds a declaration")
     if body.count(b"<") > MAX_LISTING_TAGS:
         raise BadAnswer("the listing is not one of OSS: it holds too many elements")
@@ -178,7 +199,7 @@ def _listing_root(body: bytes) -> ElementTree.Element:
 def _listed(entry: Mapping[str, str], encoded: bool) -> ObjectMeta:
     return ObjectMeta(
         key=_text(entry["Key"], encoded),
-        size=int(entry["Size"]),
+        size=_possible_size(entry["Size"]),
         etag=_unquoted(entry.get("ETag", "")),
         modified=_unix_seconds(entry["LastModified"]),
         # One text for a million objects, instead of one for each.
@@ -190,7 +211,22 @@ def _listed(entry: Mapping[str, str], encoded: bool) -> ObjectMeta:
 @lru_cache(maxsize=1024)
 def _unix_seconds(text: str) -> int:
     """Of an ISO 8601 time; many objects are of one upload. Raises ValueError."""
-    return int(datetime.fromisoformat(text.strip()).timestamp())
+    return _possible_time(datetime.fromisoformat(text.strip()))
+
+
+def _possible_size(text: str) -> int:
+    size = int(text)
+    if not 0 <= size <= MAX_OBJECT_BYTES:
+        raise ValueError(f"not the size of an object: {text[:32]}")
+    return size
+
+
+def _possible_time(date: datetime) -> int:
+    # A wrong date is no reason not to show a directory.
+    try:
+        return min(max(int(date.timestamp()), 0), LATEST_S - 1)
+    except OverflowError as error:
+        raise ValueError(f"not a date: {date}") from error
 
 
 def _next_token(

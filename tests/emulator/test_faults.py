@@ -27,6 +27,13 @@ def test_every_nth_of_its_kinds_fails(every: int, ordinal: int, kinds: tuple[Kin
     assert decision.fail == (Kind.LIST not in kinds and ordinal % every == 0)
 
 
+def test_every_nth_is_late_beside_the_latency_of_all() -> None:
+    faults = Faults(latency_ms=30, late_every=3, late_ms=2000, kinds=(Kind.GET,))
+    delays = [decide(faults, Kind.GET, {Kind.GET: n}).delay_s for n in range(1, 7)]
+    assert delays == [0.03, 0.03, 2.03, 0.03, 0.03, 2.03]
+    assert decide(faults, Kind.LIST, {Kind.GET: 3, Kind.LIST: 3}).delay_s == 0.03
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [

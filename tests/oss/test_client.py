@@ -1,6 +1,8 @@
 """The client against a server that misbehaves in every way seen in the field."""
 
+import gc
 import logging
+import types
 from base64 import b64encode
 from typing import Any
 
@@ -493,3 +495,66 @@ async def test_why_a_range_fails_is_known_until_it_brings_bytes(
     assert "request id R" in client.failing(META)
     assert (await read(client))[0] == DATA
     assert client.failing(META) == ""
+
+
+# --- an origin that goes on and on ---
+
+
+async def test_a_flood_of_continue_before_an_answer_ends_soon(server: Server) -> None:
+    """Each is right by itself; 64 KiB of them hold up everybody for a while."""
+
+    async def flood(stream: trio.SocketStream) -> None:
+        while True:
+            await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    server.default = flood
+    async with server.client(timeout_s=0.05) as client:
+        with trio.fail_after(10), pytest.raises(errors.TransientError):
+            await client.head("k")
+
+
+async def test_a_few_of_them_are_passed_over(server: Server, client: OssClient) -> None:
+    server.script = [b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + server.answer(200, HEAD)]
+    assert (await client.head("k")).size == 7
+
+
+async def test_a_body_that_trickles_is_asked_for_again(server: Server) -> None:
+    whole = server.ranged(DATA, 0, len(DATA))
+
+    async def trickle(stream: trio.SocketStream) -> None:
+        await stream.send_all(whole[: -len(DATA)])
+        for byte in DATA:
+            await stream.send_all(bytes([byte]))
+            await trio.sleep(0.02)
+
+    server.script = [trickle]
+
+    async def reply(stream: trio.SocketStream) -> None:
+        start = int(server.received[-1].headers["range"].removeprefix("bytes=").split("-")[0])
+        await stream.send_all(server.ranged(DATA[start:], start, len(DATA)))
+
+    server.default = reply
+    async with server.client(timeout_s=0.2) as client:
+        with trio.fail_after(5):
+            assert (await read(client))[0] == DATA
+    assert client.statistics().retries == 1
+
+
+async def test_what_was_refused_is_not_kept_in_memory(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector of cycles comes by seldom in a mount."""
+    gc.collect()
+    gc.disable()
+    try:
+        monkeypatch.setattr("ossfs_resume.oss.wire.MAX_LISTING_BYTES", 1 << 20)
+        server.default = server.answer(200, {}, b" " * (2 << 20))
+        async with server.client(timeout_s=0.2) as client:
+            with pytest.raises(errors.BadAnswer):
+                await client.list_page("")
+        assert client.statistics().retries > 3
+        kept = [each for each in gc.get_objects() if isinstance(each, types.FrameType)]
+        bodies = [frame for frame in kept if frame.f_code.co_name == "read" and frame.f_locals]
+        assert not bodies
+    finally:
+        gc.enable()

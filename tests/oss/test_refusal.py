@@ -150,6 +150,7 @@ def test_a_portal_s_404_does_not_say_that_an_object_is_gone() -> None:
 def test_entities_are_not_expanded() -> None:
     body = b'<!DOCTYPE e [<!ENTITY c "NoSuchBucket">]><Error><Code>&c;</Code></Error>'
     assert error_from(404, {}, body).code == ""
+    assert error_from(404, {}, body.decode().encode("utf-16")).code == ""
 
 
 def test_a_bucket_of_another_region_names_its_endpoint() -> None:

@@ -41,6 +41,12 @@ def test_the_ceiling_doubles_up_to_its_limit(
     assert waits == pytest.approx(ceilings, rel=1e-3)
 
 
+@pytest.mark.parametrize(("budget_s", "ceiling_s"), [(12.0, 1.2), (60.0, 6.0), (600.0, 20.0)])
+def test_whoever_has_little_time_asks_more_often(budget_s: float, ceiling_s: float) -> None:
+    wait = wait_before_retry(errors.Throttled("x"), 9, 0.0, budget_s, LATE)
+    assert wait == pytest.approx(ceiling_s, rel=1e-3)
+
+
 def test_a_corrected_clock_is_used_at_once_but_only_once() -> None:
     assert wait_before_retry(errors.ClockSkewed("x"), 0, 0.0, 60.0, LATE) == 0.0
     assert wait_before_retry(errors.ClockSkewed("x"), 1, 0.0, 60.0, LATE) != 0.0

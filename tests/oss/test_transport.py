@@ -166,6 +166,24 @@ async def test_a_request_without_a_free_connection_does_not_wait_for_ever(server
     await transport.aclose()
 
 
+async def test_headers_that_trickle_end_with_a_timeout(server: Server) -> None:
+    """Each of the bytes comes in time, but they would go on for an hour."""
+
+    async def trickle(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            await stream.send_all(b"x: y\r\n")
+            await trio.sleep(0.02)
+
+    server.default = trickle
+    transport = plain(server, silence_s=0.2)
+    with trio.fail_after(2), pytest.raises(errors.OriginTimeout, match="headers"):
+        async with transport.send(Request("GET", "/", "/")):
+            pass
+    assert transport.open_connections == 0
+    await transport.aclose()
+
+
 async def test_a_forbidden_header_is_our_fault(server: Server) -> None:
     transport = plain(server)
     with pytest.raises(errors.BadRequest):

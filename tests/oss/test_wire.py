@@ -101,6 +101,7 @@ def test_a_server_without_v2_is_asked_on_with_markers(inside: str, marker: str) 
         b'<?xml version="1.0" encoding="big5"?><ListBucketResult/>',
         b'<?xml version="1.0" encoding="unheard-of"?><ListBucketResult/>',
         b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult/>',
+        '<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult/>'.encode("utf-16"),
     ],
 )
 def test_what_is_no_listing_is_refused(body: bytes) -> None:
@@ -189,6 +190,7 @@ def test_right_ranges(span: tuple[int, int], status: int, headers: dict[str, str
         ((10, 20), 206, GOOD | {"etag": ""}, BadAnswer),
         ((10, 20), 206, GOOD | {"content-length": "11"}, BadAnswer),
         ((10, 20), 206, GOOD | {"content-length": ""}, BadAnswer),
+        ((10, 20), 206, GOOD | {"transfer-encoding": "chunked"}, BadAnswer),
         ((10, 20), 200, WHOLE, BadAnswer),
         ((0, 1000), 200, WHOLE | {"etag": '"E2"'}, ObjectChanged),
         ((0, 1000), 200, WHOLE | {"etag": ""}, BadAnswer),
@@ -255,3 +257,49 @@ def test_a_pinned_version_is_asked_for_by_its_id() -> None:
     assert pinned.query == (("versionId", "V1"),)
     assert pinned.headers["if-match"] == '"E1"'
     assert "if-match" not in range_request(endpoint, GROWN, 0, 10).headers
+
+
+@pytest.mark.parametrize("size", ["-5", "9" * 30, "9" * 6000, "lots", str(1 << 63)])
+def test_a_size_that_no_object_can_have_is_refused(size: str) -> None:
+    with pytest.raises(BadAnswer):
+        wire.parse_listing(listing(contents("k").replace("344606", size)))
+    headers = {"etag": "E", "last-modified": "Mon, 18 May 2020 05:45:43 GMT"}
+    with pytest.raises(BadAnswer):
+        wire.parse_meta("k", headers | {"content-length": size})
+
+
+@pytest.mark.parametrize(
+    ("year", "seconds"), [("0001", 0), ("1969", 0), ("9999", wire.LATEST_S - 1)]
+)
+def test_a_date_that_no_file_can_have_is_moved_into_reach(year: str, seconds: int) -> None:
+    page = wire.parse_listing(listing(contents("k").replace("2020-05-18", f"{year}-05-18")))
+    assert page.objects[0].modified == seconds
+    assert 0 <= wire.parse_http_date(f"Mon, 18 May {year} 05:45:43 GMT") < wire.LATEST_S
+
+
+@pytest.mark.parametrize(
+    ("objects", "prefixes"),
+    [
+        (["a/k", "b"], []),
+        (["/etc/passwd"], []),
+        (["a"], []),
+        ([], ["b/"]),
+        ([], ["a/noslash"]),
+        ([], ["a/"]),
+        ([], [""]),
+    ],
+)
+def test_a_listing_may_not_name_what_was_not_asked_for(
+    objects: list[str], prefixes: list[str]
+) -> None:
+    metas = tuple(ObjectMeta(key, 1, "E", 0) for key in objects)
+    with pytest.raises(BadAnswer):
+        wire.check_listing(ListPage(metas, tuple(prefixes)), "a/", "/")
+
+
+def test_what_was_asked_for_is_the_marker_the_keys_and_the_directories_below() -> None:
+    metas = (ObjectMeta("a/", 0, "E", 0), ObjectMeta("a/k", 1, "E", 0))
+    page = ListPage(metas, ("a//", "a/b/"))
+    assert wire.check_listing(page, "a/", "/") is page
+    with pytest.raises(BadAnswer):
+        wire.check_listing(page, "a/", "")

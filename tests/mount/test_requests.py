@@ -1,0 +1,69 @@
+"""Every request is billed: what a job costs, counted by the origin."""
+
+import os
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.emulator import EmulatorProcess
+from support.mount import Mount
+
+pytestmark = pytest.mark.fuse
+
+MIB = 1 << 20
+SIZE = 100 * MIB + 12_345
+
+
+def ranges(emulator: EmulatorProcess) -> list[tuple[int, int]]:
+    """First byte and last of each ranged GET, in the order of the object."""
+    texts = [record["range"].removeprefix("bytes=") for record in emulator.requests("get")]
+    return sorted((int(first), int(last)) for first, last in (text.split("-") for text in texts))
+
+
+@pytest.fixture
+def listed(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> Mount:
+    """A mount that has shown its one large object to ``ls``."""
+    (emulator.directory / "large").write_bytes(random.Random(1).randbytes(SIZE))
+    mount = mounts().start()
+    assert os.listdir(mount.point) == ["large"]
+    emulator.reset()
+    return mount
+
+
+def test_cp_of_a_listed_object_costs_its_ranges_and_one_head_at_most(
+    emulator: EmulatorProcess, listed: Mount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["cp", listed.point / "large", tmp_path / "copy"], check=True)
+    requests, asked = emulator.statistics()["requests"], ranges(emulator)
+    subprocess.run(["cmp", emulator.directory / "large", tmp_path / "copy"], check=True)
+    assert sum(requests.values()) == len(asked) + requests["head"]
+    assert requests["head"] <= 1
+    # The ranges touch and do not overlap; they grow from 1 MiB to 8 MiB as the reader goes on.
+    assert [first for first, _ in asked] == [0, *(last + 1 for _, last in asked[:-1])]
+    assert asked[-1][1] == SIZE - 1
+    assert len(asked) <= 48
+    with capsys.disabled():
+        print(f"\ncp of 100 MiB: {requests}")
+
+
+def test_a_second_cp_costs_nothing(
+    emulator: EmulatorProcess, listed: Mount, tmp_path: Path
+) -> None:
+    for copy in ("first", "second"):
+        emulator.reset()
+        subprocess.run(["cp", listed.point / "large", tmp_path / copy], check=True)
+    assert sum(emulator.statistics()["requests"].values()) == 0
+
+
+def test_materialize_of_a_listed_object_costs_the_fewest_ranges(
+    emulator: EmulatorProcess, listed: Mount, tmp_path: Path
+) -> None:
+    os.setxattr(listed.point / "large", "user.ossfs.materialize", b"1")
+    subprocess.run(["cp", listed.point / "large", tmp_path / "copy"], check=True)
+    requests, asked = emulator.statistics()["requests"], ranges(emulator)
+    assert requests["head"] <= 1
+    assert requests["list"] == 0
+    assert [first for first, _ in asked] == [0, *(last + 1 for _, last in asked[:-1])]
