@@ -22,6 +22,7 @@
      │         ├── ClockSkewed    the signature's time was refused; correct it and sign again
      │         └── BadAnswer      not what was asked for: wrong range, length, encoding, body
      ├── CacheError               the cache directory or its disk; never a reader's error
+     │    └── DiskFull            the disk has no room
      ├── CorruptObject            all parts arrived, their CRC-64 is not the origin's
      ├── StaleVersion             the version that a handle or inode names exists no longer
      ├── NoSpace                  the cache has no room for what shall stay in it
@@ -125,6 +126,10 @@ class BadAnswer(TransientError):
 
 class CacheError(OssfsError):
     """The cache directory, its catalogue or its disk failed."""
+
+
+class DiskFull(CacheError):
+    """The cache's disk has no room for what has to be written."""
 
 
 class CorruptObject(OssfsError):

@@ -4,10 +4,11 @@ Changes are made in a ``transaction``; ``database`` says on what all of it stand
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ossfs_resume.cache import inventory, pins, remembered, segments
 from ossfs_resume.cache.database import Database
+from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
@@ -90,6 +91,15 @@ class Catalog(Database):
         with self._reading() as reader:
             (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()
         return int(allocated)
+
+    def allocated_with(self, pending: Callable[[], int]) -> int:
+        """The same, and what ``pending`` says beside it: both of a moment when nothing is on its
+        way from one to the other. Waits for a transaction that waits for the disk."""
+        with self._write_lock, translated("read the catalogue"):
+            connections = self._connections or self._require()
+            reader = connections.writer or connections.reader
+            (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()
+            return int(allocated) + pending()
 
     def sum_allocated(self) -> int:
         """The same, by adding up all entries."""

@@ -82,7 +82,7 @@ class _Checker:
                 self._check_parts(version, Generation(row.row_id, geometry), file)
                 self._check_counters(version, row, geometry, parts)
                 if file.lock_alone():
-                    self._check_space(version, file)
+                    self._check_space(version, row.row_id, file)
         finally:
             file.close()
 
@@ -133,10 +133,10 @@ class _Checker:
                 is_repaired = transaction.recount(generation)
         self._found("counter", version.key, text, is_repaired)
 
-    def _check_space(self, version: ObjectVersion, file: DataFile) -> None:
-        """Of a file that nobody else has open."""
+    def _check_space(self, version: ObjectVersion, row_id: int, file: DataFile) -> None:
+        """Of a file that nobody else has open, unless its row has gone meanwhile."""
         found = self._catalog.load(version)
-        if found is None:
+        if found is None or found[0].row_id != row_id:
             return
         row, parts = found
         geometry = Geometry(version.size, row.part_size)

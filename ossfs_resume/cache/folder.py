@@ -4,6 +4,7 @@
 
     <directory>/<identity>/
         lock               held (flock) while a process opens the store
+        ballast            dropped when the disk has no room for a removal
         claims             byte ranges locked: the parts that somebody is fetching
         owners/<uuid>      held (flock) as long as its process uses the store
         catalog.sqlite3    and -wal, -shm

@@ -74,7 +74,7 @@ class Keeper:
 
     def evict(self, version: ObjectVersion) -> None:
         """Remove what is cached of a version. Raises InUse if it is open or pinned."""
-        self._commit()
+        self._reclaimer.insist(self._commit)
         for record in self.records(version.key):
             if record.version == version and record.allocated + record.row.bytes_present:
                 self._evict(record)
@@ -89,7 +89,7 @@ class Keeper:
     def evict_below(self, path: str) -> int:
         """Remove what is cached of everything below a prefix, less what is open or pinned; how
         many versions were removed."""
-        self._commit()
+        self._reclaimer.insist(self._commit)
         evicted = 0
         batch: list[EntryRecord] = []
         for record in self.records(path):

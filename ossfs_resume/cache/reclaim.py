@@ -12,9 +12,12 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 from ossfs_resume.cache import eviction
 from ossfs_resume.cache.admission import Account, Admission
+from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.delayed import DelayedWork
 from ossfs_resume.cache.entry import Entry
@@ -24,9 +27,11 @@ from ossfs_resume.cache.progress import LATEST_PARTS
 from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.table import EntryTable
-from ossfs_resume.errors import CacheError
+from ossfs_resume.errors import CacheError, DiskFull
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _MIB = 1 << 20
 _INTERVAL_S = 0.5
@@ -39,7 +44,7 @@ RemovalListener = Callable[[Sequence[ObjectVersion]], None]
 
 class Reclaimer:
     """``space`` asks the file system of the cache, ``commit`` brings the catalogue up to date; both
-    block and raise CacheError."""
+    block and raise CacheError. ``ballast`` is let go of when the disk has no room for a removal."""
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Reclaimer:
         limits: Limits,
         space: Callable[[], os.statvfs_result],
         commit: Callable[[], None],
+        ballast: Ballast,
     ) -> None:
         self._catalog = catalog
         self._table = table
@@ -57,6 +63,7 @@ class Reclaimer:
         self._early = eviction.early(limits)
         self._space = space
         self._commit = commit
+        self._ballast = ballast
         self._passing = threading.Lock()
         self._is_short = False
         self.admission = Admission(Account(limits.size), self._free_bytes, self._free_for)
@@ -105,29 +112,43 @@ class Reclaimer:
         )
 
     def _count(self) -> int:
-        pending = sum(
+        return self._catalog.allocated_with(self._uncommitted)
+
+    def _uncommitted(self) -> int:
+        return sum(
             min(entry.progress.uncommitted_bytes, entry.present_bytes)
             for entry in self._table.entries()
         )
-        return self._catalog.allocated() + pending
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment. Raises CacheError."""
-        return eviction.capacity(self.usage(), self._limits)
+        with self._passing:
+            return eviction.capacity(self.usage(), self._limits)
 
     def reclaim(self) -> None:
         """One pass. Raises CacheError."""
         with self._passing:
             left = Need(0, 0)
             if eviction.excess(self.usage(), self._early):
-                self._commit()
+                self.insist(self._commit)
                 usage = self.usage()
                 left = self._free(eviction.excess(usage, self._early), usage)
             self._is_short = bool(left)
+            if not left:
+                self._ballast.load()
+
+    def insist(self, action: Callable[[], T]) -> T:
+        """Do what frees space, at the cost of the ballast if the disk has no room to say so."""
+        try:
+            return action()
+        except DiskFull:
+            if not self._ballast.drop():
+                raise
+            return action()
 
     def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
         """Remove those that nobody uses and that are not pinned; which were so."""
-        evicted = self._removal.evict(records)
+        evicted = self.insist(partial(self._removal.evict, records))
         self.evicted += len(evicted)
         self.evicted_bytes += sum(record.allocated for record in evicted)
         if evicted:
@@ -137,7 +158,7 @@ class Reclaimer:
     def _free_for(self, size: int, is_urgent: bool) -> bool:
         """Make room for so many bytes; False if nothing can be removed."""
         with self._passing:
-            self._commit()
+            self.insist(self._commit)
             usage, admission = self.usage(), self.admission
             size += admission.account.in_flight
             need = eviction.shortage(usage, self._limits, admission.headroom, size)
@@ -201,7 +222,7 @@ class Reclaimer:
             if self._catalog.pinned([entry.version.key]) == [True]:
                 continue
             keep = min(max(capacity // 8 // entry.geometry.part_size, 2), LATEST_PARTS)
-            removed = entry.remove_parts(need.size, keep, ahead=ahead)
+            removed = self.insist(partial(entry.remove_parts, need.size, keep, ahead=ahead))
             self.evicted_bytes += removed
             need = need.less(removed, 0)
         return need

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ossfs_resume.cache.backing import Backing
+from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
@@ -69,7 +70,13 @@ class CacheStore:
         removal = Removal(catalog, self._table, self._make_file, self._opening, self._close_if_idle)
         self._removal = removal
         self._reclaimer = Reclaimer(
-            catalog, self._table, removal, settings.limits, self.statvfs, self.commit
+            catalog,
+            self._table,
+            removal,
+            settings.limits,
+            self.statvfs,
+            self.commit,
+            Ballast(folder.path / "ballast"),
         )
         self._keeper = Keeper(catalog, self._reclaimer, self.commit)
         renewal = Renewal(

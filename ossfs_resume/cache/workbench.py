@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafile import DataFile, DataFolder
 from ossfs_resume.cache.eviction import Limits
@@ -94,7 +95,13 @@ def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
 
     removal = Removal(catalog, table, make_file, threading.Condition(), lambda entry: None)
     reclaimer = Reclaimer(
-        catalog, table, removal, Limits(), lambda: os.statvfs(folder.path), lambda: None
+        catalog,
+        table,
+        removal,
+        Limits(),
+        lambda: os.statvfs(folder.path),
+        lambda: None,
+        Ballast(folder.path / "ballast"),
     )
     keeper = Keeper(catalog, reclaimer, lambda: None)
     return Workbench(folder.path.name, catalog, data, keeper, owners)

@@ -87,7 +87,9 @@ class Engine:
         )
         self._readiness = Readiness(self._claims, self._pool, disk, loose, self._prover, settings)
         self._part_reader = PartReader(self._readiness, disk, loose)
-        self._prefetcher = Prefetcher(self._claims, self._readiness, disk, settings)
+        self._prefetcher = Prefetcher(
+            self._claims, self._readiness, disk, settings, lambda: len(self._downloads)
+        )
         self._filler = Filler(self._claims, self._readiness, disk, settings)
 
     def __repr__(self) -> str:

@@ -3,6 +3,8 @@
 How far ahead is decided in `readahead`; here it is asked for, less what is there or under way.
 """
 
+from collections.abc import Callable
+
 from ossfs_resume.fetch import plan, readahead
 from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
@@ -17,11 +19,17 @@ ILL_READ_AHEAD_BYTES = 4 * MIB
 
 
 class Prefetcher:
-    """Reads ahead of readers."""
+    """Reads ahead of readers; ``readers`` says how many files are open."""
 
     def __init__(
-        self, claims: ClaimQueue, readiness: Readiness, disk: Disk, settings: FetchSettings
+        self,
+        claims: ClaimQueue,
+        readiness: Readiness,
+        disk: Disk,
+        settings: FetchSettings,
+        readers: Callable[[], int],
     ) -> None:
+        self._readers = readers
         self._claims = claims
         self._readiness = readiness
         self._disk = disk
@@ -51,7 +59,8 @@ class Prefetcher:
         )
 
     def _limit(self, download: Download) -> int:
-        limit = self._settings.read_ahead_bytes
+        settings = self._settings
+        limit = readahead.share(settings.read_ahead_bytes, settings.room_bytes, self._readers())
         if self._disk.is_ill_for(download.entry):
             return min(limit, ILL_READ_AHEAD_BYTES)
         return limit

@@ -54,6 +54,12 @@ def window(run_bytes: int, limit_bytes: int) -> int:
     return min(GROWTH * run_bytes, limit_bytes)
 
 
+def share(limit_bytes: int, room_bytes: float, readers: int) -> int:
+    """The window of one of ``readers``: together they take half of the room in the cache, lest what
+    is fetched for one push out what is fetched for another before it is read."""
+    return int(min(limit_bytes, room_bytes / 2 / max(readers, 2)))
+
+
 def request_bytes(window_bytes: int, limit_bytes: int) -> int:
     """Size of the requests that fill a window: a power of two, at most ``limit_bytes``."""
     share = max(window_bytes // PARALLEL_REQUESTS, SMALLEST_REQUEST_BYTES)

@@ -1,5 +1,6 @@
 """What a mount's options say about fetching."""
 
+import math
 from dataclasses import dataclass
 
 from ossfs_resume.fetch.readahead import KIB, MIB
@@ -9,12 +10,14 @@ from ossfs_resume.fetch.readahead import KIB, MIB
 class FetchSettings:
     """``timeout_s`` is the time a reader waits without progress; 0 waits for the network.
     ``connections`` bounds the requests that run at once. ``bandwidth`` and
-    ``background_bandwidth`` are bytes per second, 0 without limit."""
+    ``background_bandwidth`` are bytes per second, 0 without limit. ``room_bytes`` is what the cache
+    may hold."""
 
     timeout_s: float = 60.0
     connections: int = 32
     part_bytes: int = 256 * KIB
     request_bytes: int = 8 * MIB
     read_ahead_bytes: int = 128 * MIB
+    room_bytes: float = math.inf
     bandwidth: float = 0
     background_bandwidth: float = 0

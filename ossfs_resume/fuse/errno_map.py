@@ -13,6 +13,7 @@ from typing import Final
 from ossfs_resume.errors import (
     AccessDenied,
     BadValue,
+    DiskFull,
     InUse,
     IsADirectory,
     NoProgress,
@@ -41,6 +42,7 @@ ERRNO_BY_CLASS: Final[Mapping[type[Exception], int]] = MappingProxyType(
         OriginTimeout: errno.ETIMEDOUT,
         NoProgress: errno.ETIMEDOUT,
         NoSpace: errno.ENOSPC,
+        DiskFull: errno.ENOSPC,
         InUse: errno.EBUSY,
         NotADirectory: errno.ENOTDIR,
         IsADirectory: errno.EISDIR,

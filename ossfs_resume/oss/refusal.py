@@ -40,6 +40,7 @@ class Meaning(NamedTuple):
 
 
 _ADDRESSING = "give the bucket's own endpoint with --endpoint, or --addressing virtual or cname"
+_REPLACED = "the object was replaced in the bucket: open it again"
 _ACCOUNT = "see the account and billing pages of the Alibaba Cloud console"
 _TOKEN = (
     "the temporary credentials have expired: supply new ones; "
@@ -54,8 +55,8 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
     "SymlinkTargetNotExist": Meaning(errors.NotFound),
     "MethodNotAllowed": Meaning(errors.NotFound, "the version is a delete marker"),
     "NoSuchBucket": Meaning(errors.NoSuchBucket, "check the bucket's name, --region, --endpoint"),
-    "PreconditionFailed": Meaning(errors.ObjectChanged),
-    "InvalidRange": Meaning(errors.ObjectChanged),
+    "PreconditionFailed": Meaning(errors.ObjectChanged, _REPLACED),
+    "InvalidRange": Meaning(errors.ObjectChanged, _REPLACED),
     "InvalidObjectState": Meaning(
         errors.NotReadable, "the object is archived: restore it, then read it again"
     ),

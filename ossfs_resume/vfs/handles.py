@@ -8,7 +8,7 @@ import trio
 
 from ossfs_resume.errors import NotFound, ObjectChanged, StaleVersion
 from ossfs_resume.fetch.readahead import AccessPattern
-from ossfs_resume.vfs.inodes import FileNode, InodeTable, version_of
+from ossfs_resume.vfs.inodes import NEVER, FileNode, InodeTable, current, version_of
 from ossfs_resume.vfs.interfaces import ByteSource
 
 if TYPE_CHECKING:
@@ -127,4 +127,8 @@ class OpenFiles:
 
 def _raise_if_superseded(node: FileNode) -> None:
     if node.superseded:
+        # The kernel looks up the name only once more: what it is told must be the last word.
+        successor = current(node)
+        if trio.current_time() - successor.confirmed_at > CONFIRM_AGE_S:
+            successor.confirmed_at = NEVER
         raise StaleVersion(f"{node.meta.key} has another version by now")

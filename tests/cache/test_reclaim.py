@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion
 from ossfs_resume.cache.entry import Absent
 from ossfs_resume.cache.eviction import Limits
-from ossfs_resume.errors import InUse, NoSpace
+from ossfs_resume.errors import CacheError, InUse, NoSpace
 
 Parts = Any  # of conftest.py
 Opened = Callable[..., CacheStore]
@@ -51,6 +52,13 @@ def present(store: CacheStore, parts: Parts, **counts: int) -> dict[str, bool]:
         key: store.cached_bytes([parts.version(count, key=key)]) != [0]
         for key, count in counts.items()
     }
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def files(directory: Path) -> int:
@@ -247,10 +255,35 @@ def test_a_disk_that_others_fill_is_given_room_though_nobody_uses_the_store(
             fill(store, parts, key, 64)
         store.sync()
         (disk / "ballast").write_bytes(bytes(6 << 20))
-        deadline = time.monotonic() + 30
-        while present(store, parts, a=64, b=64) != {"a": False, "b": True}:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        eventually(lambda: present(store, parts, a=64, b=64) == {"a": False, "b": True})
+        store.close()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_on_a_disk_without_any_room_something_can_be_removed(tmp_path: Path, parts: Parts) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
+    try:
+        store = CacheStore.open(parts.quiet(disk / "cache"))
+        ballast = disk / "cache/bucket/ballast"
+        eventually(ballast.exists)
+        fill(store, parts, "a", 64)
+        fill(store, parts, "b", 64)
+        store.commit()
+        with (disk / "theirs").open("wb", buffering=0) as theirs, suppress(OSError):
+            while True:
+                theirs.write(bytes(4096))
+        # What has room in the catalogue's log already is used up.
+        with suppress(CacheError):
+            for number in range(10_000):
+                store.add_job(f"{number}")
+        store.keeper.evict(parts.version(64, key="a"))
+        assert not ballast.exists()
+        assert present(store, parts, a=64, b=64) == {"a": False, "b": True}
+        store.keeper.reclaim()
+        assert ballast.exists()
         store.close()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)

@@ -19,6 +19,7 @@ EXPECTED = {
     "OriginTimeout": errno.ETIMEDOUT,
     "NoProgress": errno.ETIMEDOUT,
     "NoSpace": errno.ENOSPC,
+    "DiskFull": errno.ENOSPC,
     "InUse": errno.EBUSY,
     "NotADirectory": errno.ENOTDIR,
     "IsADirectory": errno.EISDIR,

