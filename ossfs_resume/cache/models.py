@@ -35,9 +35,9 @@ class CacheSettings:
     directory: Path
     identity: str
     part_size: int = 256 * _KIB
-    # What kill -9 may cost: that long, or 32 MiB of finished parts. A commit takes 0.1 ms.
+    # What kill -9 may cost: that long, or 24 MiB of finished parts. A commit takes 0.1 ms.
     commit_interval_s: float = 0.2
-    commit_bytes: int = 32 * _MIB
+    commit_bytes: int = 16 * _MIB
     # What a power cut may cost. A shorter interval would have the disk flush all the time.
     sync_interval_s: float = 5.0
     sync_bytes: int = 256 * _MIB

@@ -17,7 +17,7 @@ from ossfs_resume.fetch.superseded import VersionReader
 from ossfs_resume.fetch.traffic import Traffic
 from ossfs_resume.fetch.writing import PartWriter
 
-WRITE_BYTES = 1 * MIB
+WRITE_BYTES = MIB // 2
 
 
 class Streamer:

@@ -14,7 +14,7 @@ import trio
 from ossfs_resume.oss.proxy import Proxy
 from ossfs_resume.oss.reasons import reason_of
 
-RECEIVE_BYTES = 1 << 20
+RECEIVE_BYTES = 1 << 19
 _MOST_HEAD_BYTES = 1 << 16
 _RECORD_BYTES = 1 << 14  # the longest plaintext of a TLS record (RFC 8446, 5.1)
 
