@@ -18,6 +18,9 @@ from ossfs_resume.fetch.traffic import Traffic
 from ossfs_resume.fetch.writing import PartWriter
 
 WRITE_BYTES = MIB // 2
+"""Whole parts are gathered to so much before they are written. With a chunk more, no request has
+over a mebibyte in hand, 32 of them 32 MiB: that, and 24 MiB of parts that are written and not
+committed, is what kill -9 may cost."""
 
 
 class Streamer:

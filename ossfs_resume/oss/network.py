@@ -20,7 +20,7 @@ _RECORD_BYTES = 1 << 14  # the longest plaintext of a TLS record (RFC 8446, 5.1)
 
 
 class BulkStream(trio.abc.Stream):
-    """A TCP connection whose reader gets up to 1 MiB, however much it asks for.
+    """A TCP connection whose reader gets up to half a mebibyte, however much it asks for.
 
     A caller that passes ``max_bytes`` must be ready for more; ``trio.SSLStream`` and h11 are.
     """
