@@ -100,7 +100,7 @@ class Directory:
     async def _renew(self, name: bytes, known: _Known | None) -> _Known:
         """Ask for a name of which nothing, or only something old, is known."""
         if known is None or known.node is None:
-            return await self._ask(name).result()
+            return await self._shared.origin.insist(self._ask(name))
         return await self._shared.origin.attempt(partial(self._ask, name)) or known
 
     async def _recall(self, name: bytes) -> _Known | None:

@@ -59,7 +59,7 @@ class Listings:
         for listing in self._known():
             if listing.is_complete:
                 return await self._shared.origin.attempt(self._begin) or listing
-        return await self._begin().result()
+        return await self._shared.origin.insist(self._begin())
 
     async def recall(self) -> None:
         """Install what an earlier mount kept, unless more is known; done once."""

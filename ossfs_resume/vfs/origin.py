@@ -4,7 +4,8 @@
 most for news and then goes on with what it knows. Once a request failed or took too long the origin
 counts as *down*, and nobody who knows something waits at all; every few seconds one such caller's
 request is sent in the background, and any answer, to whomever, ends the state. Whoever knows
-nothing always waits for the request itself, as long as the client below retries.
+nothing waits for the request itself, as long as the client below retries. When that was in vain for
+one, it need not be so for all: until somebody is answered the others wait two seconds as well.
 
 Requests run in the nursery of the mount, not in the caller's task: a caller that gives up leaves
 the request running, and its answer serves the next one.
@@ -77,6 +78,7 @@ class Origin:
         self._nursery = nursery
         self._retry_at = 0.0
         self._silent_until: dict[str, float] = {}
+        self._last_error: TransientError | None = None
 
     def __repr__(self) -> str:
         state = "down" if self.is_down else "up"
@@ -123,19 +125,31 @@ class Origin:
         self.stale_served += 1
         return None
 
+    async def insist(self, call: SharedCall[T]) -> T:
+        """The result of a shared call, for somebody who knows nothing. Raises OriginError."""
+        if self._last_error is None:
+            return await call.result()
+        with trio.move_on_after(PATIENCE_S):
+            return await call.result()
+        raise self._last_error.with_traceback(None)
+
     async def _judge(self, request: Awaitable[T]) -> T:
         try:
             answer = await request
         except TransientError as error:
             self._fail()
+            self._last_error = error
             self._complain(error)
             raise
         except OriginError as error:
-            self.is_down = False
+            self._answered()
             self._complain(error)
             raise
-        self.is_down = False
+        self._answered()
         return answer
+
+    def _answered(self) -> None:
+        self.is_down, self._last_error = False, None
 
     def _complain(self, error: OriginError) -> None:
         """One line in the log for each kind of trouble, with OSS's identifiers; once a minute."""

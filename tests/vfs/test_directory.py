@@ -336,6 +336,30 @@ async def test_an_assumed_directory_is_not_listable_and_never_cached(world, auto
 # --- an origin that does not answer ---
 
 
+async def test_where_patience_was_in_vain_for_one_the_next_have_little(
+    world, autojump_clock
+) -> None:
+    async def seconds_to_fail(name: str) -> float:
+        began = trio.current_time()
+        assert isinstance(await error_of(world.lookup(name)), Unreachable)
+        return trio.current_time() - began
+
+    world.bucket.delay_s = 60.0
+    world.unplug()
+    assert await seconds_to_fail("a") == pytest.approx(60)
+    assert await seconds_to_fail("b") == pytest.approx(2)
+    began = trio.current_time()
+    assert isinstance(await error_of(world.names()), Unreachable)
+    assert trio.current_time() - began == pytest.approx(2)
+    world.plug()
+    world.bucket.put("c")
+    world.bucket.delay_s = 1.0
+    assert (await world.lookup("c")).name == b"c"
+    world.bucket.delay_s = 60.0
+    world.unplug()
+    assert await seconds_to_fail("d") == pytest.approx(60)
+
+
 async def test_could_not_ask_is_not_gone(world, autojump_clock) -> None:
     world.unplug()
     assert isinstance(await error_of(world.lookup("a")), Unreachable)
