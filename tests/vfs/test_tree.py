@@ -15,6 +15,7 @@ from ossfs_resume.errors import (
     OssfsError,
     StaleVersion,
 )
+from ossfs_resume.vfs.handles import CONFIRM_AGE_S
 from ossfs_resume.vfs.tree import Tree
 
 TTL = 60.0
@@ -174,6 +175,20 @@ async def test_a_new_incarnation_is_a_new_inode_at_once_and_without_a_request(
     assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
     await world.tree.open(new)
     assert len(world.bucket.requests) == requests
+
+
+async def test_an_evicted_and_then_replaced_object_opens_at_the_kernels_second_try(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a", b"1")
+    old = (await world.lookup("a")).attributes.inode
+    world.tree.incarnation_changed(version(world, "a"))
+    await trio.sleep(CONFIRM_AGE_S + 0.5)
+    world.bucket.put("a", b"22")
+    assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
+    new = (await world.lookup("a")).attributes
+    assert new.size == 2
+    assert await world.tree.read(await world.tree.open(new.inode), 0, 2) == b"22"
 
 
 async def test_a_discard_by_another_process_is_noticed_at_open(world, autojump_clock) -> None:
