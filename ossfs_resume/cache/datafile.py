@@ -8,9 +8,7 @@ Every descriptor holds a shared lock (flock) on its segment, so that another pro
 the file is in use; whoever wants to remove bytes needs the lock for himself (``lock_alone``).
 
 What this process wrote it reads back unchecked, so it must notice when somebody else touches the
-file: a change shows in its size and in the time of its last change (ctime, which nobody can set).
-Only what is changed while a write of ours is under way can go unnoticed, and a truncation not even
-then. ``was_touched`` tells.
+file (``foreign``). ``was_touched`` tells.
 
 A descriptor stays open from first use to ``close``: an error of the kernel's write-back is
 reported once, perhaps to this descriptor only. ``close`` must not run beside other calls; all
@@ -21,76 +19,17 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ossfs_resume.cache import holes
+from ossfs_resume.cache.buffers import front, read_fully, scratch, without_front
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.folder import open_private, sync_directory
+from ossfs_resume.cache.foreign import ForeignChanges, Seen
 
 SEGMENT_BYTES = 1 << 40
-_IOV_MAX = 1024
-
-
-class _Scratch(threading.local):
-    """A buffer for each thread: a fresh one of 1 MiB costs ten times the copy in page faults."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def view(self, length: int) -> memoryview:
-        if len(self._buffer) < length:
-            self._buffer = bytearray(length)
-        return memoryview(self._buffer)[:length]
-
-
-_scratch = _Scratch()
-
-
-class DataFolder:
-    """The folder with all data files, spread over 256 folders by row."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.supports_nowait = True
-        """False once the file system refused RWF_NOWAIT (tmpfs, overlayfs before Linux 6.x)."""
-
-    def folder_of(self, row_id: int) -> Path:
-        """Where the data file of a row lies."""
-        return self.path / f"{row_id & 0xFF:02x}"
-
-    def listing(self) -> Iterator[list[tuple[int, str, Path]]]:
-        """Row id, suffix and path of every data file, one list for each folder.
-
-        Names that no data file can have are left out.
-        """
-        for folder in sorted(self.path.iterdir()):
-            if folder.is_dir():
-                yield [found for path in folder.iterdir() if (found := _parsed(path))]
-
-
-def _parsed(path: Path) -> tuple[int, str, Path] | None:
-    stem, _, segment = path.name.partition(".")
-    row_id, _, suffix = stem.partition("-")
-    if row_id.isdecimal() and suffix and segment.isdecimal():
-        return int(row_id), suffix, path
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What tells one state of a file from another."""
-
-    device: int
-    inode: int
-    size: int
-    changed_ns: int
-
-
-def _look(descriptor: int) -> Seen:
-    status = os.fstat(descriptor)
-    return Seen(status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
 
 
 class DataFile:
@@ -109,22 +48,17 @@ class DataFile:
         self._has_new_names = True
         self._is_unlinked = False
         self._is_closed = False
-        self._seen: dict[int, Seen] = {}
-        self._writers = 0
-        self._is_touched = False
+        self._foreign = ForeignChanges()
 
     @property
     def seen(self) -> Mapping[int, Seen]:
         """Each open segment as it was when this process opened it or last wrote to it."""
-        return dict(self._seen)
+        return self._foreign.seen
 
     def was_touched(self) -> bool:
         """Whether somebody else has changed the file since this was last asked."""
         with self._lock:
-            if not self._writers:
-                self._look_for_changes()
-            was_touched, self._is_touched = self._is_touched, False
-            return was_touched
+            return self._foreign.take(self._descriptors)
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
         """Write all ``chunks`` one after the other from ``offset`` on.
@@ -134,19 +68,19 @@ class DataFile:
         views = [memoryview(chunk) for chunk in chunks if chunk]
         while views:
             segment, position = divmod(offset, self.segment_bytes)
-            batch = _front(views, self.segment_bytes - position)
+            batch = front(views, self.segment_bytes - position)
             with self._changing(segment) as descriptor:
                 written = os.pwritev(descriptor, batch, position)
             if not written:
                 raise OSError(errno.EIO, "nothing could be written", self._name)
             offset += written
-            views = _without_front(views, written)
+            views = without_front(views, written)
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``; fewer only at the end of a segment's file."""
         segment, position = divmod(offset, self.segment_bytes)
         here = min(length, self.segment_bytes - position)
-        data = _read_fully(self._descriptor(segment), here, position)
+        data = read_fully(self._descriptor(segment), here, position)
         if len(data) == here < length:
             return data + self.read(offset + here, length - here)
         return data
@@ -156,7 +90,7 @@ class DataFile:
         segment, position = divmod(offset, self.segment_bytes)
         if not self._folder.supports_nowait or position + length > self.segment_bytes:
             return None
-        view = _scratch.view(length)
+        view = scratch(length)
         try:
             count = os.preadv(self._descriptor(segment), [view], position, os.RWF_NOWAIT)
         except OSError as error:
@@ -250,7 +184,7 @@ class DataFile:
         with self._lock:
             self._is_closed = True
             descriptors, self._descriptors = self._descriptors, {}
-            self._seen.clear()
+            self._foreign.closed()
         for descriptor in descriptors.values():
             os.close(descriptor)
 
@@ -260,28 +194,16 @@ class DataFile:
         descriptor = self._descriptor(segment, create=True)
         with self._lock:
             self._require_named(segment)
-            if not self._writers:
-                self._look_for_changes()
-            elif _look(descriptor).size < self._seen[segment].size:
-                self._is_touched = True
-            self._writers += 1
+            self._foreign.begin(segment, self._descriptors)
         try:
             yield descriptor
         finally:
             with self._lock:
-                self._writers -= 1
-                self._seen[segment] = _look(descriptor)
+                self._foreign.end(segment, descriptor)
 
     def _require_named(self, segment: int) -> None:
         if not os.fstat(self._descriptors[segment]).st_nlink and not self._is_unlinked:
             raise FileNotFoundError(errno.ENOENT, "data file was removed", self._name)
-
-    def _look_for_changes(self) -> None:
-        for segment, descriptor in self._descriptors.items():
-            found = _look(descriptor)
-            if found != self._seen[segment]:
-                self._seen[segment] = found
-                self._is_touched = True
 
     def _open_all(self) -> None:
         for segment in range(self._segment_count):
@@ -305,7 +227,7 @@ class DataFile:
         with self._lock:
             if segment not in self._descriptors:
                 descriptor = self._open(segment, create=create)
-                self._seen[segment] = _look(descriptor)
+                self._foreign.opened(segment, descriptor)
                 self._descriptors[segment] = descriptor
             return self._descriptors[segment]
 
@@ -337,33 +259,3 @@ def _shared(descriptor: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _read_fully(descriptor: int, length: int, position: int) -> bytes:
-    data = os.pread(descriptor, length, position)
-    while len(data) < length:
-        more = os.pread(descriptor, length - len(data), position + len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-def _front(views: Sequence[memoryview], room: int) -> list[memoryview]:
-    """As many of ``views`` as one call may take and ``room`` bytes hold, the last one cut."""
-    batch = []
-    for view in views[:_IOV_MAX]:
-        if room <= 0:
-            break
-        batch.append(view[:room])
-        room -= len(view)
-    return batch
-
-
-def _without_front(views: Sequence[memoryview], count: int) -> list[memoryview]:
-    """``views`` less their first ``count`` bytes."""
-    for index, view in enumerate(views):
-        if count < len(view):
-            return [view[count:], *views[index + 1 :]]
-        count -= len(view)
-    return []

@@ -15,8 +15,9 @@ from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
 from ossfs_resume.cache.crc64 import checksum, combine_parts
-from ossfs_resume.cache.datafile import DataFile, Seen
+from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation

@@ -17,7 +17,8 @@ from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
 from ossfs_resume.cache.database import DamagedCatalog
-from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.folder import StoreFolder

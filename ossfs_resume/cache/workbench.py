@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.folder import CATALOG_NAME, StoreFolder

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafolder import DataFolder
 
 
 class ShortSegments(DataFile):
@@ -126,15 +127,3 @@ def test_sync_opens_what_an_earlier_process_wrote(folder: DataFolder) -> None:
     second = ShortSegments(folder, 1, "abc", 48)
     second.sync()
     second.close()
-
-
-def test_listing_names_row_and_suffix_and_skips_strangers(folder: DataFolder) -> None:
-    file = ShortSegments(folder, 257, "abc", 48)
-    file.write(0, [b"x" * 20])
-    file.close()
-    (folder.path / "01" / "notes.txt").touch()
-    (files,) = folder.listing()
-    assert sorted((row, suffix, path.name) for row, suffix, path in files) == [
-        (257, "abc", "257-abc.0"),
-        (257, "abc", "257-abc.1"),
-    ]
