@@ -278,7 +278,7 @@ def test_on_a_disk_without_any_room_something_can_be_removed(tmp_path: Path, par
         # What has room in the catalogue's log already is used up.
         with suppress(CacheError):
             for number in range(10_000):
-                store.add_job(f"{number}")
+                store.notes.add_job(f"{number}")
         store.keeper.evict(parts.version(64, key="a"))
         assert not ballast.exists()
         assert present(store, parts, a=64, b=64) == {"a": False, "b": True}

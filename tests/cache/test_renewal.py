@@ -55,7 +55,7 @@ def store_whole(store: CacheStore, parts: Parts, key: str) -> None:
 def test_after_its_directory_was_removed_a_store_begins_anew(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
-    store.mark_known()
+    store.notes.mark_known()
     held = store.acquire(parts.version(4, key="held"))
     parts.write(held, 0, 2)
     store_whole(store, parts, "closed")
@@ -74,7 +74,7 @@ def test_after_its_directory_was_removed_a_store_begins_anew(
     store.release(held)
     store.close()
     reopened = CacheStore.open(settings)
-    assert not reopened.is_new
+    assert not reopened.notes.is_new
     for key, present in (("held", 2), ("other", 4)):
         entry = reopened.acquire(parts.version(4, key=key))
         assert (entry.present_count, entry.check(0, 4)) == (present, [])

@@ -15,7 +15,6 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError
 
 Parts = Any  # of conftest.py
@@ -365,55 +364,6 @@ def test_nobody_else_can_read_the_cache_whatever_the_umask(
     assert {modes[path] for path in paths if path.is_dir()} == {0o700}
     assert {modes[path] for path in paths if path.is_file()} == {0o600}
     assert {path.name for path in paths} >= {"catalog.sqlite3-wal", "catalog.sqlite3-shm", "lock"}
-
-
-def test_a_store_is_new_until_it_was_mounted(settings: CacheSettings) -> None:
-    for expected in (True, False):
-        store = CacheStore.open(settings)
-        assert store.is_new is expected
-        store.mark_known()
-        assert not store.is_new
-        store.abandon()
-
-
-def test_jobs_survive_in_their_order(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    numbers = [store.add_job(path) for path in ("b", "a", "c")]
-    store.remove_job(numbers[1])
-    store.abandon()
-    store = CacheStore.open(settings)
-    assert store.jobs() == [(numbers[0], "b"), (numbers[2], "c")]
-    assert store.add_job("d") > numbers[2]
-    store.close()
-
-
-def test_a_damaged_catalogue_is_moved_aside_with_its_data(
-    settings: CacheSettings, parts: Parts, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = CacheStore.open(settings)
-    parts.write(store.acquire(parts.version(2)), 0, 2)
-    store.close()
-    (settings.directory / "bucket" / "catalog.sqlite3").write_bytes(b"garbage" * 1000)
-    store = CacheStore.open(settings)
-    assert store.cached_bytes([parts.version(2)]) == [0]
-    (aside,) = settings.directory.glob("bucket/damaged-*")
-    assert (aside / "catalog.sqlite3").read_bytes().startswith(b"garbage")
-    assert len(list(aside.glob("data/*/*"))) == 1
-    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
-    parts.write(store.acquire(parts.version(2)), 0, 2)
-    store.close()
-
-
-def test_a_damaged_catalogue_in_use_stays_where_it_is(settings: CacheSettings) -> None:
-    CacheStore.open(settings).close()
-    catalog = settings.directory / "bucket" / "catalog.sqlite3"
-    catalog.write_bytes(b"garbage" * 1000)
-    other = StoreFolder(settings.directory, settings.identity)
-    other.register_owner()
-    with pytest.raises(CacheError, match="not a database"):
-        CacheStore.open(settings)
-    assert catalog.exists()
-    other.unregister_owner()
 
 
 def test_a_directory_that_cannot_be_made_is_a_cache_error(tmp_path: Path, parts: Parts) -> None:
