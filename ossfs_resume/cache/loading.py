@@ -7,9 +7,10 @@ version sees to it that nobody else loads or removes it at the same time in this
 
 from ossfs_resume.cache.backing import Backing, FileFactory
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.entry import Announce, Entry, Room
+from ossfs_resume.cache.entry import Announce, Entry
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.part_writing import Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryRow, StoredParts
 from ossfs_resume.cache.trust import TrustMemory

@@ -228,19 +228,6 @@ def test_evicting_below_a_prefix_touches_nothing_else(opened: Opened, parts: Par
     assert left == ["d", "d0", "e"]
 
 
-def test_rereading_clears_what_the_disk_lost(
-    opened: Opened, parts: Parts, settings: CacheSettings
-) -> None:
-    store = opened()
-    entry = store.acquire(parts.version(4))
-    parts.write(entry, 0, 4)
-    assert entry.recheck() == []
-    parts.damage(parts.data_file(settings.directory), 2 * parts.SIZE + 7)
-    assert entry.recheck() == [2]
-    assert entry.missing(0, 4) == [range(2, 3)]
-    store.release(entry)
-
-
 def test_a_disk_that_others_fill_is_given_room_though_nobody_uses_the_store(
     tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

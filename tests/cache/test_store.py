@@ -104,85 +104,6 @@ def test_state_is_the_same_from_memory_and_from_the_catalogue(
     assert (in_memory.is_complete, in_memory.is_verified) == (True, True)
 
 
-def test_a_wrong_checksum_is_disproof_and_an_unknown_one_is_neither(
-    store: CacheStore, parts: Parts
-) -> None:
-    entry = store.acquire(parts.version(2))
-    parts.write(entry, 0, 2)
-    assert entry.prove() is None
-    entry.expect_crc64(1)
-    assert entry.prove() is False
-    assert not entry.is_verified
-
-
-def test_a_verified_object_that_loses_a_part_is_verified_no_longer(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(2))
-    parts.write(entry, 0, 2)
-    entry.expect_crc64(parts.crc64(entry.geometry))
-    entry.prove()
-    store.close()
-    parts.damage(parts.data_file(settings.directory), 10)
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(2))
-    assert entry.is_verified
-    assert entry.check(0, 2) == [0]
-    assert not entry.is_verified
-    store.abandon()
-    store = CacheStore.open(settings)
-    summary = store.state(parts.version(2))
-    assert summary is not None
-    assert (summary.is_verified, summary.parts_present) == (False, 1)
-    store.close()
-
-
-def test_parts_that_a_file_ends_before_are_found_missing(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(3))
-    parts.write(entry, 0, 3)
-    store.close()
-    os.truncate(parts.data_file(settings.directory), parts.SIZE + 1)
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(3))
-    assert entry.check(0, 3) == [1, 2]
-    assert entry.missing(0, 3) == [range(1, 3)]
-    store.close()
-
-
-def test_a_whole_file_that_is_gone_costs_its_parts_and_can_be_written_again(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    parts.write(store.acquire(parts.version(2)), 0, 2)
-    store.close()
-    parts.data_file(settings.directory).unlink()
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(2))
-    assert entry.check(0, 2) == [0, 1]
-    parts.write(entry, 0, 2)
-    assert entry.read(0, 2 * parts.SIZE) == parts.whole(entry.geometry)
-    store.close()
-
-
-def test_a_part_of_the_wrong_length_is_refused(store: CacheStore, parts: Parts) -> None:
-    entry = store.acquire(parts.version(2))
-    with pytest.raises(ValueError, match="part 1"):
-        entry.write_parts(0, [[bytes(parts.SIZE)], [b"short"]])
-    assert entry.present_count == 0
-
-
-def test_reading_outside_the_object_is_refused(store: CacheStore, parts: Parts) -> None:
-    entry = store.acquire(parts.version(2))
-    parts.write(entry, 0, 2)
-    for offset, length in ((-1, 1), (0, -1), (2 * parts.SIZE, 1)):
-        with pytest.raises(CacheError, match="not inside"):
-            entry.read(offset, length)
-
-
 def test_a_discarded_file_is_gone_and_its_name_is_not_used_again(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
@@ -198,43 +119,6 @@ def test_a_discarded_file_is_gone_and_its_name_is_not_used_again(
     assert new.missing(0, 2) == [range(1)]
     store.discard(entry)
     assert new.read(parts.SIZE, 1) == parts.content(new.geometry, 1)[:1]
-
-
-class DiscardedWhileWriting(DataFile):
-    """Lets the test act between the write into the file and the marking of the part."""
-
-    written = threading.Event()
-    go_on = threading.Event()
-
-    def write(self, offset: int, chunks: Any) -> None:
-        super().write(offset, chunks)
-        self.written.set()
-        assert self.go_on.wait(PATIENCE_S)
-
-
-def test_a_writer_that_is_overtaken_by_a_discard_marks_nothing(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings, data_file=DiscardedWhileWriting)
-    entry = store.acquire(parts.version(2))
-    refused: list[CacheError] = []
-
-    def write() -> None:
-        try:
-            parts.write(entry, 0, 2)
-        except CacheError as error:
-            refused.append(error)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    assert DiscardedWhileWriting.written.wait(PATIENCE_S)
-    store.discard(entry)
-    DiscardedWhileWriting.go_on.set()
-    writer.join()
-    assert len(refused) == 1
-    assert entry.present_count == 0
-    assert store.cached_bytes([parts.version(2)]) == [0]
-    store.close()
 
 
 class FailingSync(DataFile):
@@ -288,23 +172,6 @@ def test_readers_and_writers_go_on_while_a_sync_waits_for_the_disk(
     go_on.set()
     sync.join()
     assert store.statistics().unsynced_bytes == parts.SIZE
-    store.close()
-
-
-class FullDisk(DataFile):
-    def write(self, offset: int, chunks: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_a_failed_write_keeps_its_cause_and_marks_nothing(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings, data_file=FullDisk)
-    entry = store.acquire(parts.version(2))
-    with pytest.raises(CacheError, match="No space left") as raised:
-        parts.write(entry, 0, 2)
-    assert isinstance(raised.value.__cause__, OSError)
-    assert entry.present_count == 0
     store.close()
 
 
