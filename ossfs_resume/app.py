@@ -16,8 +16,8 @@ from functools import partial
 import trio
 
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
+from ossfs_resume.cache.freeing import RemovalListener
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
-from ossfs_resume.cache.reclaim import RemovalListener
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source

@@ -21,6 +21,7 @@ from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.loading import Loader
@@ -70,11 +71,10 @@ class CacheStore:
         self._reclaimer = Reclaimer(
             catalog,
             self._table,
-            removal,
+            Freeing(catalog, self._table, removal, Ballast(folder.path / "ballast")),
             settings.limits,
             self.statvfs,
             self.commit,
-            Ballast(folder.path / "ballast"),
         )
         self._loader = Loader(
             catalog,
@@ -228,8 +228,8 @@ class CacheStore:
             syncs=self._committer.sync_count,
             discarded=self._discarded,
             allocated_bytes=self._reclaimer.allocated,
-            evicted=self._reclaimer.evicted,
-            evicted_bytes=self._reclaimer.evicted_bytes,
+            evicted=self._reclaimer.freeing.evicted,
+            evicted_bytes=self._reclaimer.freeing.evicted_bytes,
             error=self._committer.error,
         )
 
