@@ -45,7 +45,7 @@ class Entry:
         self.version = version
         self.geometry = progress.geometry
         self.progress = progress
-        """For the committer."""
+        """What is known of its parts, and whether more can be added."""
         self._backing = backing
         self._announce = announce
         self._check = PartCheck(version, progress, backing)
@@ -60,40 +60,15 @@ class Entry:
         return self.geometry.part_count
 
     @property
-    def present_count(self) -> int:
-        """Number of parts that are present."""
-        return self.progress.present_count
-
-    @property
-    def present_bytes(self) -> int:
-        """Number of bytes that are present."""
-        return self.progress.present_bytes
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every part is present."""
-        return self.progress.is_complete
-
-    @property
-    def is_open(self) -> bool:
-        """Whether parts can still be added; if not, acquiring the version gives another entry."""
-        return self.progress.is_open
-
-    @property
-    def is_verified(self) -> bool:
-        """Whether the object is complete and was proven against the origin's CRC-64."""
-        return self.progress.is_verified
-
-    @property
     def summary(self) -> EntrySummary:
-        """The same as a value."""
+        """What is there, as a value."""
         return EntrySummary(
             self.version,
             self.geometry.part_size,
             self.part_count,
-            self.present_count,
-            self.present_bytes,
-            self.is_verified,
+            self.progress.present_count,
+            self.progress.present_bytes,
+            self.progress.is_verified,
         )
 
     @property
@@ -224,7 +199,7 @@ class Entry:
 
     def hold(self) -> None:
         """Open the file, if there is one, so that no other process removes it."""
-        if self.present_count:
+        if self.progress.present_count:
             with translated(f"open the data of {self.version.key!r}"):
                 self._backing.file.hold()
 

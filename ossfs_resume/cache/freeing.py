@@ -118,4 +118,4 @@ class Freeing:
 
 
 def _present_bytes(entry: Entry) -> int:
-    return entry.present_bytes
+    return entry.progress.present_bytes

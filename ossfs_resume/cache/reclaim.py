@@ -98,7 +98,7 @@ class Reclaimer:
 
     def _uncommitted(self) -> int:
         return sum(
-            min(entry.progress.uncommitted_bytes, entry.present_bytes)
+            min(entry.progress.uncommitted_bytes, entry.progress.present_bytes)
             for entry in self._table.entries()
         )
 

@@ -208,7 +208,7 @@ class CacheStore:
         if not len(self._table):
             return stored
         return [
-            entry.present_bytes if (entry := self._table.find(version)) else in_catalog
+            entry.progress.present_bytes if (entry := self._table.find(version)) else in_catalog
             for version, in_catalog in zip(versions, stored, strict=True)
         ]
 

@@ -18,7 +18,7 @@ def test_a_wrong_checksum_is_disproof_and_an_unknown_one_is_neither(
     assert entry.prove() is None
     entry.expect_crc64(1)
     assert entry.prove() is False
-    assert not entry.is_verified
+    assert not entry.progress.is_verified
 
 
 def test_reading_outside_the_object_is_refused(store: CacheStore, parts: Parts) -> None:

@@ -98,7 +98,7 @@ def test_what_is_written_into_a_file_that_was_removed_is_not_kept(
     parts.data_file(settings.directory).unlink()
     with pytest.raises(CacheError, match="removed"):
         parts.write(entry, 1, 2)
-    assert not entry.is_open
+    assert not entry.progress.is_open
     store.release(entry)
 
 

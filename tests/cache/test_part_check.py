@@ -20,9 +20,9 @@ def test_a_verified_object_that_loses_a_part_is_verified_no_longer(
     parts.damage(parts.data_file(settings.directory), 10)
     store = CacheStore.open(settings)
     entry = store.acquire(parts.version(2))
-    assert entry.is_verified
+    assert entry.progress.is_verified
     assert entry.check(0, 2) == [0]
-    assert not entry.is_verified
+    assert not entry.progress.is_verified
     store.abandon()
     store = CacheStore.open(settings)
     summary = store.state(parts.version(2))

@@ -19,7 +19,7 @@ def test_a_part_of_the_wrong_length_is_refused(store: CacheStore, parts: Parts) 
     entry = store.acquire(parts.version(2))
     with pytest.raises(ValueError, match="part 1"):
         entry.write_parts(0, [[bytes(parts.SIZE)], [b"short"]])
-    assert entry.present_count == 0
+    assert entry.progress.present_count == 0
 
 
 class DiscardedWhileWriting(DataFile):
@@ -54,7 +54,7 @@ def test_a_writer_that_is_overtaken_by_a_discard_marks_nothing(
     DiscardedWhileWriting.go_on.set()
     writer.join()
     assert len(refused) == 1
-    assert entry.present_count == 0
+    assert entry.progress.present_count == 0
     assert store.cached_bytes([parts.version(2)]) == [0]
     store.close()
 
@@ -72,5 +72,5 @@ def test_a_failed_write_keeps_its_cause_and_marks_nothing(
     with pytest.raises(CacheError, match="No space left") as raised:
         parts.write(entry, 0, 2)
     assert isinstance(raised.value.__cause__, OSError)
-    assert entry.present_count == 0
+    assert entry.progress.present_count == 0
     store.close()

@@ -116,7 +116,7 @@ def test_what_another_store_holds_is_not_removed(opened: Opened, parts: Parts) -
     one.keeper.evict(version)
     again = other.acquire(version)
     assert again.stock is None
-    assert again.present_count == 0
+    assert again.progress.present_count == 0
     other.release(again)
 
 
@@ -138,7 +138,7 @@ def test_parts_that_were_read_go_while_an_object_larger_than_the_cache_is_read(
         entry.read(0, 1)
     parts.write(entry, 0, 1)
     assert entry.read(0, parts.SIZE) == parts.content(entry.geometry, 0)
-    assert not entry.is_verified
+    assert not entry.progress.is_verified
     store.commit()
     store.release(entry)
     store.abandon()

@@ -136,7 +136,7 @@ def test_a_failed_sync_discards_the_entry(
     with caplog.at_level(logging.WARNING):
         store.sync()
     assert "Input/output error" in caplog.text
-    assert entry.present_count == 0
+    assert entry.progress.present_count == 0
     with pytest.raises(CacheError, match="discarded"):
         parts.write(entry, 0, 1)
     assert store.cached_bytes([parts.version(3)]) == [0]
@@ -197,7 +197,7 @@ def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Part
     with pytest.raises(CacheError, match="No space left"):  # noqa: PT012
         for part in range(200):
             parts.write(entry, part, part + 1)
-    stored = entry.present_count
+    stored = entry.progress.present_count
     assert 0 < stored < 64
     with pytest.raises(CacheError) as raised:
         store.commit()

@@ -77,7 +77,7 @@ def test_a_new_process_and_a_new_row_trust_nothing(
     other.release(theirs)
     other.close()
     again = store.acquire(parts.version(3))
-    assert again.present_count == 0
+    assert again.progress.present_count == 0
     store.release(again)
 
 

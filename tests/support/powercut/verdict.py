@@ -83,8 +83,8 @@ def _judge_finished(root: Path) -> None:
     try:
         for version in VERSIONS:
             entry = store.acquire(version)
-            assert entry.is_complete
-            assert entry.is_verified
+            assert entry.progress.is_complete
+            assert entry.progress.is_verified
             assert entry.check(0, entry.part_count) == []
             assert store.cached_bytes([version]) == [version.size]
             store.release(entry)
