@@ -16,8 +16,8 @@ from functools import partial
 import trio
 
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
+from ossfs_resume.cache.freeing import RemovalListener
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
-from ossfs_resume.cache.reclaim import RemovalListener
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
@@ -91,9 +91,9 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
     log.debug("credentials from %s", credentials.origin)
     async with opened_store(settings.endpoint, options) as store:
         async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
-            await check_bucket(client, request.source, is_known=not store.is_new)
+            await check_bucket(client, request.source, is_known=not store.notes.is_new)
         async with settings.open(credentials) as client:
-            await trio.to_thread.run_sync(store.mark_known)
+            await trio.to_thread.run_sync(store.notes.mark_known)
             await _serve(request, store, client, on_ready)
 
 
@@ -102,7 +102,7 @@ async def _mount_offline(
 ) -> None:
     """Serve what the cache has; neither credentials nor a network are needed."""
     async with opened_store(endpoint, request.options) as store:
-        if store.is_new:
+        if store.notes.is_new:
             raise MountError(
                 f"{request.source}: never mounted with this cache directory, "
                 "there is nothing to show offline"
@@ -204,7 +204,7 @@ async def _serve(
 
 async def _directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
     try:
-        return await trio.to_thread.run_sync(store.recall_directories)
+        return await trio.to_thread.run_sync(store.notes.recall_directories)
     except CacheError as error:
         log.debug("cannot read when directories changed: %s", error)
         return {}
@@ -242,12 +242,12 @@ class _Mounted:
             nursery,
             prefix=request.source.prefix,
             settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
-            keeper=store,
+            keeper=store.notes,
             times=times,
             on_superseded=self._on_superseded,
         )
         store.keeper.listen(hopping(self._on_removed))
-        self.jobs = Jobs(client, self.engine, store, self._require_room)
+        self.jobs = Jobs(client, self.engine, store.notes, self._require_room)
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
         verbs = Verbs(

@@ -90,7 +90,7 @@ def measure(settings: CacheSettings, rows: int) -> int:
     print(f"{rows} rows written in {timed(lambda: fill(path, rows)):.1f} s")
     stores: list[CacheStore] = []
     opened_s = timed(lambda: stores.append(CacheStore.open(settings)))
-    first_question_s = timed(stores[0].recall_directories)
+    first_question_s = timed(stores[0].notes.recall_directories)
     stores[0].close()
     catalog = Catalog(path)
     chance = random.Random(2)

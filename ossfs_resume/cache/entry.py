@@ -1,35 +1,30 @@
 """One object version in the cache: what is there, reading it, adding to it, proving it.
 
-Bytes are in the file before a part is marked, and are checked before a part is trusted. Reads give
-bytes of trusted parts only. Whether an entry can still be added to is told in ``Progress``.
+Bytes are in the file before a part is marked (``part_writing``), and are checked before a part is
+trusted (``part_check``). Reads give bytes of trusted parts only, and none that was removed
+meanwhile (``part_removal``). Whether an entry can still be added to is told in ``Progress``.
 """
 
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
-from itertools import chain
 from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
-from ossfs_resume.cache.crc64 import checksum, combine_parts
-from ossfs_resume.cache.datafile import DataFile, Seen
+from ossfs_resume.cache.crc64 import combine_parts
 from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.cache.part_check import PartCheck
+from ossfs_resume.cache.part_removal import PartRemoval
+from ossfs_resume.cache.part_writing import PartWriting, Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
 from ossfs_resume.errors import CacheError
 
-_log = logging.getLogger(__name__)
-
 Announce = Callable[["Entry", int], None]
 """Told of every change that wants to be committed, and how many bytes were written; then it may
 wait until the catalogue keeps up."""
-
-Room = Callable[[int], AbstractContextManager[None]]
-"""Inside it so many bytes may be written; entering blocks and may raise CacheError."""
 
 
 class Absent(CacheError):
@@ -50,12 +45,12 @@ class Entry:
         self.version = version
         self.geometry = progress.geometry
         self.progress = progress
-        """For the committer."""
+        """What is known of its parts, and whether more can be added."""
         self._backing = backing
         self._announce = announce
-        self._room = room
-        self._removing = threading.Condition()
-        self._removed: frozenset[int] = frozenset()
+        self._check = PartCheck(version, progress, backing)
+        self._removal = PartRemoval(progress, backing)
+        self._writing = PartWriting(version, progress, backing, self._removal, room)
 
     # --- memory only: any thread, no waiting ---
 
@@ -65,40 +60,15 @@ class Entry:
         return self.geometry.part_count
 
     @property
-    def present_count(self) -> int:
-        """Number of parts that are present."""
-        return self.progress.present_count
-
-    @property
-    def present_bytes(self) -> int:
-        """Number of bytes that are present."""
-        return self.progress.present_bytes
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every part is present."""
-        return self.progress.is_complete
-
-    @property
-    def is_open(self) -> bool:
-        """Whether parts can still be added; if not, acquiring the version gives another entry."""
-        return self.progress.is_open
-
-    @property
-    def is_verified(self) -> bool:
-        """Whether the object is complete and was proven against the origin's CRC-64."""
-        return self.progress.is_verified
-
-    @property
     def summary(self) -> EntrySummary:
-        """The same as a value."""
+        """What is there, as a value."""
         return EntrySummary(
             self.version,
             self.geometry.part_size,
             self.part_count,
-            self.present_count,
-            self.present_bytes,
-            self.is_verified,
+            self.progress.present_count,
+            self.progress.present_bytes,
+            self.progress.is_verified,
         )
 
     @property
@@ -173,10 +143,7 @@ class Entry:
         Good ones are trusted from now on; bad, short and unreadable ones become absent and are
         returned, in order.
         """
-        self._doubt_if_touched()
-        runs = self.progress.unchecked(first, stop)
-        bad = [part for part in chain.from_iterable(runs) if not self._check_part(part)]
-        return self._clear(bad, self.progress.forget) if bad else []
+        return self._check.check(first, stop)
 
     def refresh(self, parts: range) -> None:
         """Take note of parts that other processes have stored; unchecked as yet.
@@ -195,8 +162,7 @@ class Entry:
     def lose(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent that cannot be read back, and check all others before their next use;
         those that are absent now."""
-        self.progress.doubt()
-        return self._clear(list(parts), self.progress.lose)
+        return self._check.lose(parts)
 
     def write_parts(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
         """Store whole consecutive parts from ``first`` on, each given as its chunks.
@@ -204,19 +170,7 @@ class Entry:
         Raises CacheError if they could not be stored; nothing is marked then. Raises ValueError if
         a part has not the length that it must have, IndexError if there is no such part.
         """
-        offset, stop = self.geometry.bytes_of(first, first + len(parts))
-        self._require_lengths(first, parts)
-        crcs = [checksum(chunks) for chunks in parts]
-        self.progress.require_open()
-        with self._removing:
-            wanted = range(first, first + len(parts))
-            self._removing.wait_for(lambda: self._removed.isdisjoint(wanted))
-        file = self._backed_file()
-        with self._room(stop - offset):
-            with translated(f"write {self.version.key!r}"):
-                self._write(file, offset, chain.from_iterable(parts))
-            self.progress.wrote(first, crcs)
-        self._announce(self, stop - offset)
+        self._announce(self, self._writing.write(first, parts))
 
     def prove(self, passed: Mapping[int, int] = MappingProxyType({})) -> bool | None:
         """Whether the parts combine to the expected CRC-64; None if that cannot be said yet.
@@ -239,18 +193,13 @@ class Entry:
 
         Bad parts become absent and are returned. Readers wait for parts that are not yet checked.
         """
-        if not self.present_count:
-            return []
-        with translated(f"read {self.version.key!r} again"):
-            self._backing.file.forget_pages()
-        self.progress.distrust()
-        return self.check(0, self.part_count)
+        return self._check.recheck()
 
     # --- for the store and the committer ---
 
     def hold(self) -> None:
         """Open the file, if there is one, so that no other process removes it."""
-        if self.present_count:
+        if self.progress.present_count:
             with translated(f"open the data of {self.version.key!r}"):
                 self._backing.file.hold()
 
@@ -277,17 +226,10 @@ class Entry:
         Nothing is removed from a file that another process uses too, and of objects of one part.
         Raises CacheError.
         """
-        generation = self.generation
-        count = -(-size // self.geometry.part_size)
-        if generation is None or self.part_count == 1 or not self.progress.has_read:
+        if self.generation is None or self.part_count == 1 or not self.progress.has_read:
             return 0
         with translated(f"remove parts of {self.version.key!r}"):
-            if not self._backing.file.lock_alone():
-                return 0
-            try:
-                return self._remove(partial(self._take, count, keep, ahead=ahead))
-            finally:
-                self._backing.file.share()
+            return self._removal.remove(size, keep, ahead=ahead)
 
     def sync_file(self) -> bool:
         """Wait for the disk; ``progress.syncing()`` are the parts that are safe afterwards.
@@ -320,27 +262,6 @@ class Entry:
     def __repr__(self) -> str:
         return f"<Entry {self.version.key!r} {self.stock!r} {self.progress!r}>"
 
-    def _remove(self, take: Callable[[], list[int]]) -> int:
-        """Clear parts in memory, then in the catalogue, then punch them; writers of them wait."""
-        file = self._backing.file
-        try:
-            parts = self._backing.remove_parts(take)
-            for run in _runs(parts):
-                # Whole parts, for half a block at the end of the file would stay.
-                file.punch(run.start * self.geometry.part_size, len(run) * self.geometry.part_size)
-        finally:
-            with self._removing:
-                self._removed = frozenset()
-                self._removing.notify_all()
-        self._backing.tell_allocated()
-        return len(parts) * self.geometry.part_size
-
-    def _take(self, count: int, keep: int, *, ahead: bool) -> list[int]:
-        with self._removing:
-            taken = self.progress.take(count, keep, ahead=ahead)
-            self._removed = frozenset(taken)
-        return taken
-
     def _allocated(self) -> int | None:
         try:
             return self._backing.file.allocated()
@@ -350,20 +271,12 @@ class Entry:
     def _was_read(self, offset: int, length: int, removals: int) -> None:
         """Raise Absent if the bytes just read may be those of a hole or somebody else's, else
         remember the reading."""
-        if self._doubt_if_touched():
+        if self._check.doubt_if_touched():
             raise Absent(f"the data file of {self.version.key!r} was changed")
         if self.progress.removals != removals:
             raise Absent(f"parts of {self.version.key!r} were removed meanwhile")
         if self.progress.was_read(offset, length):
             self._announce(self, 0)
-
-    def _doubt_if_touched(self) -> bool:
-        """Check every part before its next use if somebody else changed the file."""
-        was_touched = self.stock is not None and self._backing.file.was_touched()
-        if was_touched:
-            _log.debug("somebody else changed the data file of %r", self.version.key)
-            self.progress.doubt()
-        return was_touched
 
     def _require_readable(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.version.size:
@@ -371,69 +284,3 @@ class Entry:
         parts = self.geometry.parts(offset, length)
         if not self.progress.trusts(parts.start, parts.stop):
             raise Absent(f"parts {parts} of {self.version.key!r} are absent or unchecked")
-
-    def _require_lengths(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
-        for part, chunks in enumerate(parts, first):
-            start, stop = self.geometry.span(part)
-            if sum(map(len, chunks)) != stop - start:
-                raise ValueError(
-                    f"part {part} of {self.version.key!r} has not {stop - start} bytes"
-                )
-
-    def _write(self, file: DataFile, offset: int, chunks: Iterable[bytes]) -> None:
-        try:
-            file.write(offset, chunks)
-        except FileNotFoundError:
-            self.progress.supersede()
-            raise
-
-    def _backed_file(self) -> DataFile:
-        try:
-            return self._backing.ensure()
-        except Superseded:
-            self.progress.supersede()
-            raise
-
-    def _check_part(self, part: int) -> bool:
-        """Compare one part with its CRC and trust it if it is good."""
-        start, stop = self.geometry.span(part)
-        try:
-            data = self._backing.file.read(start, stop - start)
-        except OSError as error:
-            _log.debug("cannot read part %d of %r: %s", part, self.version.key, error)
-            return False
-        is_good = len(data) == stop - start and checksum([data]) == self.progress.crc(part)
-        if is_good:
-            self.progress.checked(part)
-        return is_good
-
-    def _clear(
-        self, bad: Sequence[int], make_absent: Callable[[Iterable[int]], list[int]]
-    ) -> list[int]:
-        """Make ``bad`` parts absent, in the catalogue too if it can be changed."""
-        cleared: list[int] = []
-
-        def forget(parts: Iterable[int]) -> None:
-            cleared.extend(make_absent(parts))
-
-        try:
-            self._backing.clear_parts(bad, forget)
-        except CacheError as error:
-            # The catalogue goes on claiming them; whoever reads them next finds out as we did.
-            _log.debug("cannot clear bad parts of %r: %s", self.version.key, error)
-            forget(bad)
-        return cleared
-
-
-def _runs(parts: Iterable[int]) -> Iterator[range]:
-    """Rising part numbers as maximal runs."""
-    run = range(0)
-    for part in parts:
-        if run and part == run.stop:
-            run = range(run.start, part + 1)
-        else:
-            if run:
-                yield run
-            run = range(part, part + 1)
-    if run:
-        yield run

@@ -6,8 +6,9 @@ Every method blocks and raises CacheError.
 from collections.abc import Callable, Iterator, Sequence
 
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.freeing import RemovalListener
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.reclaim import Reclaimer, RemovalListener
+from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.errors import InUse, NoSpace
 from ossfs_resume.quantities import format_size
@@ -23,14 +24,15 @@ class Keeper:
         self._catalog = catalog
         self._commit = commit
         self._reclaimer = reclaimer
+        self._freeing = reclaimer.freeing
 
     def listen(self, listener: RemovalListener) -> None:
         """Tell ``listener``, from any thread, of which versions bytes are removed from now on."""
-        self._reclaimer.listener = listener
+        self._freeing.listener = listener
 
     def found_bad(self, versions: Sequence[ObjectVersion]) -> None:
         """Another process found bad bytes in these."""
-        self._reclaimer.listener(versions)
+        self._freeing.listener(versions)
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment, what is pinned included."""
@@ -74,7 +76,7 @@ class Keeper:
 
     def evict(self, version: ObjectVersion) -> None:
         """Remove what is cached of a version. Raises InUse if it is open or pinned."""
-        self._reclaimer.insist(self._commit)
+        self._freeing.insist(self._commit)
         for record in self.records(version.key):
             if record.version == version and record.allocated + record.row.bytes_present:
                 self._evict(record)
@@ -83,22 +85,22 @@ class Keeper:
         key = record.version.key
         if record.is_pinned:
             raise InUse(f"{key} is pinned")
-        if not self._reclaimer.evict([record]):
+        if not self._freeing.evict([record]):
             raise InUse(f"{key} is in use")
 
     def evict_below(self, path: str) -> int:
         """Remove what is cached of everything below a prefix, less what is open or pinned; how
         many versions were removed."""
-        self._reclaimer.insist(self._commit)
+        self._freeing.insist(self._commit)
         evicted = 0
         batch: list[EntryRecord] = []
         for record in self.records(path):
             if not record.is_pinned and (record.allocated or record.row.bytes_present):
                 batch.append(record)
             if len(batch) == _PAGE:
-                evicted += len(self._reclaimer.evict(batch))
+                evicted += len(self._freeing.evict(batch))
                 batch = []
-        return evicted + len(self._reclaimer.evict(batch))
+        return evicted + len(self._freeing.evict(batch))
 
     def records(self, path: str = "") -> Iterator[EntryRecord]:
         """Every entry of a key, or below a prefix, in the order of keys."""

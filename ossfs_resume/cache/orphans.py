@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFolder
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)

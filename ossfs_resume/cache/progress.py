@@ -41,6 +41,7 @@ class Progress:
         self.geometry = geometry
         self.crc64 = row.crc64 if row else None
         self.is_verified = row.is_verified if row else False
+        """Whether the object is complete and was proven against the origin's CRC-64."""
         self._ledger = PartLedger(geometry, stored)
         self._state = _State.OPEN
         self._is_syncing = False
@@ -56,7 +57,7 @@ class Progress:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can still be added."""
+        """Whether parts can still be added; if not, acquiring the version gives another entry."""
         return self._state is _State.OPEN
 
     @property

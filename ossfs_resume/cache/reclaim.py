@@ -5,73 +5,55 @@ and what is free on the disk with the limits. What is too much goes in this orde
 read of open objects that are larger than the whole cache, which would otherwise push out everything
 else; whole entries that nobody uses, as ``eviction`` orders them; parts that were read of any open
 object. So an object larger than the cache streams through it. Writers who would pass a limit make
-room themselves (``admission``).
+room themselves (``admission``). Here is said when and how much; ``freeing`` does it.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable
 
 from ossfs_resume.cache import eviction
 from ossfs_resume.cache.admission import Account, Admission
-from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.delayed import DelayedWork
-from ossfs_resume.cache.entry import Entry
-from ossfs_resume.cache.eviction import Candidate, Limits, Need, Usage
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.progress import LATEST_PARTS
-from ossfs_resume.cache.records import EntryRecord
-from ossfs_resume.cache.removal import Removal
+from ossfs_resume.cache.eviction import Limits, Need, Usage
+from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.table import EntryTable
-from ossfs_resume.errors import CacheError, DiskFull
+from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _MIB = 1 << 20
 _INTERVAL_S = 0.5
-_PAGE = 256
-"""Entries in one transaction: a flush of the disk for each, and little to lose if it fails."""
-
-RemovalListener = Callable[[Sequence[ObjectVersion]], None]
-"""Told, from any thread, of which versions cached bytes were removed, or found bad by others."""
 
 
 class Reclaimer:
     """``space`` asks the file system of the cache, ``commit`` brings the catalogue up to date; both
-    block and raise CacheError. ``ballast`` is let go of when the disk has no room for a removal."""
+    block and raise CacheError."""
 
     def __init__(
         self,
         catalog: Catalog,
         table: EntryTable,
-        removal: Removal,
+        freeing: Freeing,
         limits: Limits,
         space: Callable[[], os.statvfs_result],
         commit: Callable[[], None],
-        ballast: Ballast,
     ) -> None:
         self._catalog = catalog
         self._table = table
-        self._removal = removal
+        self.freeing = freeing
+        """For whoever wants something in particular to go."""
         self._limits = limits
         self._early = eviction.early(limits)
         self._space = space
         self._commit = commit
-        self._ballast = ballast
         self._passing = threading.Lock()
         self._is_short = False
         self.admission = Admission(Account(limits.size), self._free_bytes, self._free_for)
         """For those who write."""
-        self.listener: RemovalListener = lambda evicted: None
         self.allocated = 0
-        self.evicted = 0
-        self.evicted_bytes = 0
         self._work = DelayedWork(
             "cache-space", self._in_background, interval_s=_INTERVAL_S, limit=self._prepare()
         )
@@ -116,7 +98,7 @@ class Reclaimer:
 
     def _uncommitted(self) -> int:
         return sum(
-            min(entry.progress.uncommitted_bytes, entry.present_bytes)
+            min(entry.progress.uncommitted_bytes, entry.progress.present_bytes)
             for entry in self._table.entries()
         )
 
@@ -130,102 +112,38 @@ class Reclaimer:
         with self._passing:
             left = Need(0, 0)
             if eviction.excess(self.usage(), self._early):
-                self.insist(self._commit)
+                self.freeing.insist(self._commit)
                 usage = self.usage()
                 left = self._free(eviction.excess(usage, self._early), usage)
             self._is_short = bool(left)
             if not left:
-                self._ballast.load()
-
-    def insist(self, action: Callable[[], T]) -> T:
-        """Do what frees space, at the cost of the ballast if the disk has no room to say so."""
-        try:
-            return action()
-        except DiskFull:
-            if not self._ballast.drop():
-                raise
-            return action()
-
-    def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
-        """Remove those that nobody uses and that are not pinned; which were so."""
-        evicted = self.insist(partial(self._removal.evict, records))
-        self.evicted += len(evicted)
-        self.evicted_bytes += sum(record.allocated for record in evicted)
-        if evicted:
-            self.listener([one.version for one in evicted])
-        return evicted
+                self.freeing.nothing_is_short()
 
     def _free_for(self, size: int, is_urgent: bool) -> bool:
         """Make room for so many bytes; False if nothing can be removed."""
         with self._passing:
-            self.insist(self._commit)
+            self.freeing.insist(self._commit)
             usage, admission = self.usage(), self.admission
             size += admission.account.in_flight
             need = eviction.shortage(usage, self._limits, admission.headroom, size)
             if not need or self._free(need, usage) != need:
                 return True
-            return is_urgent and self._remove_parts(need, 0, larger_than=0, ahead=True) != need
+            if not is_urgent:
+                return False
+            return self.freeing.remove_parts(need, 0, larger_than=0, ahead=True) != need
 
     def _free(self, need: Need, usage: Usage) -> Need:
         """Remove what is needed, as far as it can be; what is still needed."""
         if not need:
             return need
         capacity = eviction.capacity(usage, self._limits)
-        left = self._remove_parts(need, capacity, larger_than=capacity)
+        left = self.freeing.remove_parts(need, capacity, larger_than=capacity)
         if left != need:
             # It goes on freeing what it takes; another pass comes before anything else must go.
             self._work.notify(0)
             return left
-        left = self._evict_idle(need)
-        return self._remove_parts(left, capacity, larger_than=0)
-
-    def _evict_idle(self, need: Need) -> Need:
-        pages = self._pages()
-        while need and (page := next(pages, None)):
-            for record in self.evict(self._choose(page, need)):
-                need = need.less(record.allocated, 1)
-        return need
-
-    def _pages(self) -> Iterator[list[EntryRecord]]:
-        last = None
-        while page := self._catalog.evictable(last, _PAGE):
-            yield page
-            last = page[-1]
-
-    def _choose(self, page: Sequence[EntryRecord], need: Need) -> list[EntryRecord]:
-        by_id = {record.row.row_id: record for record in page}
-        candidates = [
-            Candidate(
-                record.row.row_id,
-                record.rank,
-                record.last_used,
-                record.allocated,
-                record.is_pinned,
-                self._table.is_held(record.version),
-            )
-            for record in page
-        ]
-        return [by_id[victim.row_id] for victim in eviction.victims(candidates, need)]
-
-    def _remove_parts(
-        self, need: Need, capacity: int, *, larger_than: int, ahead: bool = False
-    ) -> Need:
-        """Remove parts of open objects of more than ``larger_than`` bytes; what is still needed."""
-        entries = [
-            one
-            for one in self._table.entries()
-            if one.version.size > larger_than and self._table.is_held(one.version)
-        ]
-        for entry in sorted(entries, key=_present_bytes, reverse=True):
-            if need.size <= 0:
-                break
-            if self._catalog.pinned([entry.version.key]) == [True]:
-                continue
-            keep = min(max(capacity // 8 // entry.geometry.part_size, 2), LATEST_PARTS)
-            removed = self.insist(partial(entry.remove_parts, need.size, keep, ahead=ahead))
-            self.evicted_bytes += removed
-            need = need.less(removed, 0)
-        return need
+        left = self.freeing.evict_idle(need)
+        return self.freeing.remove_parts(left, capacity, larger_than=0)
 
     def _prepare(self) -> int:
         """Set the headroom; after how many written bytes to look again before the interval is
@@ -252,7 +170,3 @@ class Reclaimer:
             if not self._is_short:
                 _log.warning("cannot look after the cache's space: %s", error)
             self._is_short = True
-
-
-def _present_bytes(entry: Entry) -> int:
-    return entry.present_bytes

@@ -2,32 +2,33 @@
 
 It puts the other modules together and holds the one lock among them that may wait for the disk:
 ``_opening`` keeps a version from being loaded while its row is being cleared (by eviction: while it
-is *leaving*). An idle entry is
-closed by the commit or sync thread, when it has nothing left to do.
+is *leaving*). An idle entry is closed by the commit or sync thread, when it has nothing left to do.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
-from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
-from ossfs_resume.cache.database import DamagedCatalog
-from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.damaged import open_catalog
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.loading import Loader
 from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
+from ossfs_resume.cache.notes import Notes
 from ossfs_resume.cache.orphans import OrphanRemoval
-from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.reclaim import Reclaimer
-from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.renewal import Renewal
 from ossfs_resume.cache.repairs import Repairs
@@ -37,8 +38,6 @@ from ossfs_resume.cache.watch import Watch
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
-
-_KNOWN = "mounted"
 
 
 class CacheStore:
@@ -51,38 +50,52 @@ class CacheStore:
         catalog: Catalog,
         data_file: type[DataFile],
     ) -> None:
-        self._settings = settings
         self._folder = folder
         self._catalog = catalog
-        self._data_file = data_file
-        self._data = DataFolder(folder.data)
-        self._is_new = _is_new(catalog)
         self._opening = threading.Condition()
         self._table = EntryTable()
         self._trust = TrustMemory()
         self._discarded = 0
         self.claims = Claims(folder.path / "claims")
         """Which parts the processes that share the store are fetching."""
+        self.notes = Notes(catalog)
+        """What is kept beside objects."""
         self._committer = Committer(
             catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
         )
-        self._orphans = OrphanRemoval(catalog, self._data)
-        removal = Removal(catalog, self._table, self._make_file, self._opening, self._close_if_idle)
+        data = DataFolder(folder.data)
+        self._orphans = OrphanRemoval(catalog, data)
+        make_file = partial(data_file, data)
+        removal = Removal(catalog, self._table, make_file, self._opening, self._close_if_idle)
         self._removal = removal
         self._reclaimer = Reclaimer(
             catalog,
             self._table,
-            removal,
+            Freeing(catalog, self._table, removal, Ballast(folder.path / "ballast")),
             settings.limits,
             self.statvfs,
             self.commit,
-            Ballast(folder.path / "ballast"),
         )
-        self._keeper = Keeper(catalog, self._reclaimer, self.commit)
+        self._loader = Loader(
+            catalog,
+            make_file,
+            settings.part_size,
+            self._trust,
+            self._announce,
+            self._reclaimer.admission.room,
+        )
+        self.keeper = Keeper(catalog, self._reclaimer, self.commit)
+        """Space, pins and eviction on demand."""
         renewal = Renewal(
-            folder, catalog, self._table, self._trust, self.claims, self._opening, self._begun_anew
+            folder,
+            catalog,
+            self._table,
+            self._trust,
+            self.claims,
+            self._opening,
+            self.notes.begun_anew,
         )
-        repairs = Repairs(catalog, self._table, self._trust, self._keeper.found_bad)
+        repairs = Repairs(catalog, self._table, self._trust, self.keeper.found_bad)
         self._watch = Watch((renewal.look, repairs.look, self._reclaimer.look))
 
     @classmethod
@@ -98,7 +111,7 @@ class CacheStore:
             with folder.opening():
                 folder.register_owner()
                 try:
-                    catalog = _open_catalog(folder)
+                    catalog = open_catalog(folder)
                     store = cls(settings, folder, catalog, data_file)
                 except BaseException:
                     folder.unregister_owner()
@@ -134,33 +147,13 @@ class CacheStore:
         """Make safe from a power cut now what was written before this call."""
         self._committer.sync()
 
-    @property
-    def is_new(self) -> bool:
-        """Whether ``mark_known`` was never called for this store. Memory only."""
-        return self._is_new
-
-    def mark_known(self) -> None:
-        """Remember that this store was mounted once."""
-        if self._is_new:
-            self._add_known()
-            self._is_new = False
-
-    def _add_known(self) -> None:
-        with self._catalog.transaction(durable=True) as transaction:
-            transaction.add_fact(_KNOWN)
-
-    def _begun_anew(self) -> None:
-        """The catalogue is another one; the bucket is as well known as it was."""
-        if not self._is_new:
-            self._add_known()
-
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of ``version``, to be released; the same for all who hold it at a time."""
         with self._opening:
             self._opening.wait_for(lambda: not self._removal.is_leaving(version))
             entry = self._table.hold(version)
             if entry is None:
-                entry = self._load(version)
+                entry = self._loader.load(version)
                 self._table.add(entry)
                 self._committer.announce(entry, 0)
                 self._committer.announce_unsynced(entry)
@@ -172,11 +165,7 @@ class CacheStore:
 
         It may be released, or not.
         """
-        geometry = Geometry.fitting(version.size, self._settings.part_size)
-        progress = Progress(geometry)
-        progress.supersede()
-        backing = Backing(self._catalog, self._make_file, version, geometry, None)
-        return Entry(version, progress, backing, self._committer.announce)
+        return self._loader.detached(version)
 
     def release(self, entry: Entry) -> None:
         """Let go of an entry. Never blocks; the file is closed in the background."""
@@ -219,45 +208,9 @@ class CacheStore:
         if not len(self._table):
             return stored
         return [
-            entry.present_bytes if (entry := self._table.find(version)) else in_catalog
+            entry.progress.present_bytes if (entry := self._table.find(version)) else in_catalog
             for version, in_catalog in zip(versions, stored, strict=True)
         ]
-
-    @property
-    def keeper(self) -> Keeper:
-        """Space, pins and eviction on demand."""
-        return self._keeper
-
-    def add_job(self, path_key: str) -> int:
-        """Remember a job durably and return its number."""
-        with self._catalog.transaction(durable=True) as transaction:
-            return transaction.add_job(path_key)
-
-    def jobs(self) -> list[tuple[int, str]]:
-        """Number and path key of every job, oldest first."""
-        return self._catalog.jobs()
-
-    def remove_job(self, job_id: int) -> None:
-        """Forget a job; does nothing if there is none."""
-        with self._catalog.transaction(durable=True) as transaction:
-            transaction.remove_job(job_id)
-
-    def remember(self, news: Remembered) -> None:
-        """Keep what the origin said of names, for a mount that cannot ask it."""
-        with self._catalog.transaction() as transaction:
-            transaction.remember(news)
-
-    def recall_listing(self, prefix: str) -> list[bytes]:
-        """The pages that were kept of a listing; none if there is none."""
-        return self._catalog.recall_listing(prefix)
-
-    def recall_answer(self, key: str) -> bytes | None:
-        """What was kept of a lookup."""
-        return self._catalog.recall_answer(key)
-
-    def recall_directories(self) -> Mapping[str, DirectoryTime]:
-        """The times of directories that were kept."""
-        return self._catalog.recall_directories()
 
     def statvfs(self) -> os.statvfs_result:
         """The space on the cache's file system."""
@@ -275,48 +228,18 @@ class CacheStore:
             syncs=self._committer.sync_count,
             discarded=self._discarded,
             allocated_bytes=self._reclaimer.allocated,
-            evicted=self._reclaimer.evicted,
-            evicted_bytes=self._reclaimer.evicted_bytes,
+            evicted=self._reclaimer.freeing.evicted,
+            evicted_bytes=self._reclaimer.freeing.evicted_bytes,
             error=self._committer.error,
         )
 
     def __repr__(self) -> str:
         return f"<CacheStore {self._folder.path} {len(self._table)} open entries>"
 
-    def _load(self, version: ObjectVersion) -> Entry:
-        """The entry, its file open; anew if another process removed the file just then."""
-        while True:
-            entry = self._loaded(version)
-            entry.hold()
-            if entry.stands_on(self._catalog.find(version)):
-                if entry.stock is not None:
-                    trusted = self._trust.recall(entry.stock.row_id, entry.seen)
-                    entry.progress.trust(trusted)
-                return entry
-            entry.close()
-
-    def _loaded(self, version: ObjectVersion) -> Entry:
-        found = self._catalog.load(version)
-        row, parts = found or (None, None)
-        if row is None:
-            geometry = Geometry.fitting(version.size, self._settings.part_size)
-        else:
-            geometry = Geometry(version.size, row.part_size)
-        return Entry(
-            version,
-            Progress(geometry, row, parts),
-            Backing(self._catalog, self._make_file, version, geometry, row),
-            self._announce,
-            self._reclaimer.admission.room,
-        )
-
     def _announce(self, entry: Entry, written_bytes: int) -> None:
         self._committer.announce(entry, written_bytes)
         if written_bytes:
             self._reclaimer.wrote(written_bytes)
-
-    def _make_file(self, row_id: int, suffix: str, size: int) -> DataFile:
-        return self._data_file(self._data, row_id, suffix, size)
 
     def _discard_or_log(self, entry: Entry) -> None:
         try:
@@ -348,26 +271,3 @@ class CacheStore:
             self._catalog.close()
             self.claims.close()
             self._folder.unregister_owner()
-
-
-def _is_new(catalog: Catalog) -> bool:
-    """Whether the store was never mounted; one that cannot say so at this moment was."""
-    try:
-        return not catalog.has_fact(_KNOWN)
-    except CacheError:
-        return False
-
-
-def _open_catalog(folder: StoreFolder) -> Catalog:
-    others = folder.other_owners()
-    folder.prepare()
-    try:
-        return Catalog(folder.catalog)
-    except DamagedCatalog as error:
-        if others:
-            raise CacheError(f"{error}; it is left alone, for another mount uses it") from error
-        if folder.is_read_only:
-            raise
-        _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
-    folder.prepare()
-    return Catalog(folder.catalog)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ossfs_resume.cache.datafile import Seen
+from ossfs_resume.cache.foreign import Seen
 
 _BYTES = 4 << 20
 _OVERHEAD = 256

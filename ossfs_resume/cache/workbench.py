@@ -14,10 +14,12 @@ from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFile, DataFolder
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.folder import CATALOG_NAME, StoreFolder
+from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
@@ -97,11 +99,10 @@ def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
     reclaimer = Reclaimer(
         catalog,
         table,
-        removal,
+        Freeing(catalog, table, removal, Ballast(folder.path / "ballast")),
         Limits(),
         lambda: os.statvfs(folder.path),
         lambda: None,
-        Ballast(folder.path / "ballast"),
     )
     keeper = Keeper(catalog, reclaimer, lambda: None)
     return Workbench(folder.path.name, catalog, data, keeper, owners)

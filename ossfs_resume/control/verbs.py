@@ -194,10 +194,8 @@ class Verbs:
         """What is cached at this moment; the catalogue lags behind an entry that is open."""
         download = self._engine.find(meta)
         if download is not None:
-            entry = download.entry
-            return Presence(
-                entry.present_count, entry.part_count, entry.present_bytes, entry.is_verified
-            )
+            parts, known = download.entry.part_count, download.entry.progress
+            return Presence(known.present_count, parts, known.present_bytes, known.is_verified)
         found = await self._asking.ask(partial(self._store.state, version_of(meta)))
         if found is None:
             return Presence(0, Geometry.fitting(meta.size, self._part_size).part_count, 0, False)

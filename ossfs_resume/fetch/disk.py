@@ -65,7 +65,7 @@ class Disk:
 
     def is_ill_for(self, entry: Entry) -> bool:
         """Whether what is fetched of this entry is likely not to be kept."""
-        return bool(self.error) or not entry.is_open
+        return bool(self.error) or not entry.progress.is_open
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Wait for threads until cancelled."""
@@ -112,13 +112,13 @@ class Disk:
     async def write(self, download: Download, first: int, parts: Sequence[Sequence[bytes]]) -> bool:
         """Keep whole parts; False if they could not be kept."""
         entry = download.entry
-        if not entry.is_open or self.writing.is_resting(trio.current_time()):
+        if not entry.progress.is_open or self.writing.is_resting(trio.current_time()):
             return False
         try:
             await self._call_on(download, lambda: entry.write_parts(first, parts), self._writes)
         except CacheError as error:
             # An entry that another process replaced says nothing of the disk.
-            if entry.is_open:
+            if entry.progress.is_open:
                 self.writing.failed(error, trio.current_time())
             return False
         self.writing.succeeded(trio.current_time())

@@ -44,7 +44,7 @@ class Filler:
         failures = self._disk.writing.failures
         if self._disk.writing.is_resting(trio.current_time()):
             raise CacheError(self._disk.error)
-        while not entry.is_complete:
+        while not entry.progress.is_complete:
             self._raise_if_hopeless(download, failures)
             # An object may have a million parts: look only at those that can be under way.
             missing = entry.missing(low, min(low + reach, entry.part_count))
@@ -60,5 +60,5 @@ class Filler:
     def _raise_if_hopeless(self, download: Download, failures: int) -> None:
         """``failures`` is how many writes had failed when it began."""
         self._readiness.raise_if_hopeless(download, range(download.entry.part_count))
-        if not download.entry.is_open or self._disk.writing.failures != failures:
+        if not download.entry.progress.is_open or self._disk.writing.failures != failures:
             raise CacheError(self._disk.error or "its cached data was discarded")

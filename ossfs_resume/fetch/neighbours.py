@@ -68,13 +68,13 @@ class Neighbours:
         """Let others bring the parts of a transfer; whether something is left to be fetched."""
         entry, since = transfer.download.entry, trio.current_time()
         while True:
-            before = entry.present_count
+            before = entry.progress.present_count
             await trio.sleep(LOOK_SECONDS)
             is_left = await self.look(transfer)
             if is_left is not None:
                 return is_left
             now = trio.current_time()
-            if entry.present_count > before:
+            if entry.progress.present_count > before:
                 since = transfer.last_byte = now
                 transfer.wake()
             if now - since >= PATIENCE_SECONDS:

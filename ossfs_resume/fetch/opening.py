@@ -73,7 +73,7 @@ class OpenDownloads:
             if self._usable(version) is not None:
                 self._store.release(entry)
             else:
-                self._add(Download(meta, entry, proven=entry.is_verified))
+                self._add(Download(meta, entry, proven=entry.progress.is_verified))
         download = self._downloads[version]
         if meta.crc64 is not None:
             download.entry.expect_crc64(meta.crc64)
@@ -102,7 +102,7 @@ class OpenDownloads:
         """Why this version could not be read last; None once it is complete."""
         download = self.find(meta)
         if download is not None and download.last_error is not None:
-            return None if download.entry.is_complete else download.last_error
+            return None if download.entry.progress.is_complete else download.last_error
         return self._last_errors.of(version_of(meta))
 
     def wake(self) -> None:
@@ -124,12 +124,12 @@ class OpenDownloads:
     def _usable(self, version: ObjectVersion) -> Download | None:
         """The download of a version, unless its entry was thrown away under it."""
         download = self._downloads.get(version)
-        return download if download is not None and download.entry.is_open else None
+        return download if download is not None and download.entry.progress.is_open else None
 
     def _forget(self, download: Download) -> None:
         version = version_of(download.meta)
         if self._downloads.get(version) is download:
             del self._downloads[version]
-        if download.last_error is not None or download.entry.is_complete:
-            is_well = download.entry.is_complete and download.stale is None
+        if download.last_error is not None or download.entry.progress.is_complete:
+            is_well = download.entry.progress.is_complete and download.stale is None
             self._last_errors.keep(version, None if is_well else download.last_error)

@@ -38,7 +38,7 @@ class Prefetcher:
     def reads(self, download: Download, pattern: AccessPattern, offset: int, length: int) -> None:
         """Somebody reads ``[offset, offset + length)`` with this pattern."""
         run_bytes = pattern.advance(offset, length)
-        if download.entry.is_complete:
+        if download.entry.progress.is_complete:
             return
         first, stop = offset // download.entry.geometry.part_size, offset + length
         window = readahead.window(run_bytes, self._limit(download))

@@ -46,7 +46,7 @@ class Prover:
         Raises CorruptObject on a mismatch; the next open starts afresh.
         """
         async with download.proof:
-            is_complete = download.entry.is_complete
+            is_complete = download.entry.progress.is_complete
             if download.proven or not (is_complete or _has_gone_by(download)):
                 return
             if not isinstance(download.stale, CorruptObject):
@@ -80,5 +80,5 @@ def _has_gone_by(download: Download) -> bool:
     and an object may have a million parts."""
     entry = download.entry
     return bool(download.passed) and (
-        entry.present_count + len(download.passed) >= entry.part_count
+        entry.progress.present_count + len(download.passed) >= entry.part_count
     )

@@ -80,7 +80,7 @@ class Readiness:
         """Whether ``parts`` may be read at this moment."""
         entry = download.entry
         return (
-            (download.proven or not entry.is_complete)
+            (download.proven or not entry.progress.is_complete)
             and not self.missing(download, parts)
             and not entry.unchecked(parts.start, parts.stop)
             and not self._stopping

@@ -51,7 +51,7 @@ class PartReader:
                 log.debug("%s: %s", download.meta.key, error)
             except CacheError:
                 await self._disk.lose(download, parts)
-                download.proven = download.proven and download.entry.is_complete
+                download.proven = download.proven and download.entry.progress.is_complete
             with self._loose.demanded(download, parts):
                 await self._readiness.make_ready(download, parts, from_memory=True)
                 return await self._gather(download, parts, offset, length)

@@ -91,7 +91,7 @@ class OpenFiles:
 
     def present_bytes(self, node: FileNode) -> int:
         """Bytes of an open file that are cached at this moment."""
-        return self._downloads[node.inode].entry.present_bytes
+        return self._downloads[node.inode].entry.progress.present_bytes
 
     def _get(self, handle: int) -> OpenFile:
         file = self._files.get(handle)
@@ -116,7 +116,7 @@ class OpenFiles:
             self._table.reincarnate(version_of(meta))
         node.stock = stock or node.stock
         age_s = trio.current_time() - node.confirmed_at
-        if not download.entry.is_complete and age_s > CONFIRM_AGE_S:
+        if not download.entry.progress.is_complete and age_s > CONFIRM_AGE_S:
             try:
                 await self._source.confirm(download)
             except (ObjectChanged, NotFound) as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFolder
+from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.orphans import OrphanRemoval
 
 Parts = Any  # of conftest.py

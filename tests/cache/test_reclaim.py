@@ -116,7 +116,7 @@ def test_what_another_store_holds_is_not_removed(opened: Opened, parts: Parts) -
     one.keeper.evict(version)
     again = other.acquire(version)
     assert again.stock is None
-    assert again.present_count == 0
+    assert again.progress.present_count == 0
     other.release(again)
 
 
@@ -138,7 +138,7 @@ def test_parts_that_were_read_go_while_an_object_larger_than_the_cache_is_read(
         entry.read(0, 1)
     parts.write(entry, 0, 1)
     assert entry.read(0, parts.SIZE) == parts.content(entry.geometry, 0)
-    assert not entry.is_verified
+    assert not entry.progress.is_verified
     store.commit()
     store.release(entry)
     store.abandon()
@@ -228,19 +228,6 @@ def test_evicting_below_a_prefix_touches_nothing_else(opened: Opened, parts: Par
     assert left == ["d", "d0", "e"]
 
 
-def test_rereading_clears_what_the_disk_lost(
-    opened: Opened, parts: Parts, settings: CacheSettings
-) -> None:
-    store = opened()
-    entry = store.acquire(parts.version(4))
-    parts.write(entry, 0, 4)
-    assert entry.recheck() == []
-    parts.damage(parts.data_file(settings.directory), 2 * parts.SIZE + 7)
-    assert entry.recheck() == [2]
-    assert entry.missing(0, 4) == [range(2, 3)]
-    store.release(entry)
-
-
 def test_a_disk_that_others_fill_is_given_room_though_nobody_uses_the_store(
     tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +265,7 @@ def test_on_a_disk_without_any_room_something_can_be_removed(tmp_path: Path, par
         # What has room in the catalogue's log already is used up.
         with suppress(CacheError):
             for number in range(10_000):
-                store.add_job(f"{number}")
+                store.notes.add_job(f"{number}")
         store.keeper.evict(parts.version(64, key="a"))
         assert not ballast.exists()
         assert present(store, parts, a=64, b=64) == {"a": False, "b": True}

@@ -55,29 +55,29 @@ def store_whole(store: CacheStore, parts: Parts, key: str) -> None:
 def test_after_its_directory_was_removed_a_store_begins_anew(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
-    store.mark_known()
+    store.notes.mark_known()
     held = store.acquire(parts.version(4, key="held"))
     parts.write(held, 0, 2)
     store_whole(store, parts, "closed")
     shutil.rmtree(settings.directory)
     wait_until(lambda: (settings.directory / "bucket/catalog.sqlite3").exists())
-    wait_until(lambda: not held.is_open)
+    wait_until(lambda: not held.progress.is_open)
     assert held.check(0, 4) == []
     assert held.read(0, 2 * parts.SIZE) == parts.whole(held.geometry)[: 2 * parts.SIZE]
     assert store.cached_bytes([parts.version(4, key="closed")]) == [0]
     # Row numbers begin anew: nothing that is remembered by number may count.
     store_whole(store, parts, "other")
     again = store.acquire(parts.version(4, key="held"))
-    assert again.present_count == 0
+    assert again.progress.present_count == 0
     parts.write(again, 2, 4)
     store.release(again)
     store.release(held)
     store.close()
     reopened = CacheStore.open(settings)
-    assert not reopened.is_new
+    assert not reopened.notes.is_new
     for key, present in (("held", 2), ("other", 4)):
         entry = reopened.acquire(parts.version(4, key=key))
-        assert (entry.present_count, entry.check(0, 4)) == (present, [])
+        assert (entry.progress.present_count, entry.check(0, 4)) == (present, [])
         reopened.release(entry)
     reopened.close()
 

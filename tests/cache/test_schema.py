@@ -79,11 +79,11 @@ def test_a_version_1_catalogue_is_brought_up_to_date_with_all_it_knows(tmp_path:
     store = CacheStore.open(CacheSettings(tmp_path, "bucket", PART))
     version = ObjectVersion("k", "e", 300)
     entry = store.acquire(version)
-    assert (entry.is_verified, entry.is_complete) == (True, True)
+    assert (entry.progress.is_verified, entry.progress.is_complete) == (True, True)
     assert entry.check(0, 1) == []
     assert entry.read(0, 300) == b"old" * 100
-    assert not store.is_new
-    assert store.jobs() == [(1, "k")]
+    assert not store.notes.is_new
+    assert store.notes.jobs() == [(1, "k")]
     [record] = store.keeper.records()
     assert (record.allocated, record.last_used) == (4096, 1700000000_000)
     store.release(entry)

@@ -46,7 +46,7 @@ def test_parts_of_both_are_kept_in_one_file(
     parts.data_file(settings.directory)
     store = CacheStore.open(settings)
     entry = store.acquire(parts.version(4))
-    assert entry.is_complete
+    assert entry.progress.is_complete
     assert entry.check(0, 4) == []
     assert entry.read(0, 4 * parts.SIZE) == parts.whole(entry.geometry)
     store.close()
@@ -68,7 +68,7 @@ def test_a_discard_elsewhere_leaves_the_descriptor_and_refuses_the_commit(
         parts.write(entry, 3, 4)
     assert not list(store.keeper.records())
     new = store.acquire(parts.version(4))
-    assert (new is entry, new.stock, new.present_count) == (False, None, 0)
+    assert (new is entry, new.stock, new.progress.present_count) == (False, None, 0)
     store.release(new)
     store.release(entry)
     store.commit()
@@ -86,7 +86,7 @@ def test_what_was_evicted_and_stored_anew_elsewhere_is_another_stock(
     elsewhere("store.discard(entry)")
     elsewhere("entry.write_parts(3, [part(3)])")
     entry.refresh(range(4))
-    assert not entry.is_open
+    assert not entry.progress.is_open
     assert entry.missing(0, 4) == [range(2, 4)]
     new = store.acquire(parts.version(4))
     assert new.stock not in (None, old)

@@ -15,7 +15,6 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError
 
 Parts = Any  # of conftest.py
@@ -105,85 +104,6 @@ def test_state_is_the_same_from_memory_and_from_the_catalogue(
     assert (in_memory.is_complete, in_memory.is_verified) == (True, True)
 
 
-def test_a_wrong_checksum_is_disproof_and_an_unknown_one_is_neither(
-    store: CacheStore, parts: Parts
-) -> None:
-    entry = store.acquire(parts.version(2))
-    parts.write(entry, 0, 2)
-    assert entry.prove() is None
-    entry.expect_crc64(1)
-    assert entry.prove() is False
-    assert not entry.is_verified
-
-
-def test_a_verified_object_that_loses_a_part_is_verified_no_longer(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(2))
-    parts.write(entry, 0, 2)
-    entry.expect_crc64(parts.crc64(entry.geometry))
-    entry.prove()
-    store.close()
-    parts.damage(parts.data_file(settings.directory), 10)
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(2))
-    assert entry.is_verified
-    assert entry.check(0, 2) == [0]
-    assert not entry.is_verified
-    store.abandon()
-    store = CacheStore.open(settings)
-    summary = store.state(parts.version(2))
-    assert summary is not None
-    assert (summary.is_verified, summary.parts_present) == (False, 1)
-    store.close()
-
-
-def test_parts_that_a_file_ends_before_are_found_missing(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(3))
-    parts.write(entry, 0, 3)
-    store.close()
-    os.truncate(parts.data_file(settings.directory), parts.SIZE + 1)
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(3))
-    assert entry.check(0, 3) == [1, 2]
-    assert entry.missing(0, 3) == [range(1, 3)]
-    store.close()
-
-
-def test_a_whole_file_that_is_gone_costs_its_parts_and_can_be_written_again(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    parts.write(store.acquire(parts.version(2)), 0, 2)
-    store.close()
-    parts.data_file(settings.directory).unlink()
-    store = CacheStore.open(settings)
-    entry = store.acquire(parts.version(2))
-    assert entry.check(0, 2) == [0, 1]
-    parts.write(entry, 0, 2)
-    assert entry.read(0, 2 * parts.SIZE) == parts.whole(entry.geometry)
-    store.close()
-
-
-def test_a_part_of_the_wrong_length_is_refused(store: CacheStore, parts: Parts) -> None:
-    entry = store.acquire(parts.version(2))
-    with pytest.raises(ValueError, match="part 1"):
-        entry.write_parts(0, [[bytes(parts.SIZE)], [b"short"]])
-    assert entry.present_count == 0
-
-
-def test_reading_outside_the_object_is_refused(store: CacheStore, parts: Parts) -> None:
-    entry = store.acquire(parts.version(2))
-    parts.write(entry, 0, 2)
-    for offset, length in ((-1, 1), (0, -1), (2 * parts.SIZE, 1)):
-        with pytest.raises(CacheError, match="not inside"):
-            entry.read(offset, length)
-
-
 def test_a_discarded_file_is_gone_and_its_name_is_not_used_again(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
@@ -201,43 +121,6 @@ def test_a_discarded_file_is_gone_and_its_name_is_not_used_again(
     assert new.read(parts.SIZE, 1) == parts.content(new.geometry, 1)[:1]
 
 
-class DiscardedWhileWriting(DataFile):
-    """Lets the test act between the write into the file and the marking of the part."""
-
-    written = threading.Event()
-    go_on = threading.Event()
-
-    def write(self, offset: int, chunks: Any) -> None:
-        super().write(offset, chunks)
-        self.written.set()
-        assert self.go_on.wait(PATIENCE_S)
-
-
-def test_a_writer_that_is_overtaken_by_a_discard_marks_nothing(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings, data_file=DiscardedWhileWriting)
-    entry = store.acquire(parts.version(2))
-    refused: list[CacheError] = []
-
-    def write() -> None:
-        try:
-            parts.write(entry, 0, 2)
-        except CacheError as error:
-            refused.append(error)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    assert DiscardedWhileWriting.written.wait(PATIENCE_S)
-    store.discard(entry)
-    DiscardedWhileWriting.go_on.set()
-    writer.join()
-    assert len(refused) == 1
-    assert entry.present_count == 0
-    assert store.cached_bytes([parts.version(2)]) == [0]
-    store.close()
-
-
 class FailingSync(DataFile):
     def sync(self) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -253,7 +136,7 @@ def test_a_failed_sync_discards_the_entry(
     with caplog.at_level(logging.WARNING):
         store.sync()
     assert "Input/output error" in caplog.text
-    assert entry.present_count == 0
+    assert entry.progress.present_count == 0
     with pytest.raises(CacheError, match="discarded"):
         parts.write(entry, 0, 1)
     assert store.cached_bytes([parts.version(3)]) == [0]
@@ -292,23 +175,6 @@ def test_readers_and_writers_go_on_while_a_sync_waits_for_the_disk(
     store.close()
 
 
-class FullDisk(DataFile):
-    def write(self, offset: int, chunks: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_a_failed_write_keeps_its_cause_and_marks_nothing(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings, data_file=FullDisk)
-    entry = store.acquire(parts.version(2))
-    with pytest.raises(CacheError, match="No space left") as raised:
-        parts.write(entry, 0, 2)
-    assert isinstance(raised.value.__cause__, OSError)
-    assert entry.present_count == 0
-    store.close()
-
-
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0:
@@ -331,7 +197,7 @@ def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Part
     with pytest.raises(CacheError, match="No space left"):  # noqa: PT012
         for part in range(200):
             parts.write(entry, part, part + 1)
-    stored = entry.present_count
+    stored = entry.progress.present_count
     assert 0 < stored < 64
     with pytest.raises(CacheError) as raised:
         store.commit()
@@ -365,55 +231,6 @@ def test_nobody_else_can_read_the_cache_whatever_the_umask(
     assert {modes[path] for path in paths if path.is_dir()} == {0o700}
     assert {modes[path] for path in paths if path.is_file()} == {0o600}
     assert {path.name for path in paths} >= {"catalog.sqlite3-wal", "catalog.sqlite3-shm", "lock"}
-
-
-def test_a_store_is_new_until_it_was_mounted(settings: CacheSettings) -> None:
-    for expected in (True, False):
-        store = CacheStore.open(settings)
-        assert store.is_new is expected
-        store.mark_known()
-        assert not store.is_new
-        store.abandon()
-
-
-def test_jobs_survive_in_their_order(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    numbers = [store.add_job(path) for path in ("b", "a", "c")]
-    store.remove_job(numbers[1])
-    store.abandon()
-    store = CacheStore.open(settings)
-    assert store.jobs() == [(numbers[0], "b"), (numbers[2], "c")]
-    assert store.add_job("d") > numbers[2]
-    store.close()
-
-
-def test_a_damaged_catalogue_is_moved_aside_with_its_data(
-    settings: CacheSettings, parts: Parts, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = CacheStore.open(settings)
-    parts.write(store.acquire(parts.version(2)), 0, 2)
-    store.close()
-    (settings.directory / "bucket" / "catalog.sqlite3").write_bytes(b"garbage" * 1000)
-    store = CacheStore.open(settings)
-    assert store.cached_bytes([parts.version(2)]) == [0]
-    (aside,) = settings.directory.glob("bucket/damaged-*")
-    assert (aside / "catalog.sqlite3").read_bytes().startswith(b"garbage")
-    assert len(list(aside.glob("data/*/*"))) == 1
-    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
-    parts.write(store.acquire(parts.version(2)), 0, 2)
-    store.close()
-
-
-def test_a_damaged_catalogue_in_use_stays_where_it_is(settings: CacheSettings) -> None:
-    CacheStore.open(settings).close()
-    catalog = settings.directory / "bucket" / "catalog.sqlite3"
-    catalog.write_bytes(b"garbage" * 1000)
-    other = StoreFolder(settings.directory, settings.identity)
-    other.register_owner()
-    with pytest.raises(CacheError, match="not a database"):
-        CacheStore.open(settings)
-    assert catalog.exists()
-    other.unregister_owner()
 
 
 def test_a_directory_that_cannot_be_made_is_a_cache_error(tmp_path: Path, parts: Parts) -> None:

@@ -76,4 +76,4 @@ def claimed(directory: Path) -> int:
     stored = CacheStore.open(CacheSettings(directory, "bucket", part_size=names["PART"]))
     assert stored.state(names["VERSION"]) == summary  # counters agree with bitmaps
     stored.abandon()
-    return entry.present_bytes
+    return entry.progress.present_bytes

@@ -121,10 +121,10 @@ async def test_it_is_kept_again_when_the_disk_is_well(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         assert await engine.read(download, AccessPattern(), 0, 100) == origin.content["a"][:100]
-        assert download.entry.present_count == 0
+        assert download.entry.progress.present_count == 0
         IllFile.heal()
         assert await read_all(engine, download) == origin.content["a"]
-        assert download.entry.present_count > 30
+        assert download.entry.progress.present_count > 30
         assert engine.cache_error == ""
     assert [r.levelname for r in caplog.records if "cache can" in r.message] == ["WARNING", "INFO"]
 
@@ -276,13 +276,13 @@ async def test_an_entry_that_another_process_replaced_streams_through_and_is_lef
             other.discard(other.acquire(download.entry.version))
         await engine.read(download, AccessPattern(), 10 * PART, 100)
         store.commit()
-        assert not download.entry.is_open
+        assert not download.entry.progress.is_open
         assert await read_all(engine, download) == origin.content["a"]
         assert engine.cache_error == ""
         successor = await engine.open(meta)
         assert successor is not download
         assert await read_all(engine, successor) == origin.content["a"]
-        assert successor.entry.is_verified
+        assert successor.entry.progress.is_verified
 
 
 class CacheStoreOf:

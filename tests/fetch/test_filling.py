@@ -14,7 +14,7 @@ async def test_fill_completes_and_proves_an_object_behind_its_readers(
         download = await engine.open(meta)
         await engine.read(download, AccessPattern(), 7 * PART, PART)
         await engine.fill(download)
-        assert download.entry.is_verified
+        assert download.entry.progress.is_verified
         assert origin.fetched == SIZE
         assert origin.most_running <= 8
 
@@ -36,5 +36,5 @@ async def test_a_cancelled_fill_ends_its_transfers_and_keeps_what_arrived(
             while engine.statistics().running:
                 await trio.lowlevel.checkpoint()
         assert engine.statistics().queued == 0
-        assert download.entry.present_count >= 2
+        assert download.entry.progress.present_count >= 2
         assert download.claims == {}

@@ -42,7 +42,7 @@ async def test_verifying_clears_what_the_disk_lost_and_proves_what_it_kept(
         download = await engine.open(meta)
         await read_all(engine, download)
         assert await engine.verify(download) == 0
-        assert download.entry.is_verified
+        assert download.entry.progress.is_verified
         [path] = store._folder.path.glob("data/*/*")
         with path.open("r+b") as file:
             file.seek(3 * PART + 1)
@@ -50,7 +50,7 @@ async def test_verifying_clears_what_the_disk_lost_and_proves_what_it_kept(
         assert await engine.verify(download) == 1
         assert download.entry.missing(0, 40) == [range(3, 4)]
         assert await read_all(engine, download) == origin.content["a"]
-        assert download.entry.is_verified
+        assert download.entry.progress.is_verified
         engine.close(download)
 
 
@@ -69,7 +69,7 @@ async def test_parts_that_were_evicted_and_fetched_again_unasked_are_proven_with
                 await engine.fill(download)
         else:
             await engine.fill(download)
-            assert download.entry.is_verified
+            assert download.entry.progress.is_verified
 
 
 async def test_a_proof_does_not_wait_for_threads_that_hang_elsewhere(
@@ -127,4 +127,4 @@ async def test_an_old_version_that_another_process_completed_is_proven_and_read(
             other.release(entry)
         download.entry.refresh(range(4))
         assert await read_all(engine, download) == content
-        assert download.entry.is_verified
+        assert download.entry.progress.is_verified

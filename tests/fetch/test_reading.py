@@ -15,7 +15,7 @@ async def test_a_sequential_read_is_exact_and_fetches_each_byte_once(
         download = await engine.open(meta)
         assert await read_all(engine, download) == origin.content["a"]
         assert origin.fetched == SIZE
-        assert download.entry.is_verified
+        assert download.entry.progress.is_verified
         engine.close(download)
 
 

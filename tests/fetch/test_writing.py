@@ -61,5 +61,5 @@ async def test_what_a_cancelled_write_did_not_begin_is_still_there_to_be_written
         assert len(transfer.batch) == 2
         transfer.writing = lock
         await writer.write(transfer)
-        assert transfer.download.entry.present_count == 2
+        assert transfer.download.entry.progress.present_count == 2
         assert transfer.download.running == 0

@@ -340,7 +340,7 @@ class StoreMachine(RuleBasedStateMachine):
         is_complete = len(self.present[version]) == entry.part_count
         entry.expect_crc64(crc64(version) ^ (not is_right))
         assert entry.prove() is (is_right if is_complete else None)
-        assert entry.is_verified == (is_complete and is_right)
+        assert entry.progress.is_verified == (is_complete and is_right)
 
     @invariant()
     def memory_agrees(self) -> None:
@@ -348,12 +348,12 @@ class StoreMachine(RuleBasedStateMachine):
             entry, present = self.entries[version], self.present[version]
             missing = {part for run in entry.missing(0, entry.part_count) for part in run}
             assert missing == set(range(entry.part_count)) - present
-            assert entry.present_bytes == sum(
+            assert entry.progress.present_bytes == sum(
                 stop - start for start, stop in map(entry.geometry.span, present)
             )
             assert entry.stock is None or entry.stock.row_id not in self.removed
             assert entry.unchecked(0, entry.part_count) == bool(present - self.trusted[version])
-            assert not (entry.is_verified and missing)
+            assert not (entry.progress.is_verified and missing)
 
     @invariant()
     def the_catalogue_agrees(self) -> None:

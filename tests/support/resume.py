@@ -61,6 +61,6 @@ def _check_entry(store: CacheStore, version: ObjectVersion, data: bytes) -> int:
         if not entry.missing(part, part + 1):
             start, stop = entry.geometry.span(part)
             assert entry.read(start, stop - start) == data[start:stop], f"part {part} is wrong"
-    present = entry.present_bytes
+    present = entry.progress.present_bytes
     store.release(entry)
     return present

@@ -37,10 +37,10 @@ def judge(root: Path, promises: Promises) -> None:
 
 
 def _judge_facts(store: CacheStore, promises: Promises) -> None:
-    jobs = {number for number, _ in store.jobs()}
+    jobs = {number for number, _ in store.notes.jobs()}
     assert promises.jobs <= jobs, "a job is lost"
     assert not promises.dead_jobs & jobs, "a job came back"
-    assert not (promises.is_known and store.is_new), "the store does not know its bucket"
+    assert not (promises.is_known and store.notes.is_new), "the store does not know its bucket"
 
 
 def _judge_parts(entry: Entry, synced: set[int]) -> None:
@@ -83,8 +83,8 @@ def _judge_finished(root: Path) -> None:
     try:
         for version in VERSIONS:
             entry = store.acquire(version)
-            assert entry.is_complete
-            assert entry.is_verified
+            assert entry.progress.is_complete
+            assert entry.progress.is_verified
             assert entry.check(0, entry.part_count) == []
             assert store.cached_bytes([version]) == [version.size]
             store.release(entry)

@@ -152,12 +152,12 @@ class Workload:
         assert entry.check(0, entry.part_count) == []
 
     def _known(self) -> None:
-        self._store.mark_known()
+        self._store.notes.mark_known()
         self.promises.is_known = True
         self._promise()
 
     def _job(self) -> None:
-        self.promises.jobs.add(self._store.add_job("key"))
+        self.promises.jobs.add(self._store.notes.add_job("key"))
         self._promise()
 
     def _end_job(self) -> None:
@@ -165,7 +165,7 @@ class Workload:
             number = self._chance.choice(sorted(self.promises.jobs))
             self.promises.jobs.remove(number)
             self._promise()
-            self._store.remove_job(number)
+            self._store.notes.remove_job(number)
             self.promises.dead_jobs.add(number)
             self._promise()
 

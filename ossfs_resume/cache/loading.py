@@ -1,0 +1,72 @@
+"""Makes an entry of what the catalogue has of a version.
+
+The row is read, then the file is opened, then the row is read again: only if it is still the same
+one has no other process removed the file in between, and none can from then on. Whoever loads a
+version sees to it that nobody else loads or removes it at the same time in this process.
+"""
+
+from ossfs_resume.cache.backing import Backing, FileFactory
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.entry import Announce, Entry
+from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.part_writing import Room
+from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.records import EntryRow, StoredParts
+from ossfs_resume.cache.trust import TrustMemory
+
+
+class Loader:
+    """Objects that the catalogue does not know are divided into parts of ``part_size``, if they
+    are not too large for that. ``announce`` and ``room`` are for the entries."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        make_file: FileFactory,
+        part_size: int,
+        trust: TrustMemory,
+        announce: Announce,
+        room: Room,
+    ) -> None:
+        self._catalog = catalog
+        self._make_file = make_file
+        self._part_size = part_size
+        self._trust = trust
+        self._announce = announce
+        self._room = room
+
+    def load(self, version: ObjectVersion) -> Entry:
+        """The entry, its file open; anew if another process removed the file just then.
+
+        Raises CacheError.
+        """
+        while True:
+            row, parts = self._catalog.load(version) or (None, None)
+            entry = self._entry(version, row, parts)
+            entry.hold()
+            if entry.stands_on(self._catalog.find(version)):
+                self._trust_again(entry)
+                return entry
+            entry.close()
+
+    def detached(self, version: ObjectVersion) -> Entry:
+        """An entry that holds nothing and keeps nothing. Memory only."""
+        entry = self._entry(version)
+        entry.progress.supersede()
+        return entry
+
+    def _entry(
+        self, version: ObjectVersion, row: EntryRow | None = None, parts: StoredParts | None = None
+    ) -> Entry:
+        if row is None:
+            geometry = Geometry.fitting(version.size, self._part_size)
+        else:
+            geometry = Geometry(version.size, row.part_size)
+        progress = Progress(geometry, row, parts)
+        backing = Backing(self._catalog, self._make_file, version, geometry, row)
+        return Entry(version, progress, backing, self._announce, self._room)
+
+    def _trust_again(self, entry: Entry) -> None:
+        if entry.stock is not None:
+            entry.progress.trust(self._trust.recall(entry.stock.row_id, entry.seen))

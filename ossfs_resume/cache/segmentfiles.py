@@ -1,0 +1,195 @@
+"""The files that a data file consists of: made, opened, locked, watched, unlinked and closed.
+
+Every descriptor holds a shared lock (flock) on its segment, so that another process can see that
+the file is in use; whoever wants to remove bytes needs the lock for himself (``lock_alone``).
+
+A descriptor stays open from first use to ``close``: an error of the kernel's write-back is
+reported once, perhaps to this descriptor only. A segment is created by the first change of it, and
+never again once the names were removed. ``close`` must not run beside other calls; all other
+methods may run at once. They raise OSError.
+"""
+
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ossfs_resume.cache.folder import open_private, sync_directory
+from ossfs_resume.cache.foreign import ForeignChanges, Seen
+
+
+class SegmentFiles:
+    """``<name>.0`` to ``<name>.<count - 1>`` in ``directory``, as far as they exist: what a
+    ``DataFile`` is but for the bytes."""
+
+    def __init__(self, directory: Path, name: str, count: int) -> None:
+        self._directory = directory
+        self._name = name
+        self._count = count
+        self._lock = threading.Lock()
+        self._descriptors: dict[int, int] = {}
+        # An earlier process may have created segments and been killed before it synced them.
+        self._has_new_names = True
+        self._is_unlinked = False
+        self._is_closed = False
+        self._foreign = ForeignChanges()
+
+    @property
+    def seen(self) -> Mapping[int, Seen]:
+        """Each open segment as it was when this process opened it or last wrote to it."""
+        return self._foreign.seen
+
+    def was_touched(self) -> bool:
+        """Whether somebody else has changed an open segment since this was last asked."""
+        with self._lock:
+            return self._foreign.take(self._descriptors)
+
+    def sync(self) -> None:
+        """Wait until everything in the file is on the disk, names included.
+
+        Segments that an earlier process wrote are opened for it.
+        """
+        self._open_all()
+        with self._lock:
+            descriptors = list(self._descriptors.values())
+            has_new_names, self._has_new_names = self._has_new_names, False
+        if not descriptors:
+            raise FileNotFoundError(errno.ENOENT, "data file is gone", self._name)
+        for descriptor in descriptors:
+            os.fdatasync(descriptor)
+        if has_new_names:
+            sync_directory(self._directory)
+            sync_directory(self._directory.parent)
+
+    def hold(self) -> None:
+        """Open all segments that exist, so that nobody else removes them."""
+        self._open_all()
+
+    def lock_alone(self) -> bool:
+        """Keep everybody else from opening the files until ``share``; False if one is in use."""
+        descriptors = self._open_all()
+        try:
+            for descriptor in descriptors:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.share()
+            return False
+        return True
+
+    def share(self) -> None:
+        """Let others open the files again."""
+        for descriptor in self._opened():
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+    def allocated(self) -> int:
+        """The bytes that the disk has given to them."""
+        blocks = 0
+        for segment in range(self._count):
+            with suppress(FileNotFoundError):
+                blocks += os.stat(self._descriptors.get(segment, self._path(segment))).st_blocks
+        return blocks * 512
+
+    def unlink(self) -> None:
+        """Remove the names; open descriptors go on, no segment is created any more."""
+        with self._lock:
+            self._is_unlinked = True
+        for segment in range(self._count):
+            self._path(segment).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close all descriptors; every later call raises OSError."""
+        with self._lock:
+            self._is_closed = True
+            descriptors, self._descriptors = self._descriptors, {}
+            self._foreign.closed()
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+
+    # --- for the bytes in them ---
+
+    def _descriptor(self, segment: int, *, create: bool = False) -> int:
+        """That of one segment, opened now if need be."""
+        found = self._descriptors.get(segment)
+        if found is not None:
+            return found
+        with self._lock:
+            if segment not in self._descriptors:
+                descriptor = self._open(segment, create=create)
+                self._foreign.opened(segment, descriptor)
+                self._descriptors[segment] = descriptor
+            return self._descriptors[segment]
+
+    def _exists(self, segment: int) -> bool:
+        """Whether a segment is there to be read."""
+        return segment in self._descriptors or self._path(segment).exists()
+
+    def _open_all(self) -> Sequence[int]:
+        """Open all segments that exist; the descriptors of all that are open."""
+        for segment in range(self._count):
+            if self._exists(segment):
+                self._descriptor(segment)
+        return self._opened()
+
+    @contextmanager
+    def _changing(self, segment: int) -> Iterator[int]:
+        """The descriptor of a segment, for a change of our own.
+
+        Raises FileNotFoundError if somebody else has removed the file.
+        """
+        descriptor = self._descriptor(segment, create=True)
+        with self._lock:
+            self._require_named(segment)
+            self._foreign.begin(segment, self._descriptors)
+        try:
+            yield descriptor
+        finally:
+            with self._lock:
+                self._foreign.end(segment, descriptor)
+
+    # --- for nobody else ---
+
+    def _require_named(self, segment: int) -> None:
+        if not os.fstat(self._descriptors[segment]).st_nlink and not self._is_unlinked:
+            raise FileNotFoundError(errno.ENOENT, "data file was removed", self._name)
+
+    def _opened(self) -> list[int]:
+        with self._lock:
+            return list(self._descriptors.values())
+
+    def _path(self, segment: int) -> Path:
+        return self._directory / f"{self._name}.{segment}"
+
+    def _open(self, segment: int, *, create: bool) -> int:
+        if self._is_closed:
+            raise OSError(errno.EBADF, "data file is closed", self._name)
+        try:
+            return _shared(open_private(self._path(segment), os.O_RDWR))
+        except FileNotFoundError:
+            if not create or self._is_unlinked:
+                raise
+        except OSError as error:
+            if create or error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            return open_private(self._path(segment), os.O_RDONLY)
+        return self._create(segment)
+
+    def _create(self, segment: int) -> int:
+        # Not its parents: a cache that was removed is not made again by a leftover of it.
+        with suppress(FileExistsError):
+            self._directory.mkdir(0o700)
+            self._directory.chmod(0o700)
+        self._has_new_names = True
+        return _shared(open_private(self._path(segment), os.O_RDWR | os.O_CREAT))
+
+
+def _shared(descriptor: int) -> int:
+    """Take the lock that says "in use"; who has it alone is about to remove bytes."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

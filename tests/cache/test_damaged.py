@@ -1,0 +1,41 @@
+"""A catalogue that cannot be read."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from ossfs_resume.cache import CacheSettings, CacheStore
+from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.errors import CacheError
+
+Parts = Any  # of conftest.py
+
+
+def test_a_damaged_catalogue_is_moved_aside_with_its_data(
+    settings: CacheSettings, parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+    (settings.directory / "bucket" / "catalog.sqlite3").write_bytes(b"garbage" * 1000)
+    store = CacheStore.open(settings)
+    assert store.cached_bytes([parts.version(2)]) == [0]
+    (aside,) = settings.directory.glob("bucket/damaged-*")
+    assert (aside / "catalog.sqlite3").read_bytes().startswith(b"garbage")
+    assert len(list(aside.glob("data/*/*"))) == 1
+    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+
+
+def test_a_damaged_catalogue_in_use_stays_where_it_is(settings: CacheSettings) -> None:
+    CacheStore.open(settings).close()
+    catalog = settings.directory / "bucket" / "catalog.sqlite3"
+    catalog.write_bytes(b"garbage" * 1000)
+    other = StoreFolder(settings.directory, settings.identity)
+    other.register_owner()
+    with pytest.raises(CacheError, match="not a database"):
+        CacheStore.open(settings)
+    assert catalog.exists()
+    other.unregister_owner()
