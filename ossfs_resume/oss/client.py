@@ -28,7 +28,7 @@ from typing import TypeVar
 import trio
 
 from ossfs_resume.errors import BadAnswer, ClockSkewed, OriginError, OriginTimeout, Throttled
-from ossfs_resume.oss import refusal, request, wire
+from ossfs_resume.oss import listing, range_answer, refusal, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
@@ -160,8 +160,8 @@ class OssClient:
         )
 
         async def parse(answer: Answer) -> ListPage:
-            page = wire.parse_listing(await answer.read(wire.MAX_LISTING_BYTES))
-            return wire.check_listing(page, prefix, delimiter)
+            page = listing.parse_listing(await answer.read(listing.MAX_LISTING_BYTES))
+            return listing.check_listing(page, prefix, delimiter)
 
         page = await self._call("list_requests", wanted, parse)
         if token and page.next_token == token:
@@ -226,7 +226,7 @@ class OssClient:
                 wanted = request.range_request(self._endpoint, meta, position, stop)
                 kind = "range_requests"
                 async with self._send(self._data, kind, wanted, attempts, turn) as answer:
-                    wire.check_range(meta, position, stop, answer.status, answer.headers)
+                    range_answer.check_range(meta, position, stop, answer.status, answer.headers)
                     self._note_version(meta, answer)
                     async for chunk in answer:
                         if not turn.hear():

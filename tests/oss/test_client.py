@@ -251,7 +251,7 @@ async def test_html_error_page_is_quoted(server: Server) -> None:
 
 
 async def test_endless_listing_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossfs_resume.oss.wire.MAX_LISTING_BYTES", 1000)
+    monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1000)
     server.default = server.answer(200, {}, b" " * 1001)
     async with server.client(timeout_s=0.05) as client:
         with pytest.raises(errors.BadAnswer, match="longer than 1000"):
@@ -547,7 +547,7 @@ async def test_what_was_refused_is_not_kept_in_memory(
     gc.collect()
     gc.disable()
     try:
-        monkeypatch.setattr("ossfs_resume.oss.wire.MAX_LISTING_BYTES", 1 << 20)
+        monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1 << 20)
         server.default = server.answer(200, {}, b" " * (2 << 20))
         async with server.client(timeout_s=0.2) as client:
             with pytest.raises(errors.BadAnswer):
