@@ -8,16 +8,15 @@ then jobs and transfers, then the connections, last the catalogue, which writes 
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import trio
 
-from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
+from ossfs_resume.bucket_cache import directory_times, opened_store, room_in
 from ossfs_resume.cache.freeing import RemovalListener
-from ossfs_resume.cache.models import CacheSettings, ObjectVersion
+from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
@@ -26,21 +25,11 @@ from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
-from ossfs_resume.errors import (
-    CacheError,
-    MountError,
-    NotPermitted,
-    OriginError,
-    OriginTimeout,
-    TlsFailed,
-    TransientError,
-    Unreachable,
-)
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.errors import MountError
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, check_bucket
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
 from ossfs_resume.fuse.invalidation import Invalidator
@@ -49,23 +38,14 @@ from ossfs_resume.fuse.operations import Operations, OperationsSettings
 from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import serve
 from ossfs_resume.origin import origin_credentials, origin_settings
-from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
-from ossfs_resume.oss.endpoint import Endpoint, cache_identity
+from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.offline import OfflineClient
-from ossfs_resume.quantities import format_size
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.tree import Tree
 
 log = logging.getLogger(__name__)
-
-FIRST_ANSWER_SECONDS = 5.0
-"""How long `mount` waits for the bucket before it calls the endpoint unreachable."""
-
-OPEN_PATIENCE_SECONDS = 30.0
-CLOSE_PATIENCE_SECONDS = 60.0
-"""How long the cache's disk may take at the beginning, and to write what is left at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,85 +90,13 @@ async def _mount_offline(
         await _serve(request, store, OfflineClient(), on_ready)
 
 
-@asynccontextmanager
-async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[CacheStore]:
-    """The cache of this bucket; written out and closed at the end, whatever happens."""
-    settings = CacheSettings(
-        options.cache_dir,
-        cache_identity(endpoint),
-        options.part_size,
-        limits=cache_limits(options.cache_size, options.cache_free),
-    )
-    try:
-        store = await Asking(1, OPEN_PATIENCE_SECONDS).ask(partial(CacheStore.open, settings))
-    except Hanging as error:
-        raise MountError(f"{settings.directory}: {error}; does its disk hang?") from error
-    try:
-        yield store
-    finally:
-        with trio.CancelScope(shield=True):
-            await _close(store)
-
-
-async def _close(store: CacheStore) -> None:
-    try:
-        await Asking(1, CLOSE_PATIENCE_SECONDS).ask(store.close)
-    except Hanging as error:
-        log.warning("%s; the progress of the last seconds may be lost", error)
-
-
-async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:
-    """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount.
-
-    A bucket that the cache knows is mounted without an answer, with a warning. So is one that may
-    not be listed: a key that may only read objects opens every path that it knows.
-    Raises MountError.
-    """
-    try:
-        with still_trying_unsaid():
-            await client.list_page(source.prefix, max_keys=1)
-    except NotPermitted as error:
-        log.warning(
-            "%s: listing is not allowed (%s): ls says 'Permission denied', known paths open",
-            source, error,
-        )  # fmt: skip
-    except TransientError as error:
-        if not is_known:
-            raise MountError(f"{source}: {with_remedy(error)}") from error
-        log.warning("%s: %s; mounting what the cache has", source, error)
-    except OriginError as error:
-        raise MountError(f"{source}: {error}") from error
-
-
-@contextmanager
-def still_trying_unsaid() -> Iterator[None]:
-    """Leave out the warning that something is tried again: how it ends is told in a moment, and
-    who waits at a terminal is to read one line."""
-
-    def is_said(record: logging.LogRecord) -> bool:
-        return record.levelno != logging.WARNING
-
-    attempts_log.addFilter(is_said)
-    try:
-        yield
-    finally:
-        attempts_log.removeFilter(is_said)
-
-
-def with_remedy(error: TransientError) -> str:
-    """What to say of an endpoint that gives no answer, unless the error knows better."""
-    if isinstance(error, (Unreachable, OriginTimeout)) and not isinstance(error, TlsFailed):
-        return f"{error}; check --endpoint and the network"
-    return str(error)
-
-
 async def _serve(
     request: MountRequest,
     store: CacheStore,
     client: OssClient | OfflineClient,
     on_ready: Callable[[], None],
 ) -> None:
-    times = await _directory_times(store)
+    times = await directory_times(store)
     room = await trio.to_thread.run_sync(room_in, store, request.options)
     spare_the_collector()
     try:
@@ -200,14 +108,6 @@ async def _serve(
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
-
-
-async def _directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
-    try:
-        return await trio.to_thread.run_sync(store.notes.recall_directories)
-    except CacheError as error:
-        log.debug("cannot read when directories changed: %s", error)
-        return {}
 
 
 class _Mounted:
@@ -316,30 +216,6 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-
-
-def cache_limits(size: int | None, free: int | float | None) -> Limits:
-    """``--cache-size`` and ``--cache-free``: bytes, a fraction of the disk, or the default."""
-    if free is None:
-        return Limits(size, DEFAULT_FREE, DEFAULT_FREE_FILES)
-    kept = Reserve(free) if isinstance(free, float) else free
-    return Limits(size, kept, Reserve(free) if isinstance(free, float) else DEFAULT_FREE_FILES)
-
-
-def room_in(store: CacheStore, options: Options) -> int:
-    """How many bytes the cache may take; says so if that is as good as nothing."""
-    try:
-        room = store.keeper.capacity()
-    except CacheError as error:
-        log.warning("cannot say how much the cache may hold: %s", error)
-        return 0
-    if room < options.part_size:
-        log.warning(
-            "nothing can be kept in %s: --cache-size and --cache-free leave %s there",
-            options.cache_dir,
-            format_size(room),
-        )
-    return room
 
 
 def hopping(

@@ -57,3 +57,21 @@ class Credentials:
     access_key_id: str
     access_key_secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStatistics:
+    """Counts since the client was made. ``errors`` are failed attempts; an object that does
+    not exist is no failure."""
+
+    list_requests: int = 0
+    head_requests: int = 0
+    link_requests: int = 0
+    range_requests: int = 0
+    bytes_received: int = 0
+    retries: int = 0
+    errors: int = 0
+    throttled: int = 0
+    hedged: int = 0
+    concurrency: int = 0
+    """Ranges at once that the origin bears at this moment."""

@@ -5,8 +5,7 @@ from math import inf
 from typing import NoReturn
 
 from ossfs_resume.errors import Unreachable
-from ossfs_resume.oss.client import ClientStatistics
-from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
+from ossfs_resume.oss.models import ClientStatistics, ListPage, ObjectMeta, Symlink
 
 
 class OfflineClient:

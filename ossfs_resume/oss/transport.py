@@ -11,15 +11,10 @@ it ends the innermost generator, and all others end in order.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
-from math import inf
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import httpcore
 import httpx
 import trio
 
@@ -32,7 +27,7 @@ from ossfs_resume.errors import (
     TlsFailed,
     Unreachable,
 )
-from ossfs_resume.oss import network
+from ossfs_resume.oss.connections import TOO_LARGE, Pool, awaiting_head, open_pool
 from ossfs_resume.oss.proxy import Proxy
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import Request
@@ -41,28 +36,8 @@ CONNECT_S = 10.0
 SILENCE_S = 20.0
 """Longest wait for the first byte of an answer, and from one byte to the next."""
 
-HEAD_BYTES = 256 << 10
-"""Most that is read before an answer has begun. h11 has a limit for one head, but any number of
-"100 Continue" may come before it, and taking them apart holds up everybody."""
-
-HEAD_PIECE_BYTES = 64 << 10
-
-TOO_LARGE = "the headers of the answer are too large"
-
 TRICKLE_BYTES = 1024
 """A body that brings no more than this in the time of a silence is as good as silent."""
-
-KEEPALIVE_S = 45.0
-"""OSS closes idle connections; the SDKs drop theirs after 50 and 60 s."""
-
-
-@dataclass(slots=True)
-class _HeadAllowance:
-    bytes_left: int = HEAD_BYTES
-
-
-_head_allowance: ContextVar[_HeadAllowance | None] = ContextVar("head_allowance", default=None)
-"""Of the request that this task waits for; httpcore has no other way to tell a stream."""
 
 
 class Answer:
@@ -141,9 +116,8 @@ class Transport:
         self._head_s = connect + silence
         is_secure = self._url.scheme == "https"
         self._forwarder = None if is_secure else proxy
-        self._pool = _PooledTransport(
-            connections, context, _Backend(proxy, context, tunnels=is_secure)
-        )
+        pool = open_pool(connections, context, proxy, tunnels=is_secure)
+        self._pool = _PooledTransport(pool)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -152,7 +126,7 @@ class Transport:
     @property
     def open_connections(self) -> int:
         """Connections in the pool, busy or idle."""
-        return len(self._pool.connections)
+        return self._pool.open_connections
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Answer]:
@@ -168,7 +142,7 @@ class Transport:
 
     async def _answer(self, request: Request) -> Answer:
         # However often a byte comes: an answer has to begin in a certain time.
-        with trio.move_on_after(self._head_s), _awaiting_head():
+        with trio.move_on_after(self._head_s), awaiting_head():
             try:
                 response = await self._pool.handle_async_request(self._outgoing(request))
             except httpx.HTTPError as error:
@@ -230,102 +204,9 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
 class _PooledTransport(httpx.AsyncHTTPTransport):
     """httpx offers no parameter for a network backend; its transport needs nothing but a pool."""
 
-    def __init__(self, connections: int, context: ssl.SSLContext, backend: "_Backend") -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=KEEPALIVE_S,
-            network_backend=backend,
-        )
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     @property
-    def connections(self) -> list[httpcore.AsyncConnectionInterface]:
-        return self._pool.connections
-
-
-class _Backend(httpcore.AsyncNetworkBackend):
-    """Connections to the origin, or to the proxy before it. httpcore's own proxy classes send the
-    target that was set for the origin in their CONNECT request as well, hence this."""
-
-    def __init__(self, proxy: Proxy | None, context: ssl.SSLContext, *, tunnels: bool) -> None:
-        self._proxy = proxy
-        self._context = context
-        self._tunnels = tunnels
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
-            if self._proxy is None:
-                return _Stream(await network.open_tcp(host, port))
-            tunnel_to = (host, port) if self._tunnels else None
-            return _Stream(await network.open_through(self._proxy, self._context, tunnel_to))
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
-
-
-class _Stream(httpcore.AsyncNetworkStream):
-    def __init__(self, stream: network.Link) -> None:
-        self._stream = stream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        allowance = _head_allowance.get()
-        if allowance is None:
-            with _mapped(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-                return await network.receive(self._stream)
-        if allowance.bytes_left <= 0:
-            raise httpcore.RemoteProtocolError(TOO_LARGE)
-        with _mapped(httpcore.ReadTimeout, httpcore.ReadError, timeout):
-            data = await network.receive(self._stream, HEAD_PIECE_BYTES)
-        allowance.bytes_left -= len(data)
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if buffer:
-            with _mapped(httpcore.WriteTimeout, httpcore.WriteError, timeout):
-                await self._stream.send_all(buffer)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError, timeout):
-            name = server_hostname or ""
-            return _Stream(await network.start_tls(self._stream, ssl_context, name))
-
-    def get_extra_info(self, info: str) -> Any:
-        return network.is_readable(self._stream) if info == "is_readable" else None
-
-
-@contextmanager
-def _awaiting_head() -> Iterator[None]:
-    token = _head_allowance.set(_HeadAllowance())
-    try:
-        yield
-    finally:
-        _head_allowance.reset(token)
-
-
-@contextmanager
-def _mapped(
-    timed_out: Callable[[str], Exception], failed: Callable[[str], Exception], seconds: float | None
-) -> Iterator[None]:
-    try:
-        with trio.fail_after(inf if seconds is None else seconds):
-            yield
-    except trio.TooSlowError as error:
-        raise timed_out(f"nothing happened for {seconds:g} s") from error
-    except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise failed(reason_of(error)) from error
+    def open_connections(self) -> int:
+        return len(self._pool.connections)

@@ -10,9 +10,9 @@ from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.trouble import Trouble
 from ossfs_resume.vfs.handles import OpenFiles
-from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, Node, version_of
 from ossfs_resume.vfs.interfaces import CacheView
 from ossfs_resume.vfs.models import Attributes
+from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, version_of
 from ossfs_resume.vfs.shared import NANOSECONDS
 
 PATIENCE_S = 2.0

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from ossfs_resume.vfs.directory import Directory
-from ossfs_resume.vfs.inodes import DirectoryNode
+from ossfs_resume.vfs.nodes import DirectoryNode
 from ossfs_resume.vfs.shared import Shared
 
 MAX_DIRECTORIES = 10_000

@@ -13,11 +13,11 @@ from functools import partial
 
 import trio
 
-from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, Node, current
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.listings import Listings
 from ossfs_resume.vfs.models import AbsentName
 from ossfs_resume.vfs.names import decode, is_representable
+from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.probe import Found, FoundDirectory, find
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared

@@ -8,8 +8,9 @@ import trio
 
 from ossfs_resume.errors import NotFound, ObjectChanged, StaleVersion
 from ossfs_resume.fetch.readahead import AccessPattern
-from ossfs_resume.vfs.inodes import NEVER, FileNode, InodeTable, current, version_of
+from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource
+from ossfs_resume.vfs.nodes import NEVER, FileNode, current, version_of
 
 if TYPE_CHECKING:
     from ossfs_resume.fetch.download import Download

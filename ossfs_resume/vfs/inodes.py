@@ -1,4 +1,4 @@
-"""Inode numbers and what they stand for.
+"""Inode numbers: which node has which, and how long it keeps it (`nodes` says what they are).
 
 A number is derived from what it names, so that it is the same after a remount: a directory's from
 its prefix, a file's from one object *version* (key, ETag, size). Another version is another inode:
@@ -15,125 +15,20 @@ Two names whose 63-bit hashes collide are kept apart by probing. The one that ca
 down for good, since a free number at its first choice would otherwise tempt it to move.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TypeAlias
 from weakref import WeakValueDictionary, ref
 
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import Generation
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.errors import StaleVersion
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.names import encode
+from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, version_of
 
 ROOT = 1
 MAX_INODE = 2**63 - 1
-
-NEVER = -math.inf
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class FileNode:
-    """One object version.
-
-    ``confirmed_at`` is the monotonic time at which the origin last said that it is the current
-    one. ``superseded`` says that it is known not to be; ``successor`` is the inode of the same
-    version after its cached bytes were thrown away. ``stock`` is what the cache had of it when it
-    was last open: the kernel's pages can have come from nowhere else.
-    """
-
-    inode: int
-    meta: ObjectMeta
-    incarnation: int
-    confirmed_at: float = NEVER
-    lookups: int = 0
-    handles: int = 0
-    superseded: bool = False
-    successor: "FileNode | None" = None
-    stock: Generation | None = None
-
-    def is_version(self, meta: ObjectMeta, incarnation: int) -> bool:
-        """Whether this node stands for that version."""
-        mine = self.meta
-        return (mine.key, mine.etag, mine.size, self.incarnation) == (
-            meta.key,
-            meta.etag,
-            meta.size,
-            incarnation,
-        )
-
-    def confirm(self, meta: ObjectMeta, now: float) -> None:
-        """The origin has just shown this version; only a HEAD says its CRC, which is kept.
-
-        ``now`` is NEVER for what an earlier mount was told: it confirms nothing.
-        """
-        if now == NEVER:
-            return
-        if meta.crc64 is not None or meta.modified != self.meta.modified:
-            self.meta = meta
-        self.confirmed_at = now
-        self.superseded = False
-
-    def supersede(self) -> None:
-        """The origin has another version under this name, or none."""
-        self.confirmed_at = NEVER
-        self.superseded = True
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class DirectoryNode:
-    """All keys that start with ``prefix``.
-
-    The modification time is the marker object's, or else when the directory was first seen. It
-    rises when a listing shows other names than the one before, and never otherwise: importers and
-    indexers skip directories whose time stands still.
-    """
-
-    inode: int
-    prefix: str
-    modified_ns: int
-    confirmed_at: float = NEVER
-    lookups: int = 0
-    handles: int = 0
-    listable: bool = True
-    names_digest: bytes = b""
-
-    def saw_marker(self, modified_ns: int) -> None:
-        """The directory's marker object has this time."""
-        if self.names_digest:
-            modified_ns = max(modified_ns, self.modified_ns)
-        self.modified_ns = modified_ns
-
-    def saw_names(self, digest: bytes, now_ns: int) -> None:
-        """A whole listing showed names of this digest (`NamesDigest`)."""
-        if self.names_digest not in (b"", digest):
-            self.modified_ns = max(now_ns, self.modified_ns)
-        self.names_digest = digest
-
-
-Node: TypeAlias = FileNode | DirectoryNode
-
-
-class NamesDigest:
-    """The names of a listing in their order, page by page: all at once they may be 100 MB."""
-
-    def __init__(self) -> None:
-        self._hash = blake2b(digest_size=16)
-        self._is_empty = True
-
-    def add(self, names: list[bytes]) -> None:
-        """The names that follow."""
-        if names:
-            self._hash.update(b"/".join(names if self._is_empty else [b"", *names]))
-            self._is_empty = False
-
-    def value(self) -> bytes:
-        """Of all names so far, however they were divided."""
-        return self._hash.digest()
 
 
 class _Weak(ref[Node]):
@@ -141,18 +36,6 @@ class _Weak(ref[Node]):
 
     __slots__ = ("inode",)
     inode: int
-
-
-def version_of(meta: ObjectMeta) -> ObjectVersion:
-    """The cache's name for what the origin described."""
-    return ObjectVersion(meta.key, meta.etag, meta.size)
-
-
-def current(node: Node) -> Node:
-    """The node that stands today for what ``node`` stood for."""
-    while isinstance(node, FileNode) and node.successor is not None:
-        node = node.successor
-    return node
 
 
 def hash63(identity: bytes) -> int:

@@ -2,8 +2,10 @@
 
 from ossfs_resume.oss.models import ListPage
 from ossfs_resume.oss.paging import Trail
-from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, InodeTable, NamesDigest, Node
+from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.names import Named, NameMerger, decode
+from ossfs_resume.vfs.names_digest import NamesDigest
+from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, Node
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.shared import NANOSECONDS
 

@@ -11,9 +11,9 @@ from functools import partial
 
 import trio
 
-from ossfs_resume.vfs.inodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.links import resolve_page
 from ossfs_resume.vfs.listing import Listing
+from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.packing import pack_page
 from ossfs_resume.vfs.shared import Shared

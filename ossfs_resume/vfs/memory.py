@@ -16,7 +16,7 @@ from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.oss.models import ListPage
-from ossfs_resume.vfs.inodes import DirectoryNode
+from ossfs_resume.vfs.nodes import DirectoryNode
 from ossfs_resume.vfs.packing import pack_found, unpack_found, unpack_pages
 from ossfs_resume.vfs.probe import Found
 

@@ -5,9 +5,10 @@ from itertools import count
 from ossfs_resume.errors import StaleVersion
 from ossfs_resume.vfs.attributes import AttributeReader
 from ossfs_resume.vfs.directory import Directory
-from ossfs_resume.vfs.inodes import DirectoryNode, InodeTable, current
+from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.models import Listed
+from ossfs_resume.vfs.nodes import DirectoryNode, current
 
 BATCH_NAMES = 1000
 """Entries prepared at a time, so that a thousand names cost one question to the cache; the kernel

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ossfs_resume.vfs.inodes import FileNode, InodeTable, Node
+from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.memory import Memory
 from ossfs_resume.vfs.models import TreeSettings
+from ossfs_resume.vfs.nodes import FileNode, Node
 from ossfs_resume.vfs.origin import Origin
 
 log = logging.getLogger(__name__)

@@ -21,11 +21,12 @@ from ossfs_resume.vfs.attributes import AttributeReader
 from ossfs_resume.vfs.directories import Directories
 from ossfs_resume.vfs.directory import Directory
 from ossfs_resume.vfs.handles import OpenFiles
-from ossfs_resume.vfs.inodes import DirectoryNode, FileNode, InodeTable, Node
+from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
 from ossfs_resume.vfs.memory import Keeper, Memory
 from ossfs_resume.vfs.models import Attributes, Listed, TreeSettings, TreeStatistics
 from ossfs_resume.vfs.names import directory_prefix, encode, parent_prefix
+from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node
 from ossfs_resume.vfs.origin import Origin
 from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import trio
 
-from ossfs_resume.oss.client import ClientSettings, OssClient
+from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import StaticCredentials
 from ossfs_resume.oss.endpoint import parse_endpoint
 from ossfs_resume.oss.models import Credentials
+from ossfs_resume.oss.settings import ClientSettings
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 CREDENTIALS = StaticCredentials(Credentials("ak", "sk"))

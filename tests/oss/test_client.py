@@ -167,7 +167,7 @@ async def test_trickling_metadata_ends_with_its_budget(server: Server) -> None:
 async def test_trickling_error_page_does_not_hold_a_range(
     server: Server, client: OssClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.oss.client.ERROR_BODY_S", 0.05)
+    monkeypatch.setattr("ossfs_resume.oss.sending.ERROR_BODY_S", 0.05)
     server.script = [server.stall(server.answer(412, {"content-length": "100"}, b"<Err"))]
     with trio.fail_after(2), pytest.raises(errors.ObjectChanged):
         await read(client)
@@ -251,7 +251,7 @@ async def test_html_error_page_is_quoted(server: Server) -> None:
 
 
 async def test_endless_listing_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossfs_resume.oss.wire.MAX_LISTING_BYTES", 1000)
+    monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1000)
     server.default = server.answer(200, {}, b" " * 1001)
     async with server.client(timeout_s=0.05) as client:
         with pytest.raises(errors.BadAnswer, match="longer than 1000"):
@@ -427,7 +427,7 @@ async def test_cancelled_in_every_scheduler_tick(server: Server) -> None:
                 nursery.cancel_scope.cancel()
             with trio.fail_after(2):
                 assert await read(client) == (DATA, 42)
-            await client._data.transport.aclose()  # the next round connects again
+            await client._sender.data.transport.aclose()  # the next round connects again
 
 
 async def test_cancelled_when_just_connected(
@@ -547,7 +547,7 @@ async def test_what_was_refused_is_not_kept_in_memory(
     gc.collect()
     gc.disable()
     try:
-        monkeypatch.setattr("ossfs_resume.oss.wire.MAX_LISTING_BYTES", 1 << 20)
+        monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1 << 20)
         server.default = server.answer(200, {}, b" " * (2 << 20))
         async with server.client(timeout_s=0.2) as client:
             with pytest.raises(errors.BadAnswer):

@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import StaleVersion
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.vfs.inodes import (
-    MAX_INODE,
-    ROOT,
-    DirectoryNode,
-    InodeTable,
-    NamesDigest,
-    current,
-    hash63,
-)
+from ossfs_resume.vfs.inodes import MAX_INODE, ROOT, InodeTable, hash63
+from ossfs_resume.vfs.nodes import current
 
 
 def table(**kwargs: object) -> InodeTable:
@@ -24,14 +17,6 @@ def table(**kwargs: object) -> InodeTable:
 
 def meta(key: str = "k", etag: str = "E", size: int = 1, **more: int) -> ObjectMeta:
     return ObjectMeta(key, size, etag, more.pop("modified", 0), **more)
-
-
-def names(*pages: bytes) -> bytes:
-    """The digest of a listing of these names, each on a page of its own."""
-    digest = NamesDigest()
-    for name in pages:
-        digest.add([name])
-    return digest.value()
 
 
 IDENTITIES = st.lists(
@@ -156,43 +141,3 @@ def test_an_old_inode_that_somebody_holds_keeps_its_number_from_the_next_file() 
     gc.collect()
     assert inodes.file(meta()) is current(node) is not node
     inodes.forget(node.inode, 1)
-
-
-def test_a_listing_does_not_take_away_the_crc_that_a_head_brought() -> None:
-    node = table().file(meta(crc64=9))
-    node.confirm(meta(), 1.0)
-    assert node.meta.crc64 == 9
-    node.confirm(meta(modified=3), 2.0)
-    assert node.meta.modified == 3
-
-
-@given(st.lists(st.lists(st.binary(min_size=1)), max_size=4))
-def test_the_digest_of_names_does_not_depend_on_their_pages(pages: list[list[bytes]]) -> None:
-    paged, whole = NamesDigest(), NamesDigest()
-    for page in pages:
-        paged.add(page)
-    whole.add([name for page in pages for name in page])
-    assert paged.value() == whole.value()
-    assert (paged.value() == NamesDigest().value()) == (not any(pages))
-
-
-def test_a_directorys_time_rises_only_when_its_names_change() -> None:
-    node = DirectoryNode(2, "d/", 100)
-    node.saw_names(names(b"a"), 200)
-    assert node.modified_ns == 100
-    node.saw_names(names(b"a"), 300)
-    assert node.modified_ns == 100
-    node.saw_names(names(b"a", b"b"), 400)
-    assert node.modified_ns == 400
-    node.saw_names(names(b"a"), 350)
-    assert node.modified_ns == 400
-
-
-def test_a_marker_gives_the_time_but_never_turns_it_back_after_a_change() -> None:
-    node = DirectoryNode(2, "d/", 100)
-    node.saw_marker(50)
-    assert node.modified_ns == 50
-    node.saw_names(names(b"a"), 200)
-    node.saw_names(names(b"b"), 300)
-    node.saw_marker(50)
-    assert node.modified_ns == 300

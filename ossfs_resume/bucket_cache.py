@@ -1,0 +1,90 @@
+"""The cache of one bucket: opened with what the options say, asked what a mount must know, closed.
+
+Its disk may be slow, full or hanging. A mount that cannot open its cache fails and says so; one
+that is open loses at most the progress of the last seconds, and closing it is never cut short by a
+cancellation: what is left is written first.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
+from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.remembered import DirectoryTime
+from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.config import Options
+from ossfs_resume.errors import CacheError, MountError
+from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.oss.endpoint import Endpoint, cache_identity
+from ossfs_resume.quantities import format_size
+
+log = logging.getLogger(__name__)
+
+OPEN_PATIENCE_SECONDS = 30.0
+CLOSE_PATIENCE_SECONDS = 60.0
+"""How long the cache's disk may take at the beginning, and to write what is left at the end."""
+
+
+@asynccontextmanager
+async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[CacheStore]:
+    """The cache of this bucket; written out and closed at the end, whatever happens."""
+    settings = CacheSettings(
+        options.cache_dir,
+        cache_identity(endpoint),
+        options.part_size,
+        limits=cache_limits(options.cache_size, options.cache_free),
+    )
+    try:
+        store = await Asking(1, OPEN_PATIENCE_SECONDS).ask(partial(CacheStore.open, settings))
+    except Hanging as error:
+        raise MountError(f"{settings.directory}: {error}; does its disk hang?") from error
+    try:
+        yield store
+    finally:
+        with trio.CancelScope(shield=True):
+            await _close(store)
+
+
+async def _close(store: CacheStore) -> None:
+    try:
+        await Asking(1, CLOSE_PATIENCE_SECONDS).ask(store.close)
+    except Hanging as error:
+        log.warning("%s; the progress of the last seconds may be lost", error)
+
+
+def cache_limits(size: int | None, free: int | float | None) -> Limits:
+    """``--cache-size`` and ``--cache-free``: bytes, a fraction of the disk, or the default."""
+    if free is None:
+        return Limits(size, DEFAULT_FREE, DEFAULT_FREE_FILES)
+    kept = Reserve(free) if isinstance(free, float) else free
+    return Limits(size, kept, Reserve(free) if isinstance(free, float) else DEFAULT_FREE_FILES)
+
+
+def room_in(store: CacheStore, options: Options) -> int:
+    """How many bytes the cache may take; says so if that is as good as nothing."""
+    try:
+        room = store.keeper.capacity()
+    except CacheError as error:
+        log.warning("cannot say how much the cache may hold: %s", error)
+        return 0
+    if room < options.part_size:
+        log.warning(
+            "nothing can be kept in %s: --cache-size and --cache-free leave %s there",
+            options.cache_dir,
+            format_size(room),
+        )
+    return room
+
+
+async def directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
+    """When each directory was first seen or changed; nothing if the cache cannot say."""
+    try:
+        return await trio.to_thread.run_sync(store.notes.recall_directories)
+    except CacheError as error:
+        log.debug("cannot read when directories changed: %s", error)
+        return {}
