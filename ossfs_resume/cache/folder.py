@@ -98,6 +98,11 @@ class StoreFolder:
         if not self.catalog.exists():
             os.close(open_private(self.catalog, os.O_RDWR | os.O_CREAT))
 
+    def make_data(self) -> None:
+        """The folder of the data files, unless it is there."""
+        if not self.is_read_only and not self.data.exists():
+            make_durable_directory(self.data)
+
     @contextmanager
     def opening(self) -> Iterator[None]:
         """Exclude every other process that opens this store."""

@@ -53,6 +53,7 @@ class Renewal:
         the next look tries again."""
         is_displaced = self._catalog.is_displaced()
         if not is_displaced and not self._catalog.is_limited():
+            self._folder.make_data()
             return
         if is_displaced and self._is_being_removed():
             return

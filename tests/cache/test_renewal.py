@@ -82,6 +82,27 @@ def test_after_its_directory_was_removed_a_store_begins_anew(
     reopened.close()
 
 
+def test_after_its_data_alone_were_removed_a_store_keeps_what_comes(
+    store: CacheStore, settings: CacheSettings, parts: Parts
+) -> None:
+    store_whole(store, parts, "old")
+    data = settings.directory / "bucket/data"
+    shutil.rmtree(data)
+    wait_until(data.exists)
+    entry = store.acquire(parts.version(4, key="old"))
+    assert entry.check(0, 4) == [0, 1, 2, 3]
+    parts.write(entry, 0, 4)
+    store.release(entry)
+    store_whole(store, parts, "new")
+    store.close()
+    reopened = CacheStore.open(settings)
+    for key in ("old", "new"):
+        entry = reopened.acquire(parts.version(4, key=key))
+        assert (entry.missing(0, 4), entry.check(0, 4)) == ([], [])
+        reopened.release(entry)
+    reopened.close()
+
+
 def test_who_removed_it_may_have_made_another(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
