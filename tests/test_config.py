@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from ossfs_resume.config import (
-    OPTIONS,
     Source,
     parse_mount_options,
     parse_source,
@@ -117,12 +116,6 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="none"):
         read_file(tmp_path / "none")
-
-
-def test_each_option_has_one_name_and_no_secret_is_an_option() -> None:
-    names = [option.name for option in OPTIONS]
-    assert len(names) == len(set(names))
-    assert not [name for name in names if "secret" in name or "token" in name]
 
 
 def test_free_space_is_bytes_or_a_share_of_the_disk() -> None:

@@ -8,14 +8,13 @@ from typing import Any, TypeVar
 import click
 
 from ossfs_resume.config import (
-    OPTIONS,
-    Option,
     Options,
     default_file,
     parse_mount_options,
     read_file,
     resolve,
 )
+from ossfs_resume.option_table import OPTIONS, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
