@@ -8,12 +8,13 @@ gives up for want of a network; it ends without success only when the origin ref
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import trio
 
+from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
+from ossfs_resume.control.job import Job, is_prefix
 from ossfs_resume.errors import (
     CacheError,
     NoProgress,
@@ -24,9 +25,8 @@ from ossfs_resume.errors import (
     TransientError,
 )
 from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.opening import version_of
-from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.paging import Trail
 
 Result = TypeVar("Result")
@@ -36,59 +36,6 @@ log = logging.getLogger(__name__)
 FILES_AT_ONCE = 16
 RETRY_SECONDS = 5.0
 RETRY_SECONDS_MOST = 60.0
-
-
-class Origin(Protocol):
-    """What jobs need of the bucket."""
-
-    async def list_page(
-        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
-    ) -> ListPage: ...
-
-    async def head(self, key: str) -> ObjectMeta: ...
-
-
-class Fetcher(Protocol):
-    """What jobs need of the fetch engine."""
-
-    async def open(self, meta: ObjectMeta) -> Download: ...
-
-    async def fill(self, download: Download) -> None: ...
-
-    def close(self, download: Download) -> None: ...
-
-
-class JobStore(Protocol):
-    """Where jobs are kept; its calls block."""
-
-    def add_job(self, path_key: str) -> int: ...
-
-    def jobs(self) -> list[tuple[int, str]]: ...
-
-    def remove_job(self, job_id: int) -> None: ...
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """One accepted request. ``path`` is a key, or a prefix that ends in ``/`` or is empty."""
-
-    number: int
-    path: str
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-
-    @property
-    def is_prefix(self) -> bool:
-        """Whether it names everything below a directory."""
-        return is_prefix(self.path)
-
-    def covers(self, key: str) -> bool:
-        """Whether the object of this key is or will be fetched by this job."""
-        return key.startswith(self.path) if self.is_prefix else key == self.path
-
-
-def is_prefix(path: str) -> bool:
-    """A job's path names a directory if it ends in ``/`` or is the whole bucket."""
-    return not path or path.endswith("/")
 
 
 class Jobs:

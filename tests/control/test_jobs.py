@@ -6,7 +6,6 @@ import pytest
 import trio
 import trio.testing
 
-from ossfs_resume.control.jobs import Job
 from ossfs_resume.errors import AccessDenied, ObjectChanged, ShuttingDown, Unreachable
 from support.threads import answer_without_threads
 
@@ -169,11 +168,3 @@ async def test_cancel_ends_what_runs_and_forgets_the_row(
                 await trio.lowlevel.checkpoint()
         assert jobs.state("d/a") == ""
         assert rows.rows == {}
-
-
-def test_a_job_covers_its_key_or_what_is_below_its_prefix() -> None:
-    assert Job(1, "a").covers("a")
-    assert not Job(1, "a").covers("ab")
-    assert Job(1, "a/").covers("a/b")
-    assert not Job(1, "a/").covers("ab")
-    assert Job(1, "").covers("anything")
