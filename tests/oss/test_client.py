@@ -549,7 +549,7 @@ async def test_what_was_refused_is_not_kept_in_memory(
     try:
         monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1 << 20)
         server.default = server.answer(200, {}, b" " * (2 << 20))
-        async with server.client(timeout_s=0.2) as client:
+        async with server.client(timeout_s=2) as client:
             with pytest.raises(errors.BadAnswer):
                 await client.list_page("")
         assert client.statistics().retries > 3

@@ -23,7 +23,8 @@ def parse(text: str, where: str, spelled: Callable[[str], str] = plain_name) -> 
     parser.optionxform = spelled  # type: ignore[method-assign,assignment]
     try:
         parser.read_string(text.removeprefix("\ufeff"))
-    except Error as error:
+    # The parser means to append to a value that it has taken for none ("0\n\r0").
+    except (Error, AttributeError) as error:
         line = getattr(error, "lineno", None)
         place = f", line {line}" if line else ""
         raise SettingsError(f"{where}{place}: not a file of [section] and name = value") from None

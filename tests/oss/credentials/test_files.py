@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossfs_resume.errors import SettingsError
@@ -173,6 +173,7 @@ def test_a_shared_file_that_makes_no_sense(text: str, words: str) -> None:
         shared_file.parse(text, {}, "f")
 
 
+@example("0\n\r0")
 @given(st.text(max_size=200))
 def test_no_text_is_too_odd_and_no_error_repeats_it(text: str) -> None:
     secret = "VERYSECRET"
