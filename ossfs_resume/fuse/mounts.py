@@ -45,9 +45,13 @@ def parse_mountinfo(text: str) -> list[Mount]:
 
 
 def _parse_line(line: str) -> Mount | None:
-    left, separator, right = line.partition(" - ")
-    fields, rest = left.split(" "), right.split(" ")
-    if not separator or len(fields) < 6 or len(rest) < 2:
+    fields = line.split(" ")
+    try:
+        # Behind six fields and any number of optional ones (proc(5)); a name may look like it.
+        rest = fields[fields.index("-", 6) + 1 :]
+    except ValueError:
+        return None
+    if len(rest) < 2:
         return None
     major, _, minor = fields[2].partition(":")
     return Mount(int(major), int(minor), _unescape(fields[4]), rest[0], _unescape(rest[1]))

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossfs_resume.errors import MountError
@@ -26,6 +26,7 @@ def test_lines_that_are_not_understood_are_skipped() -> None:
     assert parse_mountinfo("\ngarbage\n1 2 0:3 / /x rw\n") == []
 
 
+@example("-")
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_any_path_survives_the_kernel_s_escapes(path: str) -> None:
     escaped = "".join(f"\\{ord(c):03o}" if c in " \t\n\\" else c for c in path)
