@@ -2,7 +2,6 @@
 
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion
 from ossfs_resume.cache.entry import Absent
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.errors import CacheError, InUse, NoSpace
+from support.waiting import eventually
 
 Parts = Any  # of conftest.py
 Opened = Callable[..., CacheStore]
@@ -52,13 +52,6 @@ def present(store: CacheStore, parts: Parts, **counts: int) -> dict[str, bool]:
         key: store.cached_bytes([parts.version(count, key=key)]) != [0]
         for key, count in counts.items()
     }
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def files(directory: Path) -> int:

@@ -3,8 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.workbench import opened
+from support.waiting import eventually
 
 Parts = Any  # of conftest.py
 
@@ -37,13 +37,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", directory], check=True)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def store_whole(store: CacheStore, parts: Parts, key: str) -> None:
     entry = store.acquire(parts.version(4, key=key))
     parts.write(entry, 0, 4)
@@ -60,8 +53,8 @@ def test_after_its_directory_was_removed_a_store_begins_anew(
     parts.write(held, 0, 2)
     store_whole(store, parts, "closed")
     shutil.rmtree(settings.directory)
-    wait_until(lambda: (settings.directory / "bucket/catalog.sqlite3").exists())
-    wait_until(lambda: not held.progress.is_open)
+    eventually(lambda: (settings.directory / "bucket/catalog.sqlite3").exists())
+    eventually(lambda: not held.progress.is_open)
     assert held.check(0, 4) == []
     assert held.read(0, 2 * parts.SIZE) == parts.whole(held.geometry)[: 2 * parts.SIZE]
     assert store.cached_bytes([parts.version(4, key="closed")]) == [0]
@@ -88,7 +81,7 @@ def test_after_its_data_alone_were_removed_a_store_keeps_what_comes(
     store_whole(store, parts, "old")
     data = settings.directory / "bucket/data"
     shutil.rmtree(data)
-    wait_until(data.exists)
+    eventually(data.exists)
     entry = store.acquire(parts.version(4, key="old"))
     assert entry.check(0, 4) == [0, 1, 2, 3]
     parts.write(entry, 0, 4)
@@ -110,7 +103,7 @@ def test_who_removed_it_may_have_made_another(
     settings.directory.rename(settings.directory.with_name("moved"))
     other = CacheStore.open(settings)
     store_whole(other, parts, "new")
-    wait_until(lambda: store.cached_bytes([parts.version(4, key="new")]) == [4 * parts.SIZE])
+    eventually(lambda: store.cached_bytes([parts.version(4, key="new")]) == [4 * parts.SIZE])
     assert store.cached_bytes([parts.version(4, key="old")]) == [0]
     with opened(settings.directory, settings.identity) as bench:
         assert bench.owners == 2
@@ -129,7 +122,7 @@ def test_a_disk_that_was_read_only_takes_parts_when_it_may_be_written(
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     store = CacheStore.open(settings)
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-    wait_until(lambda: not store._catalog.is_limited())
+    eventually(lambda: not store._catalog.is_limited())
     store_whole(store, parts, "key")
     store.close()
     store = CacheStore.open(settings)
@@ -147,7 +140,7 @@ def test_a_disk_that_was_full_lets_others_in_when_there_is_room(disk: Path, part
     store = CacheStore.open(settings)
     assert store._catalog._require().is_single
     ballast.unlink()
-    wait_until(lambda: not store._catalog._require().is_single)
+    eventually(lambda: not store._catalog._require().is_single)
     store_whole(store, parts, "key")
     other = CacheStore.open(settings)
     assert other.cached_bytes([parts.version(4)]) == [4 * parts.SIZE]

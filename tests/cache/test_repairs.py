@@ -1,6 +1,5 @@
 """What another process repairs is heard of by those who trust it."""
 
-import time
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion, workbench
 from ossfs_resume.cache.check import check
 from ossfs_resume.cache.transaction import KEPT_REPAIRS
+from support.waiting import eventually
 
 Parts = Any  # of conftest.py
 
@@ -15,13 +15,6 @@ Parts = Any  # of conftest.py
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.01)
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def repair(settings: CacheSettings) -> None:
@@ -40,7 +33,7 @@ def test_bytes_that_were_trusted_are_checked_again_and_their_users_told(
     parts.damage(parts.data_file(settings.directory), parts.SIZE + 7)
     assert not entry.unchecked(0, 4)
     repair(settings)
-    wait_until(lambda: told)
+    eventually(lambda: told)
     assert told == [entry.version]
     assert entry.unchecked(0, 4)
     assert entry.check(0, 4) == [1]
@@ -65,7 +58,7 @@ def test_a_closed_entry_is_trusted_no_more(
     store.sync()
     parts.damage(parts.data_file(settings.directory), 5)
     repair(settings)
-    wait_until(lambda: told)
+    eventually(lambda: told)
     again = store.acquire(parts.version(4))
     assert again is not entry
     assert again.check(0, 4) == []
@@ -91,6 +84,6 @@ def test_what_was_found_before_is_not_heard_and_little_is_kept(
     assert list(store._catalog.repairs(0).values()) == versions[5:]
     with store._catalog.transaction() as transaction:
         transaction.announce_repair(versions[0])
-    wait_until(lambda: told)
+    eventually(lambda: told)
     store.close()
     assert told == [versions[0]]

@@ -11,17 +11,11 @@ import pytest
 
 from support.emulator import EmulatorProcess
 from support.mount import Mount
+from support.waiting import eventually
 
 pytestmark = pytest.mark.fuse
 
 MIB = 1 << 20
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Ask again until it holds: what is waited for happens in another process."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
 
 
 def materialize(mount: Mount, path: str) -> None:

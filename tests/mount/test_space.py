@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mount.test_attributes import eventually
 from support.emulator import EmulatorProcess
 from support.mount import Mount
+from support.waiting import eventually
 
 pytestmark = pytest.mark.fuse
 
