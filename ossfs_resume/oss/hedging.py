@@ -108,15 +108,18 @@ async def race(attempt: Attempt[T], hedges: Hedges) -> T:
     An attempt that fails leaves the other one running; when both failed, the first error counts.
     """
     contest: _Race[T] = _Race(attempt, hedges)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(contest.run, contest.enter())
-        with contest.watch:
-            while True:
-                await trio.sleep_until(contest.next_look(trio.current_time()))
-                if contest.is_unusual(trio.current_time()):
-                    hedges.begin()
-                    nursery.start_soon(contest.run, contest.enter())
-    return contest.result()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(contest.run, contest.enter())
+            with contest.watch:
+                while True:
+                    await trio.sleep_until(contest.next_look(trio.current_time()))
+                    if contest.is_unusual(trio.current_time()):
+                        hedges.begin()
+                        nursery.start_soon(contest.run, contest.enter())
+        return contest.result()
+    finally:
+        contest.forget()
 
 
 class _Race(Generic[T]):
@@ -182,12 +185,12 @@ class _Race(Generic[T]):
         """What the race led to."""
         if self._values:
             return self._values[0]
-        error = self._errors[0]
+        raise self._errors[0]
+
+    def forget(self) -> None:
+        """The traceback of an error holds frames that hold this race: they would keep each other,
+        and the answer that was refused, in memory."""
         self._errors.clear()
-        try:
-            raise error
-        finally:
-            del error  # its traceback holds this frame: they would keep each other
 
     def _silent_since(self, now: float) -> float:
         since = self._running[0].silent_since if self._running else None

@@ -1,5 +1,8 @@
 """Second attempts: when, how many, and that whoever is heard first is used."""
 
+import gc
+import weakref
+
 import pytest
 import trio
 
@@ -164,3 +167,26 @@ async def test_a_race_that_is_cancelled_leaves_room_for_the_next(
     with trio.move_on_after(after):
         await race(Attempts([100], [100]), hedges)
     assert hedges.patience_s() is not None
+
+
+async def test_a_race_that_is_cancelled_after_a_failure_keeps_nothing_of_it() -> None:
+    """The collector of cycles comes by seldom in a mount."""
+    kept: list[weakref.ref[Unreachable]] = []
+
+    async def fail_too_late(turn: Turn) -> None:
+        error = Unreachable("too late")
+        kept.append(weakref.ref(error))
+        budget.cancel()
+        try:
+            raise error
+        finally:
+            del error
+
+    gc.disable()
+    try:
+        with trio.CancelScope() as budget:
+            await race(fail_too_late, Hedges(1))
+        assert budget.cancelled_caught
+        assert kept[0]() is None
+    finally:
+        gc.enable()
