@@ -101,6 +101,8 @@ class Directory:
         """Ask for a name of which nothing, or only something old, is known."""
         if known is None or known.node is None:
             return await self._shared.origin.insist(self._ask(name))
+        if not self._shared.origin.is_down:
+            self.listings.looked_up_expired()
         return await self._shared.origin.attempt(partial(self._ask, name)) or known
 
     async def _recall(self, name: bytes) -> _Known | None:

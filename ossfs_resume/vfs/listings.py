@@ -4,8 +4,14 @@ The newest listing serves every reader that starts while it is young. Until it i
 before it is kept as well: it knows the names that the newest has not come to, and serves readers
 from its start when the origin cannot be reached. At most one request for each next page is under
 way, in the background; it changes what is known in one step when its answer is there.
+
+A long copy outlives the listing that it began with, and then looks up one expired name after the
+other at two requests each. `is_worth_listing` says when to read the whole directory anew instead,
+by the rule for renting or buying skis: when as much has been spent on single names, in the time for
+which a listing serves, as all of them would have cost. So it costs never more than twice the best.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -20,6 +26,11 @@ from ossfs_resume.vfs.shared import Shared
 
 PREFETCH_NAMES = 4000
 """Pages are asked for until a reader who is past the first one has so many names before it."""
+
+
+def is_worth_listing(lookups: int, pages: int) -> bool:
+    """Whether a directory of so many pages should be read anew after so many expired names."""
+    return 2 * lookups >= pages and lookups > 1
 
 
 class Listings:
@@ -42,6 +53,9 @@ class Listings:
         self._previous: Listing | None = None
         self._beginning: SharedCall[Listing] | None = None
         self._recalling: SharedCall[None] | None = None
+        self._reading_anew: SharedCall[None] | None = None
+        self._expired_lookups = 0
+        self._counting_since = NEVER
 
     def __repr__(self) -> str:
         return f"<Listings newest={self.newest!r} previous={self._previous!r}>"
@@ -85,6 +99,22 @@ class Listings:
             await self._next_page(listing).result()
         if self._is_short(listing):
             self._next_page(listing)
+
+    def looked_up_expired(self) -> None:
+        """A single request is sent for a name that is known, but no longer believed."""
+        now = trio.current_time()
+        if now - self._counting_since >= self._shared.settings.metadata_ttl_s:
+            self._counting_since, self._expired_lookups = now, 0
+        self._expired_lookups += 1
+        complete = next((one for one in self._known() if one.is_complete), None)
+        if complete is None or not is_worth_listing(self._expired_lookups, complete.pages):
+            return
+        self._expired_lookups = 0
+        if self._reading_anew is None or self._reading_anew.is_done:
+            self._reading_anew = self._shared.origin.share(self._read_anew)
+
+    async def _read_anew(self) -> None:
+        await self.reach(await self.young(), sys.maxsize)
 
     def find(self, name: bytes, besides: Listing | None = None) -> Node | None:
         """The node of ``name`` in the newest listing that has it."""

@@ -67,3 +67,20 @@ def test_materialize_of_a_listed_object_costs_the_fewest_ranges(
     assert requests["head"] <= 1
     assert requests["list"] == 0
     assert [first for first, _ in asked] == [0, *(last + 1 for _, last in asked[:-1])]
+
+
+def test_paths_known_from_an_earlier_mount_cost_a_listing_not_a_request_each(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """Nobody reads the directory here: a list of paths is gone through, as ``tar -T`` does."""
+    for number in range(300):
+        (emulator.directory / f"{number:03}").write_bytes(b"data")
+    mount = mounts().start()
+    names = sorted(os.listdir(mount.point))
+    mount.stop()
+    mount.start()
+    emulator.reset()
+    assert sum(os.stat(mount.point / name).st_size for name in names) == 4 * 300
+    requests = emulator.statistics()["requests"]
+    assert requests["head"] <= 30
+    assert requests["list"] <= 32

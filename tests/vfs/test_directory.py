@@ -311,6 +311,65 @@ async def test_a_lookup_overtakes_the_listing_before_it(world, autojump_clock) -
     assert len(world.bucket.requests) == 1 + 2
 
 
+@pytest.mark.parametrize(("names", "singly"), [(900, 2), (3500, 2), (9500, 5)])
+async def test_a_copy_that_outlives_its_listing_reads_the_directory_anew(
+    world, autojump_clock, names, singly
+) -> None:
+    """Single names cost two requests each: no more than a listing does are looked up that way."""
+    keys = [f"{number:04}" for number in range(names)]
+    for key in keys:
+        world.bucket.put(key)
+    await world.names()
+    await trio.sleep(TTL)
+    world.bucket.requests.clear()
+    for key in keys:
+        await world.lookup(key)
+        await trio.testing.wait_all_tasks_blocked()
+    assert world.bucket.count("HEAD") == singly
+    assert world.bucket.count("LIST") == singly + -(-names // 1000)
+
+
+async def test_it_sees_what_has_changed_meanwhile(world, autojump_clock) -> None:
+    for key in ("a", "b", "c", "d"):
+        world.bucket.put(key)
+    await world.names()
+    await trio.sleep(TTL)
+    world.bucket.put("c", b"another body")
+    del world.bucket.objects["d"]
+    await world.lookup("a")
+    await world.lookup("b")
+    await trio.testing.wait_all_tasks_blocked()
+    world.bucket.requests.clear()
+    assert (await world.lookup("c")).attributes.size == 12
+    assert isinstance(await error_of(world.lookup("d")), NoSuchName)
+    assert world.bucket.requests == []
+
+
+async def test_one_old_name_again_and_again_is_looked_up_singly(world, autojump_clock) -> None:
+    for key in ("a", "b", "c"):
+        world.bucket.put(key)
+    await world.names()
+    for _ in range(5):
+        await trio.sleep(TTL)
+        world.bucket.requests.clear()
+        await world.lookup("a")
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(world.bucket.requests) == [("HEAD", "a"), ("LIST", "a/")]
+
+
+async def test_nothing_is_read_anew_while_the_origin_is_down(world, autojump_clock) -> None:
+    for key in ("a", "b", "c"):
+        world.bucket.put(key)
+    await world.names()
+    await trio.sleep(TTL)
+    world.unplug()
+    for _ in range(5):
+        for key in ("a", "b", "c"):
+            assert (await world.lookup(key)).attributes.size == 4
+    await trio.testing.wait_all_tasks_blocked()
+    assert ("LIST", "") not in world.bucket.requests[1:]
+
+
 # --- where listing is forbidden ---
 
 
