@@ -6,8 +6,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.emulator import EmulatorProcess
+
+# A slow machine is no failure, and the same commit has the same outcome every time; new examples
+# are looked for by scripts/soak.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
