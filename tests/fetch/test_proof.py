@@ -13,6 +13,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject, ObjectChanged
 from ossfs_resume.fetch.readahead import AccessPattern
 from support.fetching import PART, SIZE, Running, read_all
+from support.waiting import PATIENCE_S
 
 
 async def test_an_object_with_a_wrong_crc_is_refused_discarded_and_fetched_anew(
@@ -82,7 +83,7 @@ async def test_a_proof_does_not_wait_for_threads_that_hang_elsewhere(
         threads.acquire_on_behalf_of_nowait(thread)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await read_all(engine, download) == origin.content["a"]
 
 
@@ -102,7 +103,7 @@ async def test_a_disk_that_hangs_when_bad_data_are_removed_holds_up_nobody(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         try:
-            with trio.fail_after(5), pytest.raises(CorruptObject):
+            with trio.fail_after(PATIENCE_S), pytest.raises(CorruptObject):
                 await read_all(engine, download)
         finally:
             gate.set()
