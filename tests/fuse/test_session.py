@@ -4,7 +4,8 @@ import os
 import select
 import signal
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,20 @@ def test_200_stalled_readers_hold_up_nobody(mounts: Any) -> None:
     assert readers.poll() is None
 
 
+@contextmanager
+def heeded(number: signal.Signals) -> Iterator[None]:
+    """For processes that are started here: under nohup they would inherit that it is ignored."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_unmounts(mounts: Any, number: signal.Signals) -> None:
-    mounted = mounts.ready()
+    with heeded(number):
+        mounted = mounts.ready()
     mounted.process.send_signal(number)
     assert mounted.process.wait(PATIENCE_S) == 0
     assert not mounted.is_mounted
