@@ -80,7 +80,7 @@ def test_ls_and_cached_files_answer_while_200_readers_wait_and_each_reader_ends(
     os.statvfs(stalled.point)
     assert stalled.attribute("cold/1", "state") in ("remote", "fetching")
     assert readers.outcomes == []
-    outcomes = readers.join(60)
+    outcomes = readers.join(4 * PATIENCE_S)
     assert len(outcomes) == READERS
     assert set(outcomes) <= {errno.EIO, errno.ETIMEDOUT}
 
@@ -92,7 +92,7 @@ def test_the_network_comes_back_and_the_readers_get_their_bytes(
     readers = Readers(stalled, 50)
     eventually(lambda: emulator.requests("get"))
     emulator.faults()
-    assert set(readers.join(60)) == {0}
+    assert set(readers.join(4 * PATIENCE_S)) == {0}
 
 
 def test_a_lazy_unmount_waits_for_nobody_and_the_readers_end(
@@ -103,7 +103,7 @@ def test_a_lazy_unmount_waits_for_nobody_and_the_readers_end(
     eventually(lambda: emulator.requests("get"))
     subprocess.run(["umount", "-l", stalled.point], check=True)
     assert readers.outcomes == []
-    readers.join(60)
+    readers.join(4 * PATIENCE_S)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
