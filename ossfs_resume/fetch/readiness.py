@@ -104,6 +104,8 @@ class Readiness:
         """
         since = trio.current_time()
         while from_memory or not self.is_ready(download, parts):
+            if isinstance(download.stale, CorruptObject):
+                await self._prover.prove(download)  # whoever is told of bad data finds them gone
             self.raise_if_hopeless(download, parts, from_memory=from_memory)
             if not from_memory:
                 await self._check(download, parts)

@@ -10,9 +10,9 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.backlog import Backlog
+from support.waiting import PATIENCE_S
 
 Parts = Any  # of conftest.py
-PATIENCE_S = 30.0
 
 
 @contextmanager

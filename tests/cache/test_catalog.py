@@ -156,7 +156,7 @@ class CatalogMachine(RuleBasedStateMachine):
 def test_catalogue_agrees_with_a_dictionary(tmp_path: Path) -> None:
     run_state_machine_as_test(
         lambda: CatalogMachine(tmp_path),
-        settings=hypothesis_settings(max_examples=25, stateful_step_count=15, deadline=None),
+        settings=hypothesis_settings(max_examples=25, stateful_step_count=15),
     )
 
 

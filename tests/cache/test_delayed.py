@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from ossfs_resume.cache.delayed import DelayedWork
+from support.waiting import PATIENCE_S
 
 NEVER_S = 1e6
-PATIENCE_S = 10
 
 
 @contextmanager

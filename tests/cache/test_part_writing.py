@@ -10,9 +10,9 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.errors import CacheError
+from support.waiting import PATIENCE_S
 
 Parts = Any  # of conftest.py
-PATIENCE_S = 10
 
 
 def test_a_part_of_the_wrong_length_is_refused(store: CacheStore, parts: Parts) -> None:

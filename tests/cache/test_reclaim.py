@@ -166,12 +166,12 @@ def test_readers_beside_the_removal_get_right_bytes_or_none(opened: Opened, part
             for part in range(64):
                 if entry.missing(part, part + 1):
                     parts.write(entry, part, part + 1)
+        eventually(lambda: served[0])
     finally:
         done.set()
         for thread in threads:
             thread.join()
     assert wrong == []
-    assert served[0] > 0
     store.release(entry)
 
 

@@ -16,9 +16,9 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.errors import CacheError
+from support.waiting import PATIENCE_S, eventually
 
 Parts = Any  # of conftest.py
-PATIENCE_S = 10
 
 
 def test_holders_share_one_entry_and_the_file_is_closed_after_the_last(
@@ -61,17 +61,10 @@ def test_progress_is_committed_and_synced_in_the_background(
     settings: CacheSettings, parts: Parts
 ) -> None:
     eager = replace(settings, commit_interval_s=0.001, sync_interval_s=0.002)
-    synced = threading.Event()
-
-    class Watched(DataFile):
-        def sync(self) -> None:
-            super().sync()
-            synced.set()
-
-    store = CacheStore.open(eager, data_file=Watched)
+    store = CacheStore.open(eager)
     entry = store.acquire(parts.version(2))
     parts.write(entry, 0, 2)
-    assert synced.wait(PATIENCE_S)
+    eventually(lambda: not store.statistics().unsynced_bytes)
     store.abandon()
     again = CacheStore.open(settings)
     assert again.cached_bytes([parts.version(2)]) == [2 * parts.SIZE]

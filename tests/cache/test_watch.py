@@ -8,6 +8,7 @@ import pytest
 from ossfs_resume.cache import watch
 from ossfs_resume.cache.watch import Watch
 from ossfs_resume.errors import CacheError
+from support.waiting import PATIENCE_S
 
 
 def test_a_look_that_fails_keeps_no_other_from_being_taken(
@@ -25,7 +26,7 @@ def test_a_look_that_fails_keeps_no_other_from_being_taken(
         looks = Watch((fail, looked.release))
         looks.start()
         for _ in range(5):
-            assert looked.acquire(timeout=30)
+            assert looked.acquire(timeout=PATIENCE_S)
         looks.stop()
     levels = [record.levelname for record in caplog.records]
     assert levels == ["DEBUG", "DEBUG", "ERROR"]

@@ -8,10 +8,11 @@ import trio.testing
 
 from ossfs_resume.errors import AccessDenied, ObjectChanged, ShuttingDown, Unreachable
 from support.threads import answer_without_threads
+from support.waiting import PATIENCE_S
 
 
 async def until_idle(rows) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while rows.rows:
             await trio.lowlevel.checkpoint()
 
@@ -138,7 +139,7 @@ async def test_an_unmount_leaves_the_row_for_the_next_mount(
     engine.failures = [ShuttingDown("unmounting")]
     async with running(make_bucket("a"), engine, rows) as jobs:
         await jobs.add("a")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while engine.failures:
                 await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked()
@@ -159,11 +160,11 @@ async def test_cancel_ends_what_runs_and_forgets_the_row(
     engine.hold = True
     async with running(make_bucket("d/a"), engine, rows) as jobs:
         await jobs.add(job)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while jobs.state("d/a") != "fetching":
                 await trio.lowlevel.checkpoint()
         await jobs.cancel(cancelled)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while engine.opened:
                 await trio.lowlevel.checkpoint()
         assert jobs.state("d/a") == ""

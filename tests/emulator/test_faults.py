@@ -15,6 +15,7 @@ from ossfs_resume.emulator.faults import Faults, decide
 from ossfs_resume.emulator.pacing import Pacer
 from ossfs_resume.emulator.request import Kind
 from support.emulator import EmulatorProcess
+from support.waiting import PATIENCE_S, eventually
 
 MIB = 1024 * 1024
 
@@ -97,16 +98,10 @@ def get(endpoint: EmulatorProcess, key: str = "o") -> bytes:
 @contextmanager
 def started(endpoint: EmulatorProcess, key: str = "o") -> Iterator[http.client.HTTPConnection]:
     """A connection over which a GET was sent."""
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=PATIENCE_S)
     connection.request("GET", endpoint.target(key))
     yield connection
     connection.close()
-
-
-def wait_for(condition: object) -> None:
-    """Ask again until it holds; the test's own timeout ends it."""
-    while not condition():  # type: ignore[operator]
-        time.sleep(0.005)
 
 
 def test_latency(endpoint: EmulatorProcess) -> None:
@@ -119,7 +114,7 @@ def test_latency(endpoint: EmulatorProcess) -> None:
 def test_a_rate_limit_of_one_connection(endpoint: EmulatorProcess, fault: str) -> None:
     """4 MiB at 8 MiB/s take half a second; how much longer depends on the machine's load."""
     endpoint.faults(**{fault: 8 * MIB})
-    assert 0.49 <= seconds(get, endpoint) < 1
+    assert seconds(get, endpoint) >= 0.49
 
 
 def together(endpoint: EmulatorProcess, count: int) -> None:
@@ -130,12 +125,12 @@ def together(endpoint: EmulatorProcess, count: int) -> None:
         thread.join()
 
 
-def test_rate_limits_of_two_connections(endpoint: EmulatorProcess) -> None:
-    """Two connections share a total rate, but each has its own connection rate."""
+def test_rate_limits_of_several_connections(endpoint: EmulatorProcess) -> None:
+    """All connections share a total rate, but each has its own connection rate."""
     endpoint.faults(total_bytes_per_s=8 * MIB)
     assert seconds(together, endpoint, 2) >= 0.98
     endpoint.faults(connection_bytes_per_s=8 * MIB)
-    assert 0.49 <= seconds(together, endpoint, 2) < 0.98
+    assert 0.49 <= seconds(together, endpoint, 12) < 12 * 0.49  # what they would take in turn
 
 
 def test_every_nth_request_fails(endpoint: EmulatorProcess) -> None:
@@ -173,7 +168,7 @@ def test_a_stall_ends_when_lifted(endpoint: EmulatorProcess) -> None:
             connection.sock.recv(1, socket.MSG_PEEK)
         assert endpoint.statistics()["open_streams"] == 1
         assert endpoint.statistics()["bytes"] == 100_000
-        connection.sock.settimeout(10)
+        connection.sock.settimeout(PATIENCE_S)
         endpoint.faults()
         assert len(response.read()) == 4 * MIB - 100_000
 
@@ -197,7 +192,7 @@ def test_hanging(endpoint: EmulatorProcess, hang: str, held: list[str], free: li
     ]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(endpoint.requests()) == len(held))
+    eventually(lambda: len(endpoint.requests()) == len(held))
     assert [endpoint.request(*requests[kind]).status for kind in free] == [200] * len(free)
     assert answers == []
     endpoint.faults()
@@ -212,7 +207,7 @@ def test_a_client_that_leaves_a_hanging_request_is_forgotten(endpoint: EmulatorP
     with started(endpoint) as connection:
         connection.getresponse()
         assert endpoint.statistics()["open_streams"] == 1
-    wait_for(lambda: endpoint.statistics()["open_streams"] == 0)
+    eventually(lambda: endpoint.statistics()["open_streams"] == 0)
     assert endpoint.statistics()["bytes"] == 0
 
 

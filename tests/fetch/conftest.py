@@ -14,6 +14,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
+from support.waiting import PATIENCE_S
 
 PART = 64 * 1024
 
@@ -91,7 +92,11 @@ def store(tmp_path: Path) -> Iterator[CacheStore]:
 
 
 SETTINGS = FetchSettings(
-    timeout_s=1, part_bytes=PART, connections=8, request_bytes=8 * PART, read_ahead_bytes=64 * PART
+    timeout_s=PATIENCE_S,
+    part_bytes=PART,
+    connections=8,
+    request_bytes=8 * PART,
+    read_ahead_bytes=64 * PART,
 )
 
 

@@ -7,6 +7,7 @@ import trio
 
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.calls import Hanging
+from support.waiting import PATIENCE_S
 
 
 async def test_a_question_that_hangs_has_an_end_and_so_has_one_behind_it() -> None:
@@ -17,7 +18,7 @@ async def test_a_question_that_hangs_has_an_end_and_so_has_one_behind_it() -> No
                 await asking.ask(go_on.wait)
     finally:
         go_on.set()
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         while True:
             try:
                 assert await asking.ask(lambda: 5) == 5

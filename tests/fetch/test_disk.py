@@ -4,12 +4,12 @@ import errno
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.entry import Entry
@@ -18,14 +18,17 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
 from ossfs_resume.fetch import disk as disk_module
 from ossfs_resume.fetch import trouble as trouble_module
-from ossfs_resume.fetch.disk import READS_AT_ONCE, WRITES_AT_ONCE
+from ossfs_resume.fetch.disk import READS_AT_ONCE, WRITE_PATIENCE_SECONDS, WRITES_AT_ONCE
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
 from support.fetching import PART, SIZE, read_all
+from support.waiting import PATIENCE_S
+
+HANGING_S = WRITE_PATIENCE_SECONDS + 1
 
 
 class IllFile(DataFile):
-    """A data file that fails as the test says."""
+    """A data file that fails as the test says, and tells ``pass_time`` when it is slow."""
 
     write_error = 0
     read_error = 0
@@ -33,6 +36,9 @@ class IllFile(DataFile):
     gate = threading.Event()
     writes = 0
     delay_s = 0.0
+
+    def pass_time(self, seconds: float) -> None:
+        """See `ill_clock`."""
 
     @classmethod
     def heal(cls) -> None:
@@ -43,20 +49,25 @@ class IllFile(DataFile):
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
         IllFile.writes += 1
-        self.gate.wait()
+        self._hang()
         self._fail(self.write_error)
         if self.unexpected is not None:
             raise self.unexpected
         super().write(offset, chunks)
 
     def read(self, offset: int, length: int) -> bytes:
-        self.gate.wait()
-        time.sleep(self.delay_s)
+        self._hang()
+        self.pass_time(self.delay_s)
         self._fail(self.read_error)
         return super().read(offset, length)
 
     def read_nowait(self, offset: int, length: int) -> bytes | None:
         return None
+
+    def _hang(self) -> None:
+        if not self.gate.is_set():
+            self.pass_time(HANGING_S)
+            self.gate.wait()
 
     @staticmethod
     def _fail(number: int) -> None:
@@ -77,6 +88,17 @@ def store(tmp_path: Path) -> Iterator[CacheStore]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_module, "READ_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(disk_module, "WRITE_PATIENCE_SECONDS", 0.2)
+
+
+@pytest.fixture
+def ill_clock(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> MockClock:
+    """Time passes only while the disk is ill, however busy the machine is."""
+
+    def jump(self: IllFile, seconds: float) -> None:
+        trio.from_thread.run_sync(mock_clock.jump, seconds)
+
+    monkeypatch.setattr(IllFile, "pass_time", jump)
+    return mock_clock
 
 
 @pytest.fixture
@@ -165,7 +187,7 @@ async def test_materializing_on_a_full_disk_fails_and_does_not_download_for_noth
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         for _ in range(3):
-            with trio.fail_after(5), pytest.raises(CacheError):
+            with trio.fail_after(PATIENCE_S), pytest.raises(CacheError):
                 await engine.fill(download)
         assert origin.fetched <= SIZE
         assert await read_all(engine, download) == origin.content["a"]
@@ -193,7 +215,7 @@ async def test_a_hanging_write_does_not_hold_up_the_reader(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         IllFile.gate.clear()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await read_all(engine, download) == origin.content["a"]
             assert await read_all(engine, await engine.open(other)) == origin.content["b"]
         assert "did not answer" in engine.cache_error
@@ -202,10 +224,9 @@ async def test_a_hanging_write_does_not_hold_up_the_reader(
 
 @pytest.mark.parametrize("connections", [1, 8])
 async def test_a_hanging_write_is_no_silence_of_the_origin(
-    origin, store, running, monkeypatch: pytest.MonkeyPatch, connections: int
+    origin, store, running, ill_clock: MockClock, connections: int
 ) -> None:
-    monkeypatch.setattr(disk_module, "WRITE_PATIENCE_SECONDS", 0.8)
-    settings = FetchSettings(timeout_s=0.3, part_bytes=PART, connections=connections)
+    settings = FetchSettings(timeout_s=HANGING_S / 2, part_bytes=PART, connections=connections)
     meta = origin.put("a", SIZE)
     answers = []
 
@@ -237,27 +258,27 @@ async def test_what_waits_for_a_hanging_disk_does_not_pile_up_in_memory(
             data = await engine.read(download, AccessPattern(), part * PART + 1, 10)
             assert data == origin.content["a"][part * PART + 1 :][:10]
         IllFile.heal()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while download.running:
                 await trio.lowlevel.checkpoint()
         assert IllFile.writes - before <= WRITES_AT_ONCE
 
 
-async def test_a_hanging_read_falls_back_to_the_origin(
-    origin, store, running, impatient: None
-) -> None:
+async def test_a_hanging_read_falls_back_to_the_origin(origin, store, running) -> None:
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         await read_all(engine, download)
+        for lane in (engine._disk._reads, engine._disk._writes):
+            lane.patience_s = 0.2  # not before: a healthy disk may be slow
         IllFile.gate.clear()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             data = await engine.read(download, AccessPattern(), 3 * PART, 100)
         assert data == origin.content["a"][3 * PART : 3 * PART + 100]
         engine.close(download)
         assert engine.find(meta) is download  # Its file must stay open under the stuck thread.
         IllFile.heal()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while engine.find(meta) is not None:
                 await trio.lowlevel.checkpoint()
         # Nothing was given up that a healthy disk still has.
@@ -322,7 +343,7 @@ async def test_a_cancelled_read_leaves_nothing_open(origin, store, running) -> N
             scope.cancel()
             await engine.read(download, AccessPattern(), 0, 100)
         assert scope.cancelled_caught
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while engine.statistics().running:
                 await trio.lowlevel.checkpoint()
         engine.close(download)
@@ -330,9 +351,8 @@ async def test_a_cancelled_read_leaves_nothing_open(origin, store, running) -> N
 
 
 async def test_a_slow_disk_with_many_readers_is_not_a_hanging_one(
-    origin, store, running, monkeypatch: pytest.MonkeyPatch
+    origin, store, running, ill_clock: MockClock
 ) -> None:
-    monkeypatch.setattr(disk_module, "READ_PATIENCE_SECONDS", 0.6)
     meta = origin.put("a", SIZE)
     answers = 0
 
@@ -345,7 +365,7 @@ async def test_a_slow_disk_with_many_readers_is_not_a_hanging_one(
         download = await engine.open(meta)
         await read_all(engine, download)
         before = origin.fetched
-        IllFile.delay_s = 0.1
+        IllFile.delay_s = 0.03  # all of them together wait longer than anybody has patience
         async with trio.open_nursery() as nursery:
             for number in range(10 * READS_AT_ONCE):
                 nursery.start_soon(read, number % 40)

@@ -4,6 +4,7 @@ import trio
 
 from ossfs_resume.fetch.readahead import AccessPattern
 from support.fetching import PART, SIZE, Running
+from support.waiting import PATIENCE_S
 
 
 async def test_fill_completes_and_proves_an_object_behind_its_readers(
@@ -32,7 +33,7 @@ async def test_a_cancelled_fill_ends_its_transfers_and_keeps_what_arrived(
             while engine.statistics().bytes_received < 3 * PART:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE_S):
             while engine.statistics().running:
                 await trio.lowlevel.checkpoint()
         assert engine.statistics().queued == 0

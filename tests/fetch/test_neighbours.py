@@ -15,6 +15,7 @@ from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
+from support.waiting import PATIENCE_S
 
 PART = 64 * 1024
 SIZE = 4 * PART
@@ -60,20 +61,21 @@ async def test_without_progress_the_part_is_fetched_here(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         assert other.claims.take(download.entry.version, range(4))
-        with trio.fail_after(3):
+        with trio.fail_after(PATIENCE_S):
             data = await engine.read(download, AccessPattern(), PART, PART)
         assert data == origin.content["a"][PART : 2 * PART]
 
 
 async def test_a_claim_that_is_given_up_is_taken_over(
-    origin, store, other: CacheStore, running
+    origin, store, other: CacheStore, running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ossfs_resume.fetch.neighbours.PATIENCE_SECONDS", 10 * PATIENCE_S)
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         assert other.claims.take(download.entry.version, range(4))
         other.claims.release(download.entry.version, range(4))
-        with trio.fail_after(1):
+        with trio.fail_after(PATIENCE_S):
             data = await engine.read(download, AccessPattern(), 0, SIZE)
         assert data == origin.content["a"]
         assert not other.claims.take(download.entry.version, range(1))
@@ -82,7 +84,7 @@ async def test_a_claim_that_is_given_up_is_taken_over(
 async def test_those_who_waited_for_another_do_not_all_start_at_once(
     origin, store, other: CacheStore, running
 ) -> None:
-    settings = FetchSettings(timeout_s=5, part_bytes=PART, connections=4)
+    settings = FetchSettings(timeout_s=PATIENCE_S, part_bytes=PART, connections=4)
     meta = origin.put("a", 40 * PART)
     answers = 0
 
@@ -106,7 +108,9 @@ async def test_those_who_waited_for_another_do_not_all_start_at_once(
 async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
     origin, store, other: CacheStore, running
 ) -> None:
-    settings = FetchSettings(timeout_s=5, part_bytes=PART, connections=2, request_bytes=PART)
+    settings = FetchSettings(
+        timeout_s=PATIENCE_S, part_bytes=PART, connections=2, request_bytes=PART
+    )
     meta, busy = origin.put("a", SIZE), origin.put("b", SIZE)
     origin.allow = 10
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
@@ -124,7 +128,7 @@ async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
                 await trio.lowlevel.checkpoint()
             filling.cancel_scope.cancel()
         engine.close(download)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while engine.find(meta) is not None:
                 await trio.lowlevel.checkpoint()
         assert all(key == "b" for key, _, _ in origin.ranges)

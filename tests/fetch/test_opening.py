@@ -10,6 +10,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.settings import FetchSettings
 from support.fetching import PART, SIZE, Running, read_all
+from support.waiting import PATIENCE_S
 
 
 async def test_two_opens_of_one_version_share_a_download(origin, store, running: Running) -> None:
@@ -76,7 +77,7 @@ async def test_an_entry_that_nobody_waits_for_any_more_is_given_back(
             await asked.wait()
             nursery.cancel_scope.cancel()
         gate.set()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while not store.statistics().open_entries:
                 await trio.lowlevel.checkpoint()
             while store.statistics().open_entries:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import CacheSettings
@@ -13,6 +14,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject, ObjectChanged
 from ossfs_resume.fetch.readahead import AccessPattern
 from support.fetching import PART, SIZE, Running, read_all
+from support.waiting import PATIENCE_S
 
 
 async def test_an_object_with_a_wrong_crc_is_refused_discarded_and_fetched_anew(
@@ -82,7 +84,7 @@ async def test_a_proof_does_not_wait_for_threads_that_hang_elsewhere(
         threads.acquire_on_behalf_of_nowait(thread)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await read_all(engine, download) == origin.content["a"]
 
 
@@ -102,10 +104,45 @@ async def test_a_disk_that_hangs_when_bad_data_are_removed_holds_up_nobody(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         try:
-            with trio.fail_after(5), pytest.raises(CorruptObject):
+            with trio.fail_after(PATIENCE_S), pytest.raises(CorruptObject):
                 await read_all(engine, download)
         finally:
             gate.set()
+
+
+async def test_nobody_is_told_of_bad_data_before_they_are_gone(
+    origin, store: CacheStore, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told opens it again, and must not find what was wrong once more."""
+    discard, discarding, gate = store.discard, trio.Event(), threading.Event()
+
+    def slow(entry: Entry) -> None:
+        trio.from_thread.run_sync(discarding.set)
+        gate.wait()
+        discard(entry)
+
+    monkeypatch.setattr(store, "discard", slow)
+    meta = origin.put("a", SIZE)
+    origin.wrong_crc = True
+    told: list[object] = []
+
+    async def read() -> None:
+        with pytest.raises(CorruptObject):
+            await read_all(engine, download)
+        told.append(engine.find(meta))
+
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                await discarding.wait()
+                nursery.start_soon(read)
+                await wait_all_tasks_blocked()
+                gate.set()
+        finally:
+            gate.set()
+    assert told == [None, None]
 
 
 async def test_an_old_version_that_another_process_completed_is_proven_and_read(

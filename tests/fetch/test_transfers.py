@@ -7,6 +7,7 @@ from ossfs_resume.errors import BadAnswer
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
 from support.fetching import PART, SIZE, Running
+from support.waiting import PATIENCE_S
 
 
 async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
@@ -20,7 +21,7 @@ async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
         origin.allow = PART
         nursery.start_soon(engine.fill, download)
         await origin.started.wait()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             other = await engine.open(small)
             assert await engine.read(other, AccessPattern(), 0, 100) == origin.content["small"]
         origin.release()
@@ -36,7 +37,7 @@ async def test_a_queued_part_is_pulled_forward(origin, store, running: Running) 
         await origin.started.wait()
         origin.allow = 4 * PART
         origin.changed.set()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             data = await engine.read(download, AccessPattern(), 29 * PART, 10)
         assert data == origin.content["a"][29 * PART : 29 * PART + 10]
         assert ("a", 29 * PART, 32 * PART) in origin.ranges
@@ -65,7 +66,7 @@ async def test_an_answer_that_ends_early_is_an_error_and_is_not_asked_for_in_a_r
     origin.ends_after = 3 * PART - 1
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        with trio.fail_after(3), pytest.raises(BadAnswer, match="fewer bytes"):
+        with trio.fail_after(PATIENCE_S), pytest.raises(BadAnswer, match="fewer bytes"):
             await engine.read(download, AccessPattern(), 24 * PART, 4 * PART)
         assert len(origin.ranges) == 1
         # What came before the end is good.
@@ -87,6 +88,6 @@ async def test_a_reader_overtakes_what_runs_in_the_background_of_a_link_that_tur
         while origin.running < 6:
             await trio.lowlevel.checkpoint()
         affords = 2
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert await engine.read(other, AccessPattern(), 0, 100) == origin.content["small"]
         origin.release()

@@ -19,6 +19,7 @@ from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.invalidation import Invalidator
 from ossfs_resume.fuse.mounts import detach, mount_at
 from ossfs_resume.fuse.operations import Operations, OperationsSettings
+from support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("memory_mount.py")
@@ -64,7 +65,7 @@ class MountedProcess:
         report: dict[str, int] = json.loads(line)
         return report
 
-    def stop(self, timeout_s: float = 5.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
 
@@ -72,7 +73,7 @@ class MountedProcess:
     def is_mounted(self) -> bool:
         return mount_at(str(self.path)) is not None
 
-    def wait_unmounted(self, timeout_s: float = 5.0) -> bool:
+    def wait_unmounted(self, timeout_s: float = PATIENCE_S) -> bool:
         """Whether the mount goes away; the kernel signals changes of the mount table."""
         with open("/proc/self/mountinfo", "rb") as table:
             poll = select.poll()

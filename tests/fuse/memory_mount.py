@@ -248,7 +248,7 @@ async def lose_request(mountpoint: str) -> None:
         code = "import os, sys; os.stat(sys.argv[1] + '/other')"
         command = [sys.executable, "-S", "-c", code, mountpoint]
         caller = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
-        assert device.poll(5000)
+        assert device.poll(30_000)
         await trio.lowlevel.checkpoint()
         is_unread = bool(device.poll(0))
         caller.kill()

@@ -33,12 +33,12 @@ facts["ready"] = bool(process.stdout.readline())
 facts["content"] = open(mnt + "/small.txt").read()
 os.setxattr(mnt + "/small.txt", "user.ossfs.materialize", b"1")
 process.terminate()
-facts["stopped"] = [process.wait(5), mounted()]
+facts["stopped"] = [process.wait(30), mounted()]
 facts["log"] = process.stderr.read()
 process = serve()
 process.stdout.readline()
 subprocess.run(["fusermount3", "-u", mnt], check=True)
-facts["unmounted"] = [process.wait(5), mounted()]
+facts["unmounted"] = [process.wait(30), mounted()]
 process = serve()
 process.stdout.readline()
 process.kill()
@@ -46,9 +46,9 @@ process.wait()
 process = serve()
 facts["again"] = bool(process.stdout.readline()) and os.path.exists(mnt + "/small.txt")
 process.terminate()
-facts["stopped again"] = [process.wait(5), mounted()]
+facts["stopped again"] = [process.wait(30), mounted()]
 process = serve("--allow-other")
-facts["allow_other"] = [process.wait(5), process.stderr.read()]
+facts["allow_other"] = [process.wait(30), process.stderr.read()]
 print(json.dumps(facts))
 """
 

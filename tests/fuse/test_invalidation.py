@@ -8,8 +8,7 @@ import pyfuse3
 import pytest
 
 from ossfs_resume.fuse.invalidation import Invalidator
-
-LIMIT_S = 5.0
+from support.waiting import PATIENCE_S
 
 
 class Kernel:
@@ -27,13 +26,13 @@ class Kernel:
         self.calls.append(call)
         self.threads.add(threading.get_ident())
         self.called.release()
-        assert self.may_return.wait(LIMIT_S)
+        assert self.may_return.wait(PATIENCE_S)
         if self.error is not None:
             raise self.error
 
     def wait(self, count: int = 1) -> None:
         for _ in range(count):
-            assert self.called.acquire(timeout=LIMIT_S)
+            assert self.called.acquire(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def invalidator(kernel: Kernel) -> Iterator[Invalidator]:
     yield invalidator
     kernel.may_return.set()
     invalidator.stop()
-    assert invalidator.join(LIMIT_S)
+    assert invalidator.join(PATIENCE_S)
 
 
 def test_each_kind_arrives_from_another_thread(kernel: Kernel, invalidator: Invalidator) -> None:
@@ -103,7 +102,7 @@ def test_an_inode_unknown_to_the_kernel_is_no_failure(
     invalidator.attributes(2)
     kernel.wait(2)
     invalidator.stop()
-    assert invalidator.join(LIMIT_S)
+    assert invalidator.join(PATIENCE_S)
     assert (invalidator.statistics.performed, invalidator.statistics.failed) == (2, 0)
     assert not caplog.records
 
@@ -116,7 +115,7 @@ def test_other_errors_are_counted_and_survived(
     invalidator.attributes(2)
     kernel.wait(2)
     invalidator.stop()
-    assert invalidator.join(LIMIT_S)
+    assert invalidator.join(PATIENCE_S)
     assert invalidator.statistics.failed == 2
     assert "inode=1" in caplog.text
 
@@ -150,7 +149,7 @@ def test_nothing_is_asked_before_start_and_after_stop(kernel: Kernel) -> None:
     invalidator.data(4)
     assert not invalidator.join(0.01)
     kernel.may_return.set()
-    assert invalidator.join(LIMIT_S)
+    assert invalidator.join(PATIENCE_S)
     assert kernel.calls == [(2, False)]
 
 

@@ -14,6 +14,7 @@ from ossfs_resume.fuse.process import (
     pyfuse3_log_filtered,
     standard_descriptors_replaced,
 )
+from support.waiting import PATIENCE_S
 
 
 def test_a_blocking_read_of_c_code_is_interrupted_and_everything_is_restored() -> None:
@@ -21,7 +22,7 @@ def test_a_blocking_read_of_c_code_is_interrupted_and_everything_is_restored() -
     before = (signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[1])
     libc = ctypes.CDLL(None, use_errno=True)
     # Without an interruption the read would end here, and with another result.
-    rescue = threading.Timer(10.0, os.write, (writer, b"x"))
+    rescue = threading.Timer(PATIENCE_S, os.write, (writer, b"x"))
     rescue.start()
     with freeze_guard(interval_s=0.02):
         assert libc.read(reader, ctypes.create_string_buffer(1), 1) == -1

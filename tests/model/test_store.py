@@ -395,7 +395,6 @@ def test_the_store_agrees_with_dictionaries() -> None:
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             derandomize="MODEL_EXAMPLES" not in os.environ,
             suppress_health_check=list(HealthCheck),
         ),

@@ -11,10 +11,18 @@ from support.emulator import EmulatorProcess
 from support.mount import Mount
 
 
-@pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[EmulatorProcess]:
-    with EmulatorProcess(tmp_path / "bucket") as emulator:
+@pytest.fixture(scope="session")
+def _strict_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    directory = tmp_path_factory.mktemp("emulator") / "bucket"
+    with EmulatorProcess(directory) as emulator:
         yield emulator
+
+
+@pytest.fixture
+def emulator(_strict_emulator: EmulatorProcess) -> EmulatorProcess:
+    """As everywhere, but every request must be signed."""
+    _strict_emulator.renew()
+    return _strict_emulator
 
 
 @pytest.fixture

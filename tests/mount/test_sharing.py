@@ -12,6 +12,7 @@ import pytest
 
 from support.emulator import EmulatorProcess
 from support.mount import Mount
+from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -66,7 +67,8 @@ def test_two_readers_at_once_cause_one_download(
     readers = [Reader(first), Reader(second)]
     for reader in readers:
         assert reader.result() == DATA
-    assert emulator.statistics()["bytes"] <= len(DATA) * 1.1
+    # On a busy machine one may lose patience with the other, but not all the time.
+    assert emulator.statistics()["bytes"] <= len(DATA) * 1.5
 
 
 def test_what_one_mount_fetched_the_other_sees_though_it_has_the_file_open(
@@ -76,16 +78,10 @@ def test_what_one_mount_fetched_the_other_sees_though_it_has_the_file_open(
     with (second.point / "object").open("rb", buffering=0) as file:
         assert os.pread(file.fileno(), 100, 0) == DATA[:100]
         assert (first.point / "object").read_bytes() == DATA
-        wait_until_committed(first)
+        eventually(lambda: not first.statistics()["cache"]["uncommitted_bytes"])
         before = emulator.statistics()["bytes"]
         assert file.read() == DATA
         assert emulator.statistics()["bytes"] == before
-
-
-def wait_until_committed(mount: Mount) -> None:
-    deadline = time.monotonic() + 10
-    while mount.statistics()["cache"]["uncommitted_bytes"]:
-        assert time.monotonic() < deadline
 
 
 def test_a_reader_goes_on_when_the_other_mount_is_killed_in_its_download(
@@ -94,8 +90,7 @@ def test_a_reader_goes_on_when_the_other_mount_is_killed_in_its_download(
     first, second = neighbours("first"), neighbours("second")
     emulator.faults(total_bytes_per_s=16 * MIB)
     readers = [Reader(first), Reader(second)]
-    while emulator.statistics()["bytes"] < len(DATA) // 3:
-        time.sleep(0.01)
+    eventually(lambda: emulator.statistics()["bytes"] >= len(DATA) // 3)
     first.kill()
     assert readers[1].result() == DATA
     first.start()
@@ -109,14 +104,13 @@ def test_a_stalled_neighbour_is_waited_for_a_moment_only(
     first = neighbours("first")
     emulator.faults(hang="data")
     stuck = Reader(first)
-    while not emulator.requests("get"):
-        time.sleep(0.01)
+    eventually(lambda: emulator.requests("get"))
     second = neighbours("second")
     emulator.faults()
     began = time.monotonic()
     with (second.point / "object").open("rb", buffering=0) as file:
         assert file.read(1000) == DATA[:1000]
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < PATIENCE_S  # and not for --timeout
     first.kill()
     first.start()
     assert stuck.result() == DATA

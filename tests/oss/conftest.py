@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import StaticCredentials
@@ -145,4 +146,14 @@ async def server(nursery: trio.Nursery) -> RawServer:
 @pytest.fixture
 async def client(server: RawServer) -> AsyncIterator[OssClient]:
     async with server.client() as made:
+        yield made
+
+
+@pytest.fixture
+async def pausing(server: RawServer, autojump_clock: MockClock) -> AsyncIterator[OssClient]:
+    """A client that gives up after ten pauses, which take no time.
+
+    A test has to name ``autojump_clock`` as well, or pytest-trio runs it on the real one.
+    """
+    async with server.client(jitter=lambda: 1.0) as made:
         yield made

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ossfs_resume import errors
 from ossfs_resume.errors import OriginError
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import StaticCredentials
 from ossfs_resume.oss.models import Credentials, ListPage, ObjectMeta
+from ossfs_resume.oss.sending import ERROR_BODY_S
+from ossfs_resume.oss.transport import SILENCE_S
+from support.waiting import PATIENCE_S
 
 Server = Any  # RawServer of conftest.py
+TIMEOUT_S = 5.0  # of its clients
 
 DATA = bytes(range(256)) * 4
 META = ObjectMeta("dir/k", len(DATA), "E1", 0)
@@ -105,22 +109,23 @@ async def test_a_broken_range_continues_after_the_last_byte(
     assert (client.statistics().retries, client.statistics().range_requests) == (2, 3)
 
 
-async def test_progress_renews_the_budget(server: Server) -> None:
+async def test_progress_renews_the_budget(
+    server: Server, client: OssClient, mock_clock: MockClock
+) -> None:
     """Ten attempts that break late, each after some bytes, outlast the timeout together."""
 
     def late(start: int, stop: int) -> Any:
         async def send(stream: trio.SocketStream) -> None:
             whole = server.ranged(DATA[start:], start, len(DATA))
             await stream.send_all(whole[: len(whole) - (len(DATA) - stop)])
-            await trio.sleep(0.05)
+            mock_clock.jump(1)
             await stream.aclose()
 
         return send
 
     server.script = [late(at, at + 100) for at in range(0, 1000, 100)]
     server.script.append(server.ranged(DATA[1000:], 1000, len(DATA)))
-    async with server.client(timeout_s=0.3) as client:
-        assert (await read(client))[0] == DATA
+    assert (await read(client))[0] == DATA
     assert client.statistics().retries == 10
 
 
@@ -135,49 +140,52 @@ async def test_a_server_that_closes_an_idle_connection_is_asked_again(
 
 
 @pytest.mark.parametrize("partial", [0, 100])
-async def test_stalled_range_times_out_in_time(server: Server, partial: int) -> None:
+async def test_stalled_range_times_out_in_time(
+    server: Server, client: OssClient, autojump_clock: MockClock, partial: int
+) -> None:
     whole = server.ranged(DATA, 0, len(DATA))
     server.script = [server.stall(whole[: len(whole) - len(DATA) + partial])]
     server.default = server.hang
-    async with server.client(timeout_s=0.2) as client:
-        with trio.fail_after(2), pytest.raises(errors.OriginTimeout):
-            await read(client)
+    with trio.fail_after(2 * TIMEOUT_S), pytest.raises(errors.OriginTimeout):
+        await read(client)
 
 
-async def test_stalled_head_times_out_in_time(server: Server) -> None:
+async def test_stalled_head_times_out_in_time(
+    server: Server, client: OssClient, autojump_clock: MockClock
+) -> None:
     server.default = server.hang
-    async with server.client(timeout_s=0.2) as client:
-        with trio.fail_after(2), pytest.raises(errors.OriginTimeout):
-            await client.head("k")
+    with trio.fail_after(2 * TIMEOUT_S), pytest.raises(errors.OriginTimeout):
+        await client.head("k")
 
 
-async def test_trickling_metadata_ends_with_its_budget(server: Server) -> None:
+async def test_trickling_metadata_ends_with_its_budget(
+    server: Server, client: OssClient, autojump_clock: MockClock
+) -> None:
     async def trickle(stream: trio.SocketStream) -> None:
         await stream.send_all(b"HTTP/1.1 200 OK\r\n")
         while True:
             await stream.send_all(b"x: y\r\n")
-            await trio.sleep(0.02)
+            await trio.sleep(0.5)
 
     server.default = trickle
-    async with server.client(timeout_s=0.3) as client:
-        with trio.fail_after(2), pytest.raises(errors.OriginTimeout):
-            await client.head("k")
+    with trio.fail_after(2 * TIMEOUT_S), pytest.raises(errors.OriginTimeout):
+        await client.head("k")
 
 
 async def test_trickling_error_page_does_not_hold_a_range(
-    server: Server, client: OssClient, monkeypatch: pytest.MonkeyPatch
+    server: Server, autojump_clock: MockClock
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.oss.sending.ERROR_BODY_S", 0.05)
-    server.script = [server.stall(server.answer(412, {"content-length": "100"}, b"<Err"))]
-    with trio.fail_after(2), pytest.raises(errors.ObjectChanged):
-        await read(client)
+    server.default = server.stall(server.answer(412, {"content-length": "100"}, b"<Err"))
+    async with server.client(timeout_s=10 * ERROR_BODY_S) as client:
+        with trio.fail_after(2 * ERROR_BODY_S), pytest.raises(errors.ObjectChanged):
+            await read(client)
 
 
-async def test_no_listener_is_unreachable(server: Server) -> None:
+async def test_no_listener_is_unreachable(server: Server, autojump_clock: MockClock) -> None:
     with trio.socket.socket() as unused:
         await unused.bind(("127.0.0.1", 0))
         server.port = unused.getsockname()[1]
-        async with server.client(timeout_s=0.05) as client:
+        async with server.client(jitter=lambda: 1.0) as client:
             with pytest.raises(errors.Unreachable, match="refused"):
                 await client.head("k")
 
@@ -196,7 +204,12 @@ async def test_no_listener_is_unreachable(server: Server) -> None:
     ],
 )
 async def test_wrong_answers_deliver_nothing(
-    server: Server, headers: dict[str, str], status: int, kind: type[OriginError]
+    server: Server,
+    pausing: OssClient,
+    autojump_clock: MockClock,
+    headers: dict[str, str],
+    status: int,
+    kind: type[OriginError],
 ) -> None:
     server.default = server.ranged(DATA, 0, len(DATA), headers)
     delivered = []
@@ -204,29 +217,30 @@ async def test_wrong_answers_deliver_nothing(
     async def deliver(chunk: bytes) -> None:
         delivered.append(chunk)
 
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(kind):
-            await client.read_range(META, 0, len(DATA), deliver)
+    with pytest.raises(kind):
+        await pausing.read_range(META, 0, len(DATA), deliver)
     assert delivered == []
 
 
 @pytest.mark.parametrize("status", [200, 206])
-async def test_whole_object_instead_of_a_part_of_it(server: Server, status: int) -> None:
+async def test_whole_object_instead_of_a_part_of_it(
+    server: Server, pausing: OssClient, autojump_clock: MockClock, status: int
+) -> None:
     server.default = server.answer(status, {"etag": '"E1"'}, DATA)
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(errors.BadAnswer):
-            await read(client, 10, 20)
+    with pytest.raises(errors.BadAnswer):
+        await read(pausing, 10, 20)
 
 
-async def test_compression_on_the_way_is_refused(server: Server) -> None:
+async def test_compression_on_the_way_is_refused(
+    server: Server, pausing: OssClient, autojump_clock: MockClock
+) -> None:
     """Chunked, no length: OSS does so to text if it may; a proxy may too."""
     fields = {"content-encoding": "gzip", "transfer-encoding": "chunked", "content-length": ""}
     server.default = (
         server.ranged(DATA, 0, len(DATA), fields)[: -len(DATA)] + b"1\r\nx\r\n0\r\n\r\n"
     )
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(errors.BadAnswer):
-            await read(client)
+    with pytest.raises(errors.BadAnswer):
+        await read(pausing)
 
 
 async def test_changed_between_two_attempts(server: Server, client: OssClient) -> None:
@@ -236,33 +250,40 @@ async def test_changed_between_two_attempts(server: Server, client: OssClient) -
         await read(client)
 
 
-async def test_html_instead_of_a_listing(server: Server) -> None:
+async def test_html_instead_of_a_listing(
+    server: Server, pausing: OssClient, autojump_clock: MockClock
+) -> None:
     server.default = server.answer(200, {"content-type": "text/html"}, b"<html><p>Log in</html>")
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(errors.BadAnswer, match="not XML"):
-            await client.list_page("")
+    with pytest.raises(errors.BadAnswer, match="not XML"):
+        await pausing.list_page("")
 
 
-async def test_html_error_page_is_quoted(server: Server) -> None:
+async def test_html_error_page_is_quoted(
+    server: Server, pausing: OssClient, autojump_clock: MockClock
+) -> None:
     server.default = server.answer(502, {"content-type": "text/html"}, b"<h1>Bad gateway</h1>")
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(errors.ServerFailed, match="Bad gateway"):
-            await read(client)
+    with pytest.raises(errors.ServerFailed, match="Bad gateway"):
+        await read(pausing)
 
 
-async def test_endless_listing_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_listing_is_refused(
+    server: Server,
+    pausing: OssClient,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1000)
     server.default = server.answer(200, {}, b" " * 1001)
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(errors.BadAnswer, match="longer than 1000"):
-            await client.list_page("")
+    with pytest.raises(errors.BadAnswer, match="longer than 1000"):
+        await pausing.list_page("")
 
 
-async def test_no_http_at_all(server: Server) -> None:
+async def test_no_http_at_all(
+    server: Server, pausing: OssClient, autojump_clock: MockClock
+) -> None:
     server.default = server.cut(b"220 mail.example ESMTP\r\n\r\n")
-    async with server.client(timeout_s=0.05) as client:
-        with pytest.raises(errors.BadAnswer):
-            await client.head("k")
+    with pytest.raises(errors.BadAnswer):
+        await pausing.head("k")
 
 
 # --- refusals ---
@@ -369,18 +390,25 @@ async def test_repeated_failures_are_reported_once(
 # --- lanes, cancellation, leaks ---
 
 
+async def until_asked(server: Server, requests: int) -> None:
+    """Return when so many have come and, if there were more on their way, those too."""
+    while len(server.received) < requests:
+        await trio.lowlevel.checkpoint()
+    await wait_all_tasks_blocked(0.05)
+
+
 async def test_metadata_answers_while_all_ranges_stall(server: Server) -> None:
     async def reply(stream: trio.SocketStream) -> None:
         stalls = server.received[-1].method == "GET"
         await (server.hang(stream) if stalls else stream.send_all(server.answer(200, HEAD)))
 
     server.default = reply
-    lanes = server.client(connections=3, metadata_connections=2)
+    lanes = server.client(connections=3, metadata_connections=2, timeout_s=2 * SILENCE_S)
     async with lanes as client, trio.open_nursery() as nursery:
         for _ in range(10):
             nursery.start_soon(read, client)
-        await wait_all_tasks_blocked(0.05)
-        with trio.fail_after(2):
+        await until_asked(server, 3)
+        with trio.fail_after(SILENCE_S / 2):
             assert (await client.head("k")).size == 7
         assert [request.method for request in server.received] == ["GET"] * 3 + ["HEAD"]
         nursery.cancel_scope.cancel()
@@ -391,7 +419,7 @@ async def test_no_more_requests_at_a_time_than_connections(server: Server) -> No
     async with server.client(connections=3) as client, trio.open_nursery() as nursery:
         for _ in range(10):
             nursery.start_soon(read, client)
-        await wait_all_tasks_blocked(0.05)
+        await until_asked(server, 3)
         assert server.open == len(server.received) == 3
         nursery.cancel_scope.cancel()
 
@@ -406,12 +434,12 @@ async def test_cancelled_reads_leak_no_connection(server: Server) -> None:
                 with trio.move_on_after(delay):
                     await read(client)
         server.default = whole
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE_S):
             assert await read(client) == (DATA, 42)
             async with trio.open_nursery() as nursery:
                 for _ in range(8):
                     nursery.start_soon(read, client)
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE_S):
         await server.all_closed.wait()
 
 
@@ -425,7 +453,7 @@ async def test_cancelled_in_every_scheduler_tick(server: Server) -> None:
                 for _ in range(ticks):
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
-            with trio.fail_after(2):
+            with trio.fail_after(PATIENCE_S):
                 assert await read(client) == (DATA, 42)
             await client._sender.data.transport.aclose()  # the next round connects again
 
@@ -448,7 +476,7 @@ async def test_cancelled_when_just_connected(
             patch.setattr(trio, "open_tcp_stream", connect_and_cancel)
             await read(client)
         assert scope.cancelled_caught
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE_S):
             assert await read(client) == (DATA, 42)
 
 
@@ -466,7 +494,7 @@ async def test_cancelled_in_delivery_leaks_nothing(server: Server, client: OssCl
         nursery.start_soon(client.read_range, meta, 0, len(DATA) + 1, deliver)
         await got_some.wait()
         nursery.cancel_scope.cancel()
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE_S):
         await server.all_closed.wait()
 
 
@@ -478,7 +506,7 @@ async def test_a_failing_delivery_ends_the_range(server: Server, client: OssClie
 
     with pytest.raises(RuntimeError, match="disk"):
         await client.read_range(META, 0, len(DATA), deliver)
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE_S):
         await server.all_closed.wait()
     assert len(server.received) == 1
 
@@ -509,7 +537,7 @@ async def test_a_flood_of_continue_before_an_answer_ends_soon(server: Server) ->
 
     server.default = flood
     async with server.client(timeout_s=0.05) as client:
-        with trio.fail_after(10), pytest.raises(errors.TransientError):
+        with trio.fail_after(PATIENCE_S), pytest.raises(errors.TransientError):
             await client.head("k")
 
 
@@ -518,14 +546,16 @@ async def test_a_few_of_them_are_passed_over(server: Server, client: OssClient) 
     assert (await client.head("k")).size == 7
 
 
-async def test_a_body_that_trickles_is_asked_for_again(server: Server) -> None:
+async def test_a_body_that_trickles_is_asked_for_again(
+    server: Server, client: OssClient, autojump_clock: MockClock
+) -> None:
     whole = server.ranged(DATA, 0, len(DATA))
 
     async def trickle(stream: trio.SocketStream) -> None:
         await stream.send_all(whole[: -len(DATA)])
         for byte in DATA:
             await stream.send_all(bytes([byte]))
-            await trio.sleep(0.02)
+            await trio.sleep(0.5)
 
     server.script = [trickle]
 
@@ -534,14 +564,16 @@ async def test_a_body_that_trickles_is_asked_for_again(server: Server) -> None:
         await stream.send_all(server.ranged(DATA[start:], start, len(DATA)))
 
     server.default = reply
-    async with server.client(timeout_s=0.2) as client:
-        with trio.fail_after(5):
-            assert (await read(client))[0] == DATA
+    with trio.fail_after(2 * TIMEOUT_S):
+        assert (await read(client))[0] == DATA
     assert client.statistics().retries == 1
 
 
 async def test_what_was_refused_is_not_kept_in_memory(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    pausing: OssClient,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The collector of cycles comes by seldom in a mount."""
     gc.collect()
@@ -549,10 +581,9 @@ async def test_what_was_refused_is_not_kept_in_memory(
     try:
         monkeypatch.setattr("ossfs_resume.oss.listing.MAX_LISTING_BYTES", 1 << 20)
         server.default = server.answer(200, {}, b" " * (2 << 20))
-        async with server.client(timeout_s=2) as client:
-            with pytest.raises(errors.BadAnswer):
-                await client.list_page("")
-        assert client.statistics().retries > 3
+        with pytest.raises(errors.BadAnswer):
+            await pausing.list_page("")
+        assert pausing.statistics().retries > 3
         kept = [each for each in gc.get_objects() if isinstance(each, types.FrameType)]
         bodies = [frame for frame in kept if frame.f_code.co_name == "read" and frame.f_locals]
         assert not bodies

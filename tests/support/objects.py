@@ -43,6 +43,14 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def bytes_now(path: Path) -> bytes | None:
+    """The content, or None if it cannot be read at this moment."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
 def digest(directory: Path) -> dict[bytes, str]:
     """Relative path to hash for files, to ``directory`` for directories."""
     root, found = os.fsencode(directory), {}

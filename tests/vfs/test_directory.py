@@ -584,7 +584,7 @@ async def test_a_directorys_time_rises_when_a_listing_shows_other_names(
 # --- everything at once ---
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sets(
         st.lists(st.sampled_from(["a", "b", "-", "/", "~object"]), min_size=1, max_size=6).map(
