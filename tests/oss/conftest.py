@@ -150,6 +150,13 @@ async def client(server: RawServer) -> AsyncIterator[OssClient]:
 
 
 @pytest.fixture
+def autojump_clock() -> MockClock:
+    """trio's, but a busy kernel may take a moment from one end of a connection to the other, in
+    which nobody is to run out of time."""
+    return MockClock(autojump_threshold=0.02)
+
+
+@pytest.fixture
 async def pausing(server: RawServer, autojump_clock: MockClock) -> AsyncIterator[OssClient]:
     """A client that gives up after ten pauses, which take no time.
 
