@@ -15,6 +15,7 @@ from ossfs_resume.cache.records import (
     CRC_BYTES,
     EntryRecord,
     EntryRow,
+    StoredFile,
     StoredPart,
     StoredParts,
     decoded,
@@ -74,17 +75,17 @@ class Catalog(Database):
                 found.append(row[0] if row else 0)
         return found
 
-    def file_suffixes(self, row_ids: Iterable[int]) -> dict[int, str]:
-        """The suffix that each of the rows has now; no item for a row that does not exist."""
-        suffixes = {}
+    def files(self, row_ids: Iterable[int]) -> dict[int, StoredFile]:
+        """What each of the rows says of its file now; no item for a row that does not exist."""
+        found = {}
         with self._reading() as reader:
             for row_id in row_ids:
                 row = reader.execute(
-                    "SELECT file_suffix FROM entry WHERE id = ?", (row_id,)
+                    "SELECT file_suffix, allocated FROM entry WHERE id = ?", (row_id,)
                 ).fetchone()
                 if row:
-                    suffixes[row_id] = row[0]
-        return suffixes
+                    found[row_id] = StoredFile(*row)
+        return found
 
     def allocated(self) -> int:
         """What all data files take on the disk, in bytes, as of their last commits."""

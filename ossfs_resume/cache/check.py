@@ -140,7 +140,6 @@ class _Checker:
             return
         row, parts = found
         geometry = Geometry(version.size, row.part_size)
-        generation = Generation(row.row_id, geometry)
         absent = PartLedger(geometry, parts).missing(0, geometry.part_count)
         stray = [run for run in absent if _has_data(file, geometry, run)]
         if stray:
@@ -155,7 +154,7 @@ class _Checker:
             text = f"{record.allocated} bytes of the disk are counted, {allocated} are taken"
             if self._repair:
                 with self._catalog.transaction() as transaction:
-                    transaction.set_allocated(generation, allocated)
+                    transaction.set_allocated(row_id, allocated)
             self._found("space", version.key, text, self._repair)
 
     def check_total(self) -> None:
@@ -170,9 +169,9 @@ class _Checker:
     def check_files(self) -> None:
         """Files that no row names; the order of the two questions makes this safe."""
         for files in self._bench.data.listing():
-            suffixes = self._catalog.file_suffixes({row_id for row_id, _, _ in files})
+            stored = self._catalog.files({row_id for row_id, _, _ in files})
             for row_id, suffix, path in files:
-                if suffixes.get(row_id) != suffix:
+                if row_id not in stored or stored[row_id].suffix != suffix:
                     self._check_orphan(path)
 
     def _check_orphan(self, path: Path) -> None:
