@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ossfs_resume.cache import inventory, pins, remembered, segments
 from ossfs_resume.cache.database import Database
-from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
@@ -96,7 +95,7 @@ class Catalog(Database):
     def allocated_with(self, pending: Callable[[], int]) -> int:
         """The same, and what ``pending`` says beside it: both of a moment when nothing is on its
         way from one to the other. Waits for a transaction that waits for the disk."""
-        with self._write_lock, translated("read the catalogue"):
+        with self._write_lock, self._translated("read the catalogue"):
             connections = self._connections or self._require()
             reader = connections.writer or connections.reader
             (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()

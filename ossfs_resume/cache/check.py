@@ -13,10 +13,11 @@ judged only for files that nobody has open.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ossfs_resume.cache import workbench
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.failure import DamagedCatalog, translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
 from ossfs_resume.cache.models import ObjectVersion
@@ -47,6 +48,18 @@ class Report:
     def is_good(self) -> bool:
         """Whether everything is true now."""
         return all(problem.is_repaired for problem in self.problems)
+
+
+def check_store(directory: Path, identity: str, *, repair: bool) -> Report:
+    """Look at everything in a store; with ``repair`` also clear what is not true, and move aside a
+    catalogue that cannot be read, if nobody has it open. Raises CacheError."""
+    try:
+        with workbench.opened(directory, identity) as bench:
+            return check(bench, repair=repair)
+    except DamagedCatalog as error:
+        aside = workbench.move_aside(directory, identity) if repair else None
+        text = f"{error}; it is moved to {aside}, with its data" if aside else str(error)
+        return Report(problems=[Problem("catalogue", "", text, is_repaired=aside is not None)])
 
 
 def check(bench: Workbench, *, repair: bool) -> Report:

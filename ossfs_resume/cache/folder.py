@@ -8,6 +8,7 @@
         claims             byte ranges locked: the parts that somebody is fetching
         owners/<uuid>      held (flock) as long as its process uses the store
         catalog.sqlite3    and -wal, -shm
+        suspect            there if somebody found the catalogue damaged
         data/00 ... ff/    sparse data files
         damaged-<time>/    a catalogue that could not be read, with its data
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from ossfs_resume.cache.filesystem import is_read_only, require_local
 
 CATALOG_NAME = "catalog.sqlite3"
+SUSPECT_NAME = "suspect"
 
 
 def make_private_directory(path: Path) -> None:
@@ -78,6 +80,7 @@ class StoreFolder:
         self.path = directory / identity
         self.data = self.path / "data"
         self.catalog = self.path / CATALOG_NAME
+        self.suspect = self.path / SUSPECT_NAME
         self._owners = self.path / "owners"
         self._owner: tuple[Path, int] | None = None
         self._make()
@@ -158,11 +161,12 @@ class StoreFolder:
         """Put catalogue and data away together and return where to.
 
         The catalogue goes last: as long as it is there, a crash leads here again. Its -wal must
-        never outlive it, or SQLite would replay it into the next catalogue.
+        never outlive it, or SQLite would replay it into the next catalogue; its mark may.
         """
         target = self.path / f"damaged-{time.time_ns()}"
         make_private_directory(target)
-        for name in ("data", f"{CATALOG_NAME}-shm", f"{CATALOG_NAME}-wal", CATALOG_NAME):
+        log, shared = f"{CATALOG_NAME}-wal", f"{CATALOG_NAME}-shm"
+        for name in ("data", shared, log, CATALOG_NAME, SUSPECT_NAME):
             source = self.path / name
             if source.exists():
                 source.rename(target / name)

@@ -76,17 +76,29 @@ def clear(directory: Path, identity: str) -> bool:
 
     Raises CacheError.
     """
+    # A crash half-way must leave no catalogue over data that are not there.
+    with _moved_aside(directory, identity) as aside:
+        for path in aside.parent.iterdir() if aside else ():
+            if path.name not in _KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return aside is not None
+
+
+def move_aside(directory: Path, identity: str) -> Path | None:
+    """Put catalogue and data of a store away and return where to; None if somebody has it open.
+
+    Raises CacheError.
+    """
+    with _moved_aside(directory, identity) as aside:
+        return aside
+
+
+@contextmanager
+def _moved_aside(directory: Path, identity: str) -> Iterator[Path | None]:
     with translated(f"clear the cache in {directory}"):
         folder = StoreFolder(directory, identity)
         with folder.opening():
-            if folder.other_owners():
-                return False
-            # A crash half-way must leave no catalogue over data that are not there.
-            folder.move_aside()
-            for path in folder.path.iterdir():
-                if path.name not in _KEPT:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return True
+            yield None if folder.other_owners() else folder.move_aside()
 
 
 def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
