@@ -175,8 +175,10 @@ class StoreFolder:
 
 
 def _let_go(owner: tuple[Path, int]) -> None:
+    """What cannot be removed, on a disk in trouble, is removed by whoever finds it unlocked."""
     path, descriptor = owner
-    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.unlink()
     os.close(descriptor)
 
 
