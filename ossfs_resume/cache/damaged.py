@@ -1,4 +1,4 @@
-"""What becomes of a catalogue that cannot be read: it is moved aside, with its data.
+"""What becomes of a catalogue that cannot be read or was lost: it is moved aside, with its data.
 
 Without its catalogue the data say nothing, so the store begins anew. Nothing is thrown away, and
 nothing is moved under the hands of another process. Damage deep inside shows only in use; then the
@@ -24,6 +24,7 @@ def open_catalog(folder: StoreFolder) -> Catalog:
     others = folder.other_owners()
     folder.prepare()
     try:
+        require_catalog(folder)
         return _opened(folder, is_alone=not others)
     except DamagedCatalog as error:
         if others:
@@ -33,6 +34,12 @@ def open_catalog(folder: StoreFolder) -> Catalog:
         _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
     folder.prepare()
     return Catalog(folder.catalog)
+
+
+def require_catalog(folder: StoreFolder) -> None:
+    """Raise DamagedCatalog if it is empty although there are data, which a new one would disown."""
+    if folder.has_lost_catalog():
+        raise DamagedCatalog(f"the catalogue {folder.catalog} is empty, but there are data")
 
 
 def _opened(folder: StoreFolder, *, is_alone: bool) -> Catalog:

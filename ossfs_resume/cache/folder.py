@@ -101,6 +101,11 @@ class StoreFolder:
         if not self.catalog.exists():
             os.close(open_private(self.catalog, os.O_RDWR | os.O_CREAT))
 
+    def has_lost_catalog(self) -> bool:
+        """Whether there are data, and nothing that says what they are."""
+        is_there = self.catalog.exists() and self.catalog.stat().st_size > 0
+        return not is_there and any(self.data.glob("*/*"))
+
     def make_data(self) -> None:
         """The folder of the data files, unless it is there."""
         if not self.is_read_only and not self.data.exists():

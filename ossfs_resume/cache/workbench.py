@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.damaged import require_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.eviction import Limits
@@ -59,6 +60,7 @@ def opened(directory: Path, identity: str) -> Iterator[Workbench]:
     with translated(f"open the cache in {directory}"):
         folder = StoreFolder(directory, identity)
         with folder.opening():
+            require_catalog(folder)
             owners = folder.other_owners()
             folder.register_owner()
     try:

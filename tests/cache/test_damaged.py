@@ -1,6 +1,8 @@
 """A catalogue that cannot be read."""
 
 import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +78,23 @@ def test_a_suspicion_that_is_wrong_costs_nothing(settings: CacheSettings, parts:
     assert store.cached_bytes([parts.version(2)]) == [2 * parts.SIZE]
     store.close()
     assert not suspect.exists()
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda catalog: os.truncate(catalog, 0)])
+def test_data_whose_catalogue_was_lost_are_moved_aside_and_not_removed(
+    settings: CacheSettings,
+    parts: Parts,
+    caplog: pytest.LogCaptureFixture,
+    lose: Callable[[Path], None],
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+    lose(settings.directory / "bucket" / "catalog.sqlite3")
+    store = CacheStore.open(settings)
+    assert "there are data; it is moved to" in caplog.text
+    assert len(list(settings.directory.glob("bucket/damaged-*/data/*/*"))) == 1
+    parts.write(store.acquire(parts.version(2)), 0, 2)
+    store.close()
+    CacheStore.open(settings).close()
+    assert len(list(settings.directory.glob("bucket/damaged-*"))) == 1
