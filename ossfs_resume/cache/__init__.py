@@ -34,7 +34,8 @@ the process or the power stops       left on disk                    recovery
 ===================================  ==============================  ==============================
 after the row, before the file       a row without parts             none needed
 after the file (power: row lost)     a file that no row names        removed in the background
-during or after ``pwritev``          bytes that no bit claims        fetched again, written over
+during or after ``pwritev``          bytes that no bit claims        counted in the background;
+                                                                     fetched again, written over
 after *written* (kill)               bit and bytes in page cache     CRC-64 at first use: good
 after *written* (power)              bit, bytes perhaps zeros        CRC-64 at first use: bad parts
                                                                      are cleared and fetched again
