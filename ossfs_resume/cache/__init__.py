@@ -34,7 +34,8 @@ the process or the power stops       left on disk                    recovery
 ===================================  ==============================  ==============================
 after the row, before the file       a row without parts             none needed
 after the file (power: row lost)     a file that no row names        removed in the background
-during or after ``pwritev``          bytes that no bit claims        fetched again, written over
+during or after ``pwritev``          bytes that no bit claims        counted in the background;
+                                                                     fetched again, written over
 after *written* (kill)               bit and bytes in page cache     CRC-64 at first use: good
 after *written* (power)              bit, bytes perhaps zeros        CRC-64 at first use: bad parts
                                                                      are cleared and fetched again
@@ -53,7 +54,7 @@ owner dies                           ``owners/<uuid>``, unlocked     unlinked at
 ===================================  ==============================  ==============================
 
 Locks, in the order in which they may be taken together: the reclaimer's pass, the committer's
-passes, ``CacheStore._opening``, the flock of a data file, a backing's, the catalogue's writer, the
+passes, ``CacheStore._opening``, the lock of a data file, a backing's, the catalogue's writer, the
 entry table's, an entry's. The last two are held for memory operations only, so that ``release`` and
 everything documented as *memory only* never wait for a disk. None is held during an ``fdatasync``
 except that of the sync pass itself.

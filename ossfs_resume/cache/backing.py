@@ -125,7 +125,7 @@ class Backing:
             generation, file = self._bound
             with self._catalog.transaction() as transaction:
                 # Asked inside, so that no older figure overtakes that of a commit.
-                transaction.set_allocated(generation, file.allocated())
+                transaction.set_allocated(generation.row_id, file.allocated())
 
     def discard(self) -> None:
         """Remove the row durably, and only then unlink the file."""

@@ -21,9 +21,9 @@ class Ballast:
 
     def load(self) -> None:
         """Take the room, unless it is taken or there is none."""
-        if self._path.exists():
-            return
         with suppress(OSError):
+            if self._path.exists():
+                return
             descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT)
             try:
                 os.posix_fallocate(descriptor, 0, BYTES)

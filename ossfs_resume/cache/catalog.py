@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ossfs_resume.cache import inventory, pins, remembered, segments
 from ossfs_resume.cache.database import Database
-from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
     CRC_BYTES,
     EntryRecord,
     EntryRow,
+    StoredFile,
     StoredPart,
     StoredParts,
     decoded,
@@ -74,17 +74,17 @@ class Catalog(Database):
                 found.append(row[0] if row else 0)
         return found
 
-    def file_suffixes(self, row_ids: Iterable[int]) -> dict[int, str]:
-        """The suffix that each of the rows has now; no item for a row that does not exist."""
-        suffixes = {}
+    def files(self, row_ids: Iterable[int]) -> dict[int, StoredFile]:
+        """What each of the rows says of its file now; no item for a row that does not exist."""
+        found = {}
         with self._reading() as reader:
             for row_id in row_ids:
                 row = reader.execute(
-                    "SELECT file_suffix FROM entry WHERE id = ?", (row_id,)
+                    "SELECT file_suffix, allocated FROM entry WHERE id = ?", (row_id,)
                 ).fetchone()
                 if row:
-                    suffixes[row_id] = row[0]
-        return suffixes
+                    found[row_id] = StoredFile(*row)
+        return found
 
     def allocated(self) -> int:
         """What all data files take on the disk, in bytes, as of their last commits."""
@@ -95,7 +95,7 @@ class Catalog(Database):
     def allocated_with(self, pending: Callable[[], int]) -> int:
         """The same, and what ``pending`` says beside it: both of a moment when nothing is on its
         way from one to the other. Waits for a transaction that waits for the disk."""
-        with self._write_lock, translated("read the catalogue"):
+        with self._write_lock, self._translated("read the catalogue"):
             connections = self._connections or self._require()
             reader = connections.writer or connections.reader
             (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()

@@ -13,10 +13,11 @@ judged only for files that nobody has open.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ossfs_resume.cache import workbench
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.failure import DamagedCatalog, translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
 from ossfs_resume.cache.models import ObjectVersion
@@ -47,6 +48,18 @@ class Report:
     def is_good(self) -> bool:
         """Whether everything is true now."""
         return all(problem.is_repaired for problem in self.problems)
+
+
+def check_store(directory: Path, identity: str, *, repair: bool) -> Report:
+    """Look at everything in a store; with ``repair`` also clear what is not true, and move aside a
+    catalogue that cannot be read, if nobody has it open. Raises CacheError."""
+    try:
+        with workbench.opened(directory, identity) as bench:
+            return check(bench, repair=repair)
+    except DamagedCatalog as error:
+        aside = workbench.move_aside(directory, identity) if repair else None
+        text = f"{error}; it is moved to {aside}, with its data" if aside else str(error)
+        return Report(problems=[Problem("catalogue", "", text, is_repaired=aside is not None)])
 
 
 def check(bench: Workbench, *, repair: bool) -> Report:
@@ -140,7 +153,6 @@ class _Checker:
             return
         row, parts = found
         geometry = Geometry(version.size, row.part_size)
-        generation = Generation(row.row_id, geometry)
         absent = PartLedger(geometry, parts).missing(0, geometry.part_count)
         stray = [run for run in absent if _has_data(file, geometry, run)]
         if stray:
@@ -155,7 +167,7 @@ class _Checker:
             text = f"{record.allocated} bytes of the disk are counted, {allocated} are taken"
             if self._repair:
                 with self._catalog.transaction() as transaction:
-                    transaction.set_allocated(generation, allocated)
+                    transaction.set_allocated(row_id, allocated)
             self._found("space", version.key, text, self._repair)
 
     def check_total(self) -> None:
@@ -170,9 +182,9 @@ class _Checker:
     def check_files(self) -> None:
         """Files that no row names; the order of the two questions makes this safe."""
         for files in self._bench.data.listing():
-            suffixes = self._catalog.file_suffixes({row_id for row_id, _, _ in files})
+            stored = self._catalog.files({row_id for row_id, _, _ in files})
             for row_id, suffix, path in files:
-                if suffixes.get(row_id) != suffix:
+                if row_id not in stored or stored[row_id].suffix != suffix:
                     self._check_orphan(path)
 
     def _check_orphan(self, path: Path) -> None:

@@ -1,10 +1,9 @@
 """Which parts the processes that share a store are fetching at this moment.
 
 A claim is a lock on a range of bytes of the file ``claims``, which stays empty: one byte stands for
-one part, at a place that a hash of the object's version gives. The kernel keeps the locks (OFD,
-fcntl(2)), answers in a microsecond and drops them with the process, however it ends; nothing is
-ever left behind to be cleaned up. Two versions whose places collide wait for each other for
-nothing, a few seconds, and no more.
+one part, at a place that a hash of the object's version gives. The kernel keeps the locks (see
+``locks``) and answers in a microsecond; nothing is ever left behind to be cleaned up. Two versions
+whose places collide wait for each other for nothing, a few seconds, and no more.
 
 Claims save requests. No byte depends on them: without the file everybody fetches for himself.
 """
@@ -12,12 +11,12 @@ Claims save requests. No byte depends on them: without the file everybody fetche
 import fcntl
 import logging
 import os
-import struct
 from hashlib import blake2b
 from pathlib import Path
 
 from ossfs_resume.cache.folder import open_private
 from ossfs_resume.cache.geometry import MAX_PARTS
+from ossfs_resume.cache.locks import is_held_by_others, lock
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import encoded
 
@@ -25,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 _PRESENCE = 1 << 62
 """Beyond all places: every process holds a shared lock here, so that others see it."""
-
-_FLOCK = struct.Struct("@hhqqi4x")
 
 
 class Claims:
@@ -58,12 +55,10 @@ class Claims:
         """Whether another living process uses the store."""
         if self._descriptor < 0:
             return False
-        wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _PRESENCE, 1, 0)
         try:
-            answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, wanted)
+            return is_held_by_others(self._descriptor, _PRESENCE, 1)
         except OSError:
             return False
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def take(self, version: ObjectVersion, parts: range) -> bool:
         """Claim parts; False, and nothing is claimed, if another process has one of them."""
@@ -90,8 +85,7 @@ class Claims:
 
     def _lock(self, kind: int, start: int, length: int) -> None:
         if self._descriptor >= 0:
-            request = _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
-            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, request)
+            lock(self._descriptor, kind, start, length)
 
 
 def _place(version: ObjectVersion) -> int:

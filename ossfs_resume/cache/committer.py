@@ -213,7 +213,7 @@ def _apply(transaction: Transaction, entry: Entry, taken: list[_Taken], *, is_sy
     generation = entry.generation
     if generation is None:
         return True
-    changes = entry.take_changes()
+    changes = entry.take_changes(is_synced=is_synced)
     taken.append((entry, generation, changes))
     if not transaction.apply(generation, changes):
         return False

@@ -1,13 +1,15 @@
-"""What becomes of a catalogue that cannot be read: it is moved aside, with its data.
+"""What becomes of a catalogue that cannot be read or was lost: it is moved aside, with its data.
 
 Without its catalogue the data say nothing, so the store begins anew. Nothing is thrown away, and
-nothing is moved under the hands of another process.
+nothing is moved under the hands of another process. Damage deep inside shows only in use; then the
+catalogue is marked, and looked through the next time that somebody opens it and is alone with it.
 """
 
 import logging
+from contextlib import suppress
 
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.database import DamagedCatalog
+from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError
 
@@ -22,7 +24,8 @@ def open_catalog(folder: StoreFolder) -> Catalog:
     others = folder.other_owners()
     folder.prepare()
     try:
-        return Catalog(folder.catalog)
+        require_catalog(folder)
+        return _opened(folder, is_alone=not others)
     except DamagedCatalog as error:
         if others:
             raise CacheError(f"{error}; it is left alone, for another mount uses it") from error
@@ -31,3 +34,27 @@ def open_catalog(folder: StoreFolder) -> Catalog:
         _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
     folder.prepare()
     return Catalog(folder.catalog)
+
+
+def require_catalog(folder: StoreFolder) -> None:
+    """Raise DamagedCatalog if it is empty although there are data, which a new one would disown."""
+    if folder.has_lost_catalog():
+        raise DamagedCatalog(f"the catalogue {folder.catalog} is empty, but there are data")
+
+
+def _opened(folder: StoreFolder, *, is_alone: bool) -> Catalog:
+    catalog = Catalog(folder.catalog)
+    if is_alone and not folder.is_read_only and folder.suspect.exists():
+        try:
+            _require_integrity(catalog)
+        except CacheError:
+            with suppress(CacheError):
+                catalog.close()
+            raise
+        folder.suspect.unlink()
+    return catalog
+
+
+def _require_integrity(catalog: Catalog) -> None:
+    if found := catalog.integrity():
+        raise DamagedCatalog(f"the catalogue is damaged: {found[0]}")

@@ -4,7 +4,8 @@ Three connections: a writer, a reader that never waits for a writer (WAL), and o
 which wait for the disk and so must not hold up either. On a disk in trouble there may be fewer (see
 ``opening``), or none while another process keeps the catalogue locked: then every method raises
 CacheError, and opening is tried again every few seconds. A catalogue whose file was removed or
-replaced under it takes no more changes, which nobody would ever see, until it is reopened.
+replaced under it takes no more changes, which nobody would ever see, until it is reopened. One that
+turns out to be damaged raises DamagedCatalog, and is marked as suspect for whoever opens it next.
 
 ``synchronous`` is NORMAL, which never corrupts but may lose the last commits in a power cut: then
 parts are fetched again. It is FULL where losing the commit would leave a lie: parts marked synced,
@@ -17,11 +18,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.failure import DamagedCatalog, is_damage, translated
 from ossfs_resume.cache.filesystem import is_read_only
+from ossfs_resume.cache.folder import SUSPECT_NAME, open_private
 from ossfs_resume.cache.opening import Connections, close, open_connections
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
@@ -32,11 +34,6 @@ _CHECKPOINT_BYTES = 4 << 20
 _RETRY_INTERVAL_S = 5.0
 _ROOM_BYTES = 1 << 20
 """What must be free before a catalogue that was opened on a full disk is opened anew."""
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-class DamagedCatalog(CacheError):
-    """The catalogue's file is no database or a broken one."""
 
 
 class Database:
@@ -82,7 +79,7 @@ class Database:
 
     def reopen(self) -> None:
         """Open the file that has the name by now, which must be there. Raises CacheError."""
-        with self._read_lock, self._write_lock, translated(f"open {self._path} again"):
+        with self._read_lock, self._write_lock, self._translated(f"open {self._path} again"):
             connections, self._connections = self._connections, None
             if connections is not None:
                 # SQLite sees that its file has moved and leaves alone what has the names now.
@@ -92,7 +89,7 @@ class Database:
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
         """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
-        with self._write_lock, translated("change the catalogue"):
+        with self._write_lock, self._translated("change the catalogue"):
             writer = self._require_writer()
             if durable != self._is_durable:
                 writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -110,7 +107,7 @@ class Database:
 
         Call from one thread at a time.
         """
-        with translated("checkpoint the catalogue"):
+        with self._translated("checkpoint the catalogue"):
             connections = self._connections
             if connections is None or not self._is_log_large():
                 return
@@ -150,9 +147,20 @@ class Database:
         return connections.writer
 
     @contextmanager
+    def _translated(self, action: str) -> Iterator[None]:
+        try:
+            with translated(action):
+                yield
+        except DamagedCatalog:
+            with suppress(OSError):
+                mark = self._path.with_name(SUSPECT_NAME)
+                os.close(open_private(mark, os.O_WRONLY | os.O_CREAT))
+            raise
+
+    @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """The reader, looking at one moment of the catalogue."""
-        with self._read_lock, translated("read the catalogue"):
+        with self._read_lock, self._translated("read the catalogue"):
             connections = self._connections or self._require()
             reader = connections.reader
             with self._write_lock if connections.is_single else nullcontext():
@@ -179,6 +187,4 @@ def _is_locked(error: Exception) -> bool:
 
 def _open_error(path: Path, error: Exception) -> CacheError:
     text = f"cannot open the catalogue {path}: {error}"
-    if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _DAMAGE:
-        return DamagedCatalog(text)
-    return CacheError(text)
+    return DamagedCatalog(text) if is_damage(error) else CacheError(text)

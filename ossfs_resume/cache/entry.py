@@ -212,10 +212,12 @@ class Entry:
         if self._backing.generation is not None:
             self._backing.file.share()
 
-    def take_changes(self) -> EntryChanges:
+    def take_changes(self, *, is_synced: bool) -> EntryChanges:
         """What to commit; call inside the transaction."""
         changes = self.progress.take_changes()
-        return replace(changes, allocated=self._allocated()) if changes.runs else changes
+        # A file system may need more for its own map of the file once it writes the bytes.
+        is_larger = changes.runs or is_synced
+        return replace(changes, allocated=self._allocated()) if is_larger else changes
 
     def remove_parts(self, size: int, keep: int, *, ahead: bool = False) -> int:
         """Remove about ``size`` bytes of parts that were read, except the ``keep`` latest parts;

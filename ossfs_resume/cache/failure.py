@@ -7,20 +7,36 @@ from contextlib import contextmanager
 
 from ossfs_resume.errors import CacheError, DiskFull
 
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class DamagedCatalog(CacheError):
+    """The catalogue's file is no database or a broken one."""
+
 
 @contextmanager
 def translated(action: str) -> Iterator[None]:
     """Raise CacheError ``cannot <action>: <reason>`` for OSError and sqlite3.Error, cause kept;
-    DiskFull if that is the reason."""
+    DiskFull or DamagedCatalog if that is the reason."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        kind = DiskFull if _is_full(error) else CacheError
-        raise kind(f"cannot {action}: {error}") from error
+        raise _kind(error)(f"cannot {action}: {error}") from error
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite says that its file is no database or a broken one."""
+    # Errors of the module itself carry no code.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
+def _kind(error: OSError | sqlite3.Error) -> type[CacheError]:
+    if is_damage(error):
+        return DamagedCatalog
+    return DiskFull if _is_full(error) else CacheError
 
 
 def _is_full(error: OSError | sqlite3.Error) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # Errors of the module itself carry no code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL

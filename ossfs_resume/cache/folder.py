@@ -8,6 +8,7 @@
         claims             byte ranges locked: the parts that somebody is fetching
         owners/<uuid>      held (flock) as long as its process uses the store
         catalog.sqlite3    and -wal, -shm
+        suspect            there if somebody found the catalogue damaged
         data/00 ... ff/    sparse data files
         damaged-<time>/    a catalogue that could not be read, with its data
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from ossfs_resume.cache.filesystem import is_read_only, require_local
 
 CATALOG_NAME = "catalog.sqlite3"
+SUSPECT_NAME = "suspect"
 
 
 def make_private_directory(path: Path) -> None:
@@ -78,6 +80,7 @@ class StoreFolder:
         self.path = directory / identity
         self.data = self.path / "data"
         self.catalog = self.path / CATALOG_NAME
+        self.suspect = self.path / SUSPECT_NAME
         self._owners = self.path / "owners"
         self._owner: tuple[Path, int] | None = None
         self._make()
@@ -97,6 +100,11 @@ class StoreFolder:
         # Closing any descriptor of a file drops all POSIX locks that this process has on it.
         if not self.catalog.exists():
             os.close(open_private(self.catalog, os.O_RDWR | os.O_CREAT))
+
+    def has_lost_catalog(self) -> bool:
+        """Whether there are data, and nothing that says what they are."""
+        is_there = self.catalog.exists() and self.catalog.stat().st_size > 0
+        return not is_there and any(self.data.glob("*/*"))
 
     def make_data(self) -> None:
         """The folder of the data files, unless it is there."""
@@ -158,11 +166,12 @@ class StoreFolder:
         """Put catalogue and data away together and return where to.
 
         The catalogue goes last: as long as it is there, a crash leads here again. Its -wal must
-        never outlive it, or SQLite would replay it into the next catalogue.
+        never outlive it, or SQLite would replay it into the next catalogue; its mark may.
         """
         target = self.path / f"damaged-{time.time_ns()}"
         make_private_directory(target)
-        for name in ("data", f"{CATALOG_NAME}-shm", f"{CATALOG_NAME}-wal", CATALOG_NAME):
+        log, shared = f"{CATALOG_NAME}-wal", f"{CATALOG_NAME}-shm"
+        for name in ("data", shared, log, CATALOG_NAME, SUSPECT_NAME):
             source = self.path / name
             if source.exists():
                 source.rename(target / name)
@@ -171,8 +180,10 @@ class StoreFolder:
 
 
 def _let_go(owner: tuple[Path, int]) -> None:
+    """What cannot be removed, on a disk in trouble, is removed by whoever finds it unlocked."""
     path, descriptor = owner
-    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.unlink()
     os.close(descriptor)
 
 

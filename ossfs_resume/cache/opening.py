@@ -9,9 +9,11 @@ read-only (CANTOPEN)      SQLite wants to create a -wal. Without one, the databa
                           ignored: without it the database may be half a checkpoint
 ========================  ==============================================================
 
-Found by trying each on such a disk; https://www.sqlite.org/wal.html says why.
+Found by trying each on such a disk; https://www.sqlite.org/wal.html says why. Files that may not be
+written are refused by name: SQLite would say less, or read them for ever and change nothing.
 """
 
+import errno
 import os
 import sqlite3
 from dataclasses import dataclass, field
@@ -49,12 +51,20 @@ def open_connections(path: Path) -> Connections:
     """
     if is_read_only(path.parent):
         return _open_read_only(path)
+    _require_permission(path)
     try:
         return _open_shared(path)
     except sqlite3.Error as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHMSIZE:
             raise
     return _open_alone(path)
+
+
+def _require_permission(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(file))
 
 
 def _open_shared(path: Path) -> Connections:

@@ -41,6 +41,14 @@ class EntryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What a row says of its data files: how their names end, and what they take on the disk."""
+
+    suffix: str
+    allocated: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredParts:
     """All parts of an entry: packed bitmaps, and little-endian CRCs of eight bytes a part."""
 

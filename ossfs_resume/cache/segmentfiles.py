@@ -1,7 +1,7 @@
 """The files that a data file consists of: made, opened, locked, watched, unlinked and closed.
 
-Every descriptor holds a shared lock (flock) on its segment, so that another process can see that
-the file is in use; whoever wants to remove bytes needs the lock for himself (``lock_alone``).
+Every descriptor holds a shared lock (``locks``) on its segment, so that another process can see
+that the file is in use; whoever wants to remove bytes needs the lock for himself (``lock_alone``).
 
 A descriptor stays open from first use to ``close``: an error of the kernel's write-back is
 reported once, perhaps to this descriptor only. A segment is created by the first change of it, and
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ossfs_resume.cache.folder import open_private, sync_directory
 from ossfs_resume.cache.foreign import ForeignChanges, Seen
+from ossfs_resume.cache.locks import lock
 
 
 class SegmentFiles:
@@ -69,12 +70,13 @@ class SegmentFiles:
         self._open_all()
 
     def lock_alone(self) -> bool:
-        """Keep everybody else from opening the files until ``share``; False if one is in use."""
+        """Keep everybody else from opening the files until ``share``; False if one is in use, or
+        on a read-only disk."""
         descriptors = self._open_all()
         try:
             for descriptor in descriptors:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+                lock(descriptor, fcntl.F_WRLCK)
+        except OSError:
             self.share()
             return False
         return True
@@ -82,7 +84,7 @@ class SegmentFiles:
     def share(self) -> None:
         """Let others open the files again."""
         for descriptor in self._opened():
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            lock(descriptor, fcntl.F_RDLCK, is_patient=True)
 
     def allocated(self) -> int:
         """The bytes that the disk has given to them."""
@@ -188,7 +190,7 @@ class SegmentFiles:
 def _shared(descriptor: int) -> int:
     """Take the lock that says "in use"; who has it alone is about to remove bytes."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        lock(descriptor, fcntl.F_RDLCK, is_patient=True)
     except BaseException:
         os.close(descriptor)
         raise

@@ -24,10 +24,10 @@ from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.leftovers import Leftovers
 from ossfs_resume.cache.loading import Loader
 from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
 from ossfs_resume.cache.notes import Notes
-from ossfs_resume.cache.orphans import OrphanRemoval
 from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.renewal import Renewal
@@ -64,7 +64,7 @@ class CacheStore:
             catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
         )
         data = DataFolder(folder.data)
-        self._orphans = OrphanRemoval(catalog, data)
+        self._leftovers = Leftovers(catalog, data)
         make_file = partial(data_file, data)
         removal = Removal(catalog, self._table, make_file, self._opening, self._close_if_idle)
         self._removal = removal
@@ -117,7 +117,7 @@ class CacheStore:
                     folder.unregister_owner()
                     raise
         store._committer.start()
-        store._orphans.start()
+        store._leftovers.start()
         store._reclaimer.start()
         store._watch.start()
         return store
@@ -259,7 +259,7 @@ class CacheStore:
         if is_first:
             self._watch.stop()
             self._reclaimer.stop()
-            self._orphans.stop()
+            self._leftovers.stop()
             self._committer.stop()
         return is_first
 

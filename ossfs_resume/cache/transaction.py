@@ -124,7 +124,7 @@ class Transaction:
     def remove(self, generation: Generation) -> bool:
         """Forget everything; the row's id is never used again."""
         # First without its space, which the total is told of.
-        if not self.set_allocated(generation, 0):
+        if not self.set_allocated(generation.row_id, 0):
             return False
         self._connection.execute("DELETE FROM entry WHERE id = ?", (generation.row_id,))
         segments.delete_all(self._connection, generation.row_id)
@@ -144,14 +144,12 @@ class Transaction:
         ).lastrowid
         self._connection.execute("DELETE FROM repair WHERE id <= ? - ?", (number, KEPT_REPAIRS))
 
-    def set_allocated(self, generation: Generation, allocated: int) -> bool:
-        """What the disk gave to the data files, in bytes."""
-        if not self._is_current(generation):
-            return False
-        self._connection.execute(
-            "UPDATE entry SET allocated = ? WHERE id = ?", (allocated, generation.row_id)
+    def set_allocated(self, row_id: int, allocated: int) -> bool:
+        """What the disk gave to the data files of a row, in bytes; False if there is no such."""
+        updated = self._connection.execute(
+            "UPDATE entry SET allocated = ? WHERE id = ?", (allocated, row_id)
         )
-        return True
+        return updated.rowcount > 0
 
     def recount(self, generation: Generation) -> bool:
         """Count again how many parts the bitmaps have."""

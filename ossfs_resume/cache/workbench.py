@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.damaged import require_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.eviction import Limits
@@ -59,6 +60,7 @@ def opened(directory: Path, identity: str) -> Iterator[Workbench]:
     with translated(f"open the cache in {directory}"):
         folder = StoreFolder(directory, identity)
         with folder.opening():
+            require_catalog(folder)
             owners = folder.other_owners()
             folder.register_owner()
     try:
@@ -76,17 +78,29 @@ def clear(directory: Path, identity: str) -> bool:
 
     Raises CacheError.
     """
+    # A crash half-way must leave no catalogue over data that are not there.
+    with _moved_aside(directory, identity) as aside:
+        for path in aside.parent.iterdir() if aside else ():
+            if path.name not in _KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return aside is not None
+
+
+def move_aside(directory: Path, identity: str) -> Path | None:
+    """Put catalogue and data of a store away and return where to; None if somebody has it open.
+
+    Raises CacheError.
+    """
+    with _moved_aside(directory, identity) as aside:
+        return aside
+
+
+@contextmanager
+def _moved_aside(directory: Path, identity: str) -> Iterator[Path | None]:
     with translated(f"clear the cache in {directory}"):
         folder = StoreFolder(directory, identity)
         with folder.opening():
-            if folder.other_owners():
-                return False
-            # A crash half-way must leave no catalogue over data that are not there.
-            folder.move_aside()
-            for path in folder.path.iterdir():
-                if path.name not in _KEPT:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return True
+            yield None if folder.other_owners() else folder.move_aside()
 
 
 def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:

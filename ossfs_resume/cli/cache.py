@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import click
 
 from ossfs_resume.cache import workbench
-from ossfs_resume.cache.check import check as check_store
+from ossfs_resume.cache.check import check_store
 from ossfs_resume.cache.eviction import Rank
+from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.cache.workbench import Workbench
 from ossfs_resume.cli.options import gather
@@ -81,16 +83,16 @@ def check(
     source: str | None, cache_dir: str | None, config: str | None, as_json: bool, repair: bool
 ) -> int:
     """Compare catalogue, bitmaps, files and checksums. Exit status 1 if anything is wrong."""
-    reports = {}
-    for bench in _benches(source, cache_dir, config):
-        reports[bench.identity] = report = check_store(bench, repair=repair)
+    directory, reports = _directory(cache_dir, config), {}
+    for identity in _identities(directory, source):
+        reports[identity] = report = check_store(directory, identity, repair=repair)
         if as_json:
             continue
         for problem in report.problems:
             text = _shown(problem.key) + problem.text + " (repaired)" * problem.is_repaired
-            click.echo(f"{bench.identity}: {problem.kind}: {text}")
+            click.echo(f"{identity}: {problem.kind}: {text}")
         click.echo(
-            f"{bench.identity}: {report.entries} objects, {report.parts} parts,"
+            f"{identity}: {report.entries} objects, {report.parts} parts,"
             f" {format_size(report.bytes)} compared; {len(report.problems)} problems"
         )
     if as_json:
@@ -116,8 +118,7 @@ def clear(source: str | None, cache_dir: str | None, config: str | None, as_json
     """Remove everything, pins and jobs too; if it is mounted, what is neither open nor pinned."""
     directory, counts = _directory(cache_dir, config), {}
     for identity in _identities(directory, source):
-        with workbench.opened(directory, identity) as bench:
-            objects = sum(1 for _ in _below(bench, ""))
+        objects = _count(directory, identity)
         if not workbench.clear(directory, identity):
             with workbench.opened(directory, identity) as bench:
                 objects = bench.keeper.evict_below("")
@@ -169,6 +170,13 @@ def _below(bench: Workbench, path: str) -> Iterator[EntryRecord]:
         for record in bench.keeper.records(one):
             if record.row.bytes_present or record.allocated:
                 yield record
+
+
+def _count(directory: Path, identity: str) -> int:
+    """How many objects a store has, as far as anybody can know."""
+    with suppress(DamagedCatalog), workbench.opened(directory, identity) as bench:
+        return sum(1 for _ in _below(bench, ""))
+    return 0
 
 
 def _state(record: EntryRecord) -> str:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from ossfs_resume.cache import schema
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.database import DamagedCatalog
+from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (

@@ -11,6 +11,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
 
@@ -152,4 +153,30 @@ def test_threads_that_write_read_discard_and_sync_at_once_agree(
         entry = store.acquire(parts.version(8, key=f"key {number}"))
         assert entry.check(0, 8) == []
     assert len(list(settings.directory.glob("bucket/data/*/*"))) <= 5
+    store.close()
+
+
+class Fragmented(DataFile):
+    """On a file system that makes a block for its map of the file when it writes the bytes."""
+
+    is_synced = False
+
+    def sync(self) -> None:
+        super().sync()
+        self.is_synced = True
+
+    def allocated(self) -> int:
+        return super().allocated() + 4096 * self.is_synced
+
+
+def test_what_a_file_takes_is_counted_again_when_it_was_synced(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings, data_file=Fragmented)
+    parts.write(store.acquire(parts.version(3)), 0, 2)
+    store.commit()
+    (record,) = store.keeper.records()
+    store.sync()
+    (synced,) = store.keeper.records()
+    assert synced.allocated == record.allocated + 4096
     store.close()

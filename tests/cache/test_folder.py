@@ -1,5 +1,6 @@
 """Owners of a store."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,21 @@ def test_an_owner_is_alive_while_it_is_registered(
         assert one.other_owners() == 0
         assert other.other_owners() == 1
         one.unregister_owner()
+        assert other.other_owners() == 0
+
+
+def test_an_owner_that_cannot_be_removed_is_none_any_more(
+    folders: tuple[StoreFolder, StoreFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    one, other = folders
+    one.register_owner()
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "unlink", refuse)
+        one.unregister_owner()
+    with other.opening():
         assert other.other_owners() == 0
 
 

@@ -1,8 +1,10 @@
 """A catalogue is opened in the first way that its disk allows, and never emptied."""
 
 import fcntl
+import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,19 @@ from ossfs_resume.cache.opening import open_connections
 from ossfs_resume.errors import CacheError
 
 NAME = "catalog.sqlite3"
+OPEN = """
+import sys
+from pathlib import Path
+from ossfs_resume.cache.catalog import Catalog
+try:
+    Catalog(Path(sys.argv[1]))
+except Exception as error:
+    print(error.__cause__)
+"""
+WITHOUT_PRIVILEGES = (
+    ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+)
+"""Root may write every file, unless he goes without that."""
 
 
 def knows(catalog: Catalog, fact: str) -> bool:
@@ -116,6 +131,21 @@ def test_a_catalogue_whose_file_was_removed_takes_no_more_changes(tmp_path: Path
     with pytest.raises(CacheError, match="removed"), catalog.transaction():
         pass
     catalog.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_file_that_may_not_be_written_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+    add(tmp_path / NAME, "before")
+    forbidden = tmp_path / f"{NAME}{suffix}"
+    forbidden.touch()
+    forbidden.chmod(0o400)
+    result = subprocess.run(
+        [*WITHOUT_PRIVILEGES, sys.executable, "-c", OPEN, tmp_path / NAME],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout == f"[Errno 13] Permission denied: '{forbidden}'\n"
 
 
 def test_a_damaged_catalogue_that_another_uses_is_left_alone(settings) -> None:

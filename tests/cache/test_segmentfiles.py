@@ -1,6 +1,7 @@
 """The files that a data file consists of."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,23 @@ def test_sync_opens_what_an_earlier_process_wrote(folder: DataFolder) -> None:
     second = ShortSegments(folder, 1, "abc", 48)
     second.sync()
     second.close()
+
+
+def test_of_two_who_use_a_file_neither_is_ever_alone_with_it(folder: DataFolder) -> None:
+    users = [DataFile(folder, 1, "abc", 32) for _ in range(2)]
+    users[0].write(0, [b"1234"])
+    for user in users:
+        user.hold()
+
+    def try_often(user: DataFile) -> bool:
+        was_alone = False
+        for _ in range(5000):
+            was_alone |= user.lock_alone()
+            user.share()
+        return was_alone
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(try_often, users)) == [False, False]
+    users[1].close()
+    assert users[0].lock_alone()
+    users[0].close()

@@ -113,7 +113,7 @@ def test_a_starting_process_removes_no_file_of_a_living_one(
 ) -> None:
     entry = store.acquire(parts.version(4))
     parts.write(entry, 0, 1)
-    elsewhere("store._orphans.wait()")
+    elsewhere("store._leftovers.wait()")
     store.commit()
     elsewhere("assert entry.check(0, 4) == [] and entry.missing(0, 4) == [range(1, 4)]")
 

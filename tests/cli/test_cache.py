@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,41 @@ def test_check_says_what_is_wrong_and_its_status_says_that_something_is(director
     assert repaired.return_value == 0
     assert "(repaired)" in repaired.output
     assert document(directory, "check")["aliyuncs+two"]["problems"] == []
+
+
+def not_a_database(catalog: Path) -> None:
+    catalog.write_bytes(b"garbage" * 1000)
+
+
+def empty(catalog: Path) -> None:
+    catalog.write_bytes(b"")
+
+
+def damaged_inside(catalog: Path) -> None:
+    with catalog.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xee" * (catalog.stat().st_size - 4096))
+
+
+@pytest.mark.parametrize("damage", [not_a_database, damaged_inside, empty])
+def test_a_damaged_catalogue_is_a_problem_like_others(
+    directory: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(directory / "aliyuncs+two" / "catalog.sqlite3")
+    result = run(directory, "check")
+    assert result.return_value == 1
+    assert "aliyuncs+one: 3 objects" in result.output
+    assert "aliyuncs+two: catalogue: " in result.output
+    assert run(directory, "check", "--repair").return_value == 0
+    assert list(directory.glob("aliyuncs+two/damaged-*/data/*/*"))
+    assert list(document(directory, "check")) == ["aliyuncs+one"]
+
+
+@pytest.mark.parametrize("damage", [not_a_database, damaged_inside, empty])
+def test_a_damaged_cache_can_be_cleared(directory: Path, damage: Callable[[Path], None]) -> None:
+    damage(directory / "aliyuncs+two" / "catalog.sqlite3")
+    assert run(directory, "clear").return_value == 0
+    assert not list(directory.glob("aliyuncs+*/data/*/*"))
 
 
 def test_evict_takes_a_key_or_a_directory(directory: Path) -> None:

@@ -105,7 +105,7 @@ class Workload:
 
     def _open(self) -> CacheStore:
         store = CacheStore.open(self._settings, data_file=_BusyFile)
-        store._orphans.wait()
+        store._leftovers.wait()
         return store
 
     def _entry(self) -> Entry:

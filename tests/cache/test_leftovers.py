@@ -1,4 +1,4 @@
-"""Data files that no row names."""
+"""Data files that no row names, and space that no row tells of."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafolder import DataFolder
-from ossfs_resume.cache.orphans import OrphanRemoval
+from ossfs_resume.cache.leftovers import Leftovers
 
 Parts = Any  # of conftest.py
 
@@ -15,9 +15,9 @@ def run(settings: CacheSettings) -> None:
     """One whole pass."""
     folder = settings.directory / settings.identity
     catalog = Catalog(folder / "catalog.sqlite3")
-    removal = OrphanRemoval(catalog, DataFolder(folder / "data"))
-    removal.start()
-    removal.wait()
+    leftovers = Leftovers(catalog, DataFolder(folder / "data"))
+    leftovers.start()
+    leftovers.wait()
     catalog.close()
 
 
@@ -58,6 +58,34 @@ def test_opening_a_store_removes_them(settings: CacheSettings) -> None:
     stranger.parent.mkdir()
     stranger.touch()
     store = CacheStore.open(settings)
-    store._orphans.wait()
+    store._leftovers.wait()
     assert not stranger.exists()
+    store.close()
+
+
+def test_what_a_killed_process_had_not_committed_is_counted_and_can_be_evicted(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(3)), 0, 2)
+    store.abandon()
+    taken = parts.data_file(settings.directory).stat().st_blocks * 512
+    store = CacheStore.open(settings)
+    store._leftovers.wait()
+    (record,) = store.keeper.records()
+    assert record.allocated == taken
+    store.keeper.evict(parts.version(3))
+    assert list(settings.directory.glob("bucket/data/*/*")) == []
+    store.close()
+
+
+def test_what_a_living_process_has_not_committed_is_counted_once(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(3)), 0, 2)
+    run(settings)
+    store.commit()
+    (record,) = store.keeper.records()
+    assert record.allocated == parts.data_file(settings.directory).stat().st_blocks * 512
     store.close()

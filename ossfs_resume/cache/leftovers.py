@@ -1,0 +1,99 @@
+"""Deals with what processes left behind that were killed: files and space that nobody counts.
+
+A crash between the clearing of a row and the unlink, or a power cut that took a young row back,
+leaves a file without a row; it is removed. The rule that makes this safe beside other living
+processes: a row is committed before its file is created and renamed before it is unlinked. So a
+file that was seen in the folder, and whose name no row has when the catalogue is asked
+*afterwards*, can never become present; a process that still has it open goes on with its
+descriptor.
+
+What was written and not yet committed takes room that no row tells of; it is counted, or the cache
+would grow beyond its limits by that much with every crash, and eviction would not see it. This is
+safe beside others as well: they count in their transactions, too, and the last one is right.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.errors import CacheError
+
+_log = logging.getLogger(__name__)
+
+_Files = Mapping[int, Sequence[Path]]
+"""The data files of each row."""
+
+
+class Leftovers:
+    """One pass over all data files, in a thread of its own."""
+
+    def __init__(self, catalog: Catalog, data: DataFolder) -> None:
+        self._catalog = catalog
+        self._data = data
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cache-leftovers", daemon=True)
+
+    def start(self) -> None:
+        """Start the pass."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the folder it is in."""
+        self._is_stopping.set()
+        self._thread.join()
+
+    def wait(self) -> None:
+        """Wait until the pass is over."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        removed = 0
+        try:
+            for files in self._data.listing():
+                if self._is_stopping.is_set():
+                    return
+                removed += self._look(files)
+        except (OSError, CacheError) as error:
+            _log.warning("cannot look for what killed processes left in the cache: %s", error)
+        if removed:
+            _log.info("removed %d data files that nothing referred to", removed)
+
+    def _look(self, files: Sequence[tuple[int, str, Path]]) -> int:
+        """Deal with one folder; how many files were removed."""
+        stored = self._catalog.files({row_id for row_id, _, _ in files})
+        orphans, known = [], defaultdict(list)
+        for row_id, suffix, path in files:
+            if row_id in stored and stored[row_id].suffix == suffix:
+                known[row_id].append(path)
+            else:
+                orphans.append(path)
+        for path in orphans:
+            path.unlink(missing_ok=True)
+        self._count(
+            {
+                row_id: paths
+                for row_id, paths in known.items()
+                if _taken(paths) != stored[row_id].allocated
+            }
+        )
+        return len(orphans)
+
+    def _count(self, miscounted: _Files) -> None:
+        if miscounted:
+            with self._catalog.transaction() as transaction:
+                for row_id, paths in miscounted.items():
+                    transaction.set_allocated(row_id, _taken(paths))
+
+
+def _taken(paths: Sequence[Path]) -> int:
+    """The bytes that the disk has given to these files."""
+    blocks = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            blocks += path.stat().st_blocks
+    return blocks * 512
