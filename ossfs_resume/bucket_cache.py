@@ -58,11 +58,15 @@ async def _close(store: CacheStore) -> None:
 
 
 def cache_limits(size: int | None, free: int | float | None) -> Limits:
-    """``--cache-size`` and ``--cache-free``: bytes, a fraction of the disk, or the default."""
+    """``--cache-size`` and ``--cache-free``: bytes, a fraction of the disk, or the default.
+
+    Nothing is nothing of the files as well, and bytes leave the default number of them.
+    """
     if free is None:
         return Limits(size, DEFAULT_FREE, DEFAULT_FREE_FILES)
-    kept = Reserve(free) if isinstance(free, float) else free
-    return Limits(size, kept, Reserve(free) if isinstance(free, float) else DEFAULT_FREE_FILES)
+    if isinstance(free, float):
+        return Limits(size, Reserve(free), Reserve(free))
+    return Limits(size, free, DEFAULT_FREE_FILES if free else Reserve(0))
 
 
 def room_in(store: CacheStore, options: Options) -> int:
