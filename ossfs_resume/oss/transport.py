@@ -195,8 +195,9 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
             return OriginTimeout(text)
         case httpx.RemoteProtocolError() if "without sending" not in text:
             return BadAnswer(text)
-        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-            return BadRequest(text)
+        case httpx.LocalProtocolError():
+            # What it says repeats the header, which may be the one with the token.
+            return BadRequest(f"{where}the request has a header that HTTP does not allow")
         case _:  # also a connection that ended before the (complete) answer was sent
             return Unreachable(text)
 

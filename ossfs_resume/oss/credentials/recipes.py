@@ -85,7 +85,10 @@ def keys(where: str, key_id: str, secret: str, token: str = "") -> Keys | None:
     if not key_id or not secret:
         missing = "access key secret" if key_id else "access key id"
         raise SettingsError(f"{where}: the {missing} is missing")
-    return Keys(Credentials(key_id, secret, token))
+    credentials = Credentials(key_id, secret, token)
+    if credentials.flaw:
+        raise SettingsError(f"{where}: {credentials.flaw}")
+    return Keys(credentials)
 
 
 def sts_url(environment: Mapping[str, str], region: str = "", *, vpc: bool = False) -> str:

@@ -41,11 +41,15 @@ def test_the_variables_of_the_whole_family() -> None:
     [
         ({"OSS_ACCESS_KEY_ID": "a"}, "OSS_ACCESS_KEY_SECRET is not"),
         ({"OSS_ACCESS_KEY_SECRET": "a"}, "OSS_ACCESS_KEY_ID is not"),
+        (OSS | {"OSS_SESSION_TOKEN": "VERY\nSECRET"}, "the session token holds a character"),
+        (OSS | {"OSS_ACCESS_KEY_ID": "a # mine"}, "the access key id holds a character"),
+        (OSS | {"OSS_ACCESS_KEY_SECRET": "VERYSECRÉT"}, "the access key secret holds a character"),
     ],
 )
-def test_half_a_key_is_refused(variables: dict[str, str], words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
+def test_what_is_no_key_is_refused(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
         environment.oss_keys(variables)
+    assert "VERY" not in str(caught.value)
 
 
 def test_a_service_account() -> None:
