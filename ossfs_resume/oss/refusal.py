@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from ossfs_resume import errors
 from ossfs_resume.errors import OriginError
 from ossfs_resume.oss.encoding import may_declare
+from ossfs_resume.oss.proxy import WANTS_A_USER
 
 EXPIRED_TOKEN_CODES = frozenset(
     (
@@ -97,9 +98,7 @@ _MEANING_OF_STATUS: Mapping[int, Meaning] = {
     401: Meaning(errors.AccessDenied),
     403: Meaning(errors.AccessDenied),
     404: Meaning(errors.NotFound),
-    407: Meaning(
-        errors.AccessDenied, "the proxy wants a user: set https_proxy to http://USER:PASSWORD@HOST"
-    ),
+    407: Meaning(errors.AccessDenied, WANTS_A_USER),
     408: Meaning(errors.OriginTimeout),
     412: Meaning(errors.ObjectChanged),
     416: Meaning(errors.ObjectChanged),
@@ -144,8 +143,9 @@ def _meaning(
         return Meaning(errors.AccessDenied, "add --request-payer to pay for the requests yourself")
     if code in MEANING_OF_CODE:
         return MEANING_OF_CODE[code]
-    if status == 404 and not request_id and "html" in headers.get("content-type", ""):
-        # A portal or proxy speaks, not OSS: it does not know whether the object exists.
+    kind = headers.get("content-type", "")
+    if status == 404 and not request_id and kind and "xml" not in kind:
+        # A portal or gateway speaks, not OSS: it does not know whether the object exists.
         return Meaning(errors.BadAnswer, "something between this machine and OSS answered")
     return _meaning_of_status(status)
 

@@ -156,6 +156,23 @@ def test_what_ls_is_told(emulator: EmulatorProcess, mounts: Callable[..., Mount]
     assert log.count("AccessDenied") == 1
 
 
+def test_what_ls_is_told_by_a_gateway_that_knows_no_bucket(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """ENOENT would end a listing as if nothing came after it: an empty directory, no error."""
+    (emulator.directory / "d").mkdir()
+    (emulator.directory / "d/x").write_bytes(b"content")
+    mount = mounts().start()
+    os.listdir(mount.point)
+    emulator.faults(fail_every=1, kinds=["list"], fail_status=404, fail_code="NoSuchKey")
+    with pytest.raises(OSError) as caught:
+        os.listdir(mount.point / "d")
+    assert caught.value.errno == errno.EIO
+    assert "NoSuchKey: A fault on request. (HTTP 404, EC 0099-" in mount.log.read_text()
+    emulator.faults()
+    assert os.listdir(mount.point / "d") == ["x"]
+
+
 def test_an_error_is_over_when_the_object_is_there(
     emulator: EmulatorProcess, mounts: Callable[..., Mount]
 ) -> None:

@@ -142,8 +142,9 @@ def test_html_is_quoted_shortly_in_one_line() -> None:
     assert "\n" not in str(error)
 
 
-def test_a_portal_s_404_does_not_say_that_an_object_is_gone() -> None:
-    error = error_from(404, {"content-type": "text/html"}, b"<html>nothing here</html>")
+@pytest.mark.parametrize("kind", ["text/html", "text/plain; charset=utf-8", "application/json"])
+def test_a_portal_s_404_does_not_say_that_an_object_is_gone(kind: str) -> None:
+    error = error_from(404, {"content-type": kind}, b"<html>nothing here</html>")
     assert type(error) is errors.BadAnswer
 
 
