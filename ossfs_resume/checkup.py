@@ -2,7 +2,7 @@
 
 Each step is one function: it returns what it found, or raises an error whose text says what is
 wrong and what to do. A step that builds on one that failed is skipped. No step waits longer than
-``STEP_S``.
+``STEP_S`` but that for the credentials, whose sources have deadlines of their own.
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 import trio
 
@@ -104,14 +105,14 @@ async def _outcome(
         findings.causes[name] = cause
         return Step(name, Outcome.SKIPPED, f"because of {cause}")
     try:
-        with trio.fail_after(STEP_S):
+        with trio.fail_after(inf if run is _credentials else STEP_S):
             return Step(name, Outcome.OK, await run(findings))
     except _Limited as limit:
         return Step(name, Outcome.WARNING, str(limit))
     except _NothingToDo as reason:
         return Step(name, Outcome.SKIPPED, str(reason))
     except trio.TooSlowError:
-        text = f"nothing happened for {STEP_S:g} s; check --endpoint, firewall and proxy"
+        text = f"not done within {STEP_S:g} s; check --endpoint, firewall and proxy"
     except OssfsError as error:
         text = str(error)
     findings.causes[name] = name
