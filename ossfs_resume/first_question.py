@@ -21,11 +21,26 @@ from ossfs_resume.errors import (
 )
 from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.credentials.chain import Provider
 
 log = logging.getLogger(__name__)
 
 FIRST_ANSWER_SECONDS = 5.0
 """How long `mount` waits for the bucket before it calls the endpoint unreachable."""
+
+
+async def await_key(credentials: Provider, source: Source) -> None:
+    """Give the source of the access key the time that it may take, which is longer than a bucket's.
+
+    What fails before its time is up is told, and tried again, with the first question.
+    Raises MountError.
+    """
+    try:
+        await credentials.current()
+    except OriginTimeout as error:
+        raise MountError(f"{source}: {error}") from error
+    except OriginError:
+        return
 
 
 async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:
