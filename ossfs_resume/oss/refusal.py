@@ -77,7 +77,6 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
     ),
     "SecondLevelDomainForbidden": Meaning(errors.AccessDenied, _ADDRESSING),
     "NonStandardHostForbidden": Meaning(errors.AccessDenied, _ADDRESSING),
-    "PermanentRedirect": Meaning(errors.AccessDenied, _ENDPOINT),
     "TransferAccelerationDisabled": Meaning(
         errors.AccessDenied, "turn transfer acceleration on for the bucket or use another endpoint"
     ),
@@ -130,7 +129,7 @@ def _meaning(
     code, message = fields.get("Code", ""), fields.get("Message", "")
     if _THROTTLING.search(code):
         return Meaning(errors.Throttled)
-    if _OTHER_ENDPOINT.search(message):
+    if code == "PermanentRedirect" or _OTHER_ENDPOINT.search(message):
         named = fields.get("Endpoint", "")
         return Meaning(errors.AccessDenied, f"use --endpoint {named}" if named else _ENDPOINT)
     if code == "InvalidArgument" and "region" in message.lower():
