@@ -145,6 +145,15 @@ def test_what_a_reader_is_told_of_a_version_that_is_gone(
     assert said in mount.log.read_text()
 
 
+def test_a_name_that_no_object_may_have_is_not_there(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """OSS refuses a key that begins with a backslash, be it only asked for."""
+    mount = mounts().start()
+    emulator.faults(fail_every=1, kinds=["head"], fail_status=400, fail_code="InvalidObjectName")
+    assert not (mount.point / "\\x").exists()
+
+
 def test_what_ls_is_told(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> None:
     mount = mounts().start()
     emulator.faults(fail_every=1, kinds=["list"], fail_status=403, fail_code="AccessDenied")
