@@ -73,7 +73,8 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
         if store.notes.is_new:
             await await_key(credentials, request.source)
         async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
-            await check_bucket(client, request.source, is_known=not store.notes.is_new)
+            is_known = not store.notes.is_new
+            await check_bucket(client, request.source, settings.endpoint, is_known=is_known)
         async with settings.open(credentials) as client:
             await trio.to_thread.run_sync(store.notes.mark_known)
             await _serve(request, store, client, on_ready)

@@ -126,6 +126,7 @@ async def _dns(findings: _Findings) -> str:
     except OSError as error:
         raise Unreachable(
             f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
+            + findings.settings.endpoint.hint
         ) from error
     addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
     located_by = findings.settings.located_by

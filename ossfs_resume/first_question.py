@@ -22,6 +22,7 @@ from ossfs_resume.errors import (
 from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials.chain import Provider
+from ossfs_resume.oss.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ async def await_key(credentials: Provider, source: Source) -> None:
         return
 
 
-async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:
+async def check_bucket(
+    client: OssClient, source: Source, endpoint: Endpoint, *, is_known: bool
+) -> None:
     """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount.
 
     A bucket that the cache knows is mounted without an answer, with a warning. So is one that may
@@ -60,7 +63,7 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
         )  # fmt: skip
     except TransientError as error:
         if not is_known:
-            raise MountError(f"{source}: {with_remedy(error)}") from error
+            raise MountError(f"{source}: {with_remedy(error, endpoint)}") from error
         log.warning("%s: %s; mounting what the cache has", source, error)
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
@@ -81,8 +84,8 @@ def still_trying_unsaid() -> Iterator[None]:
         attempts_log.removeFilter(is_said)
 
 
-def with_remedy(error: TransientError) -> str:
+def with_remedy(error: TransientError, endpoint: Endpoint) -> str:
     """What to say of an endpoint that gives no answer, unless the error knows better."""
     if isinstance(error, (Unreachable, OriginTimeout)) and not isinstance(error, TlsFailed):
-        return f"{error}; check --endpoint and the network"
+        return f"{error}; check --endpoint and the network{endpoint.hint}"
     return str(error)

@@ -76,6 +76,12 @@ class Endpoint:
         return f"{self.scheme}://{self.authority}"
 
     @property
+    def hint(self) -> str:
+        """What else may be wrong if nobody is found there, after a remedy; empty if nothing."""
+        is_doubtful = self.style is Addressing.VIRTUAL and not _is_of_oss(self.host)
+        return "; for a custom domain give --addressing cname" if is_doubtful else ""
+
+    @property
     def bucket_path(self) -> str:
         """Path of an operation on the bucket itself."""
         return f"/{self.bucket}/" if self.style is Addressing.PATH else "/"

@@ -151,6 +151,22 @@ def test_addressing(
     assert (parsed.resource(), parsed.resource("k")) == ("/bkt/", "/bkt/k")
 
 
+@pytest.mark.parametrize(
+    ("addressing", "endpoint", "is_doubtful"),
+    [
+        ("auto", "data.example.com", True),
+        ("cname", "data.example.com", False),
+        ("auto", "oss-cn-hangzhou.aliyuncs.com", False),
+        ("auto", "10.0.0.1", False),
+    ],
+)
+def test_a_custom_domain_that_was_not_said_to_be_one(
+    addressing: str, endpoint: str, is_doubtful: bool
+) -> None:
+    hint = parse_endpoint("bkt", endpoint, "cn-hangzhou", addressing).hint
+    assert ("--addressing cname" in hint) is is_doubtful
+
+
 def test_cloud_box_has_its_own_product() -> None:
     parsed = parse_endpoint("bkt", "cb-1.cn-hangzhou.oss-cloudbox.aliyuncs.com")
     assert (parsed.product, parsed.region) == ("oss-cloudbox", "cb-1")
