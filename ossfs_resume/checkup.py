@@ -19,8 +19,9 @@ from ossfs_resume.errors import NotFound, NotPermitted, OssfsError, TlsFailed, U
 from ossfs_resume.origin import OriginSettings, origin_credentials
 from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
-from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.network import Link
+from ossfs_resume.oss.paging import Trail
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -215,7 +216,7 @@ async def _list(findings: _Findings) -> str:
     prefix = findings.source.prefix
     findings.key = prefix.rstrip("/")
     try:
-        page = await findings.client.list_page(prefix, delimiter="", max_keys=1000)
+        page = await _first_objects(findings.client, prefix)
     except NotPermitted as error:
         raise _Limited(
             f"{error}; without it ls says 'Permission denied', but known paths open"
@@ -226,6 +227,16 @@ async def _list(findings: _Findings) -> str:
         findings.key = candidates[0].key
     more = " or more" if page.next_token else ""
     return f"{len(page.objects)}{more} objects below {findings.source}"
+
+
+async def _first_objects(client: OssClient, prefix: str) -> ListPage:
+    """The first page with an object on it, else the last: pages may be empty."""
+    trail, token = Trail(), ""
+    while True:
+        page = await client.list_page(prefix, token=token, delimiter="")
+        if page.objects or not page.next_token:
+            return page
+        token = trail.follow(page.next_token)
 
 
 async def _head(findings: _Findings) -> str:
