@@ -9,6 +9,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from ossfs_resume.config import Source
 from ossfs_resume.errors import (
     MountError,
@@ -33,15 +35,15 @@ FIRST_ANSWER_SECONDS = 5.0
 async def await_key(credentials: Provider, source: Source) -> None:
     """Give the source of the access key the time that it may take, which is longer than a bucket's.
 
-    What fails before its time is up is told, and tried again, with the first question.
+    What fails sooner is tried again, and told in the end, with the first question.
     Raises MountError.
     """
+    began = trio.current_time()
     try:
         await credentials.current()
-    except OriginTimeout as error:
-        raise MountError(f"{source}: {error}") from error
-    except OriginError:
-        return
+    except OriginError as error:
+        if trio.current_time() - began >= FIRST_ANSWER_SECONDS:
+            raise MountError(f"{source}: {error}") from error
 
 
 async def check_bucket(
