@@ -29,7 +29,7 @@ from ossfs_resume.errors import MountError
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, check_bucket
+from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, await_key, check_bucket
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
 from ossfs_resume.fuse.invalidation import Invalidator
@@ -70,8 +70,11 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
     credentials = await origin_credentials(options, settings)
     log.debug("credentials from %s", credentials.origin)
     async with opened_store(settings.endpoint, options) as store:
+        if store.notes.is_new:
+            await await_key(credentials, request.source)
         async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
-            await check_bucket(client, request.source, is_known=not store.notes.is_new)
+            is_known = not store.notes.is_new
+            await check_bucket(client, request.source, settings.endpoint, is_known=is_known)
         async with settings.open(credentials) as client:
             await trio.to_thread.run_sync(store.notes.mark_known)
             await _serve(request, store, client, on_ready)

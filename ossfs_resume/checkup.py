@@ -2,7 +2,7 @@
 
 Each step is one function: it returns what it found, or raises an error whose text says what is
 wrong and what to do. A step that builds on one that failed is skipped. No step waits longer than
-``STEP_S``.
+``STEP_S`` but that for the credentials, whose sources have deadlines of their own.
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 import trio
 
@@ -18,8 +19,9 @@ from ossfs_resume.errors import NotFound, NotPermitted, OssfsError, TlsFailed, U
 from ossfs_resume.origin import OriginSettings, origin_credentials
 from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
-from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.network import Link
+from ossfs_resume.oss.paging import Trail
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -104,14 +106,14 @@ async def _outcome(
         findings.causes[name] = cause
         return Step(name, Outcome.SKIPPED, f"because of {cause}")
     try:
-        with trio.fail_after(STEP_S):
+        with trio.fail_after(inf if run is _credentials else STEP_S):
             return Step(name, Outcome.OK, await run(findings))
     except _Limited as limit:
         return Step(name, Outcome.WARNING, str(limit))
     except _NothingToDo as reason:
         return Step(name, Outcome.SKIPPED, str(reason))
     except trio.TooSlowError:
-        text = f"nothing happened for {STEP_S:g} s; check --endpoint, firewall and proxy"
+        text = f"not done within {STEP_S:g} s; check --endpoint, firewall and proxy"
     except OssfsError as error:
         text = str(error)
     findings.causes[name] = name
@@ -125,6 +127,7 @@ async def _dns(findings: _Findings) -> str:
     except OSError as error:
         raise Unreachable(
             f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
+            + findings.settings.endpoint.hint
         ) from error
     addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
     located_by = findings.settings.located_by
@@ -213,7 +216,7 @@ async def _list(findings: _Findings) -> str:
     prefix = findings.source.prefix
     findings.key = prefix.rstrip("/")
     try:
-        page = await findings.client.list_page(prefix, delimiter="", max_keys=1000)
+        page = await _first_objects(findings.client, prefix)
     except NotPermitted as error:
         raise _Limited(
             f"{error}; without it ls says 'Permission denied', but known paths open"
@@ -224,6 +227,16 @@ async def _list(findings: _Findings) -> str:
         findings.key = candidates[0].key
     more = " or more" if page.next_token else ""
     return f"{len(page.objects)}{more} objects below {findings.source}"
+
+
+async def _first_objects(client: OssClient, prefix: str) -> ListPage:
+    """The first page with an object on it, else the last: pages may be empty."""
+    trail, token = Trail(), ""
+    while True:
+        page = await client.list_page(prefix, token=token, delimiter="")
+        if page.objects or not page.next_token:
+            return page
+        token = trail.follow(page.next_token)
 
 
 async def _head(findings: _Findings) -> str:

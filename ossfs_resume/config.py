@@ -159,7 +159,10 @@ def _access_key(file: Mapping[str, str], file_name: str) -> Credentials | None:
     key_id, secret, token = (file.get(name, "").strip() for name in ACCESS_KEY_NAMES)
     if bool(key_id) != bool(secret):
         raise SettingsError(f"{file_name}: access-key-id and access-key-secret belong together")
-    return Credentials(key_id, secret, token) if key_id else None
+    key = Credentials(key_id, secret, token)
+    if key.flaw:
+        raise SettingsError(f"{file_name}: {key.flaw}")
+    return key if key_id else None
 
 
 def _first(option: Option, candidates: tuple[tuple[str, str | None], ...]) -> Any:

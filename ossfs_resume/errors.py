@@ -15,7 +15,8 @@
      │    ├── BadRequest          the origin finds our request wrong; a bug or an odd key
      │    └── TransientError      another attempt may succeed
      │         ├── Unreachable    name, route, connection, reset
-     │         │    └── TlsFailed the other side's certificate or protocol
+     │         │    ├── TlsFailed the other side's certificate or protocol
+     │         │    └── Disconnected  a connection ended without any answer
      │         ├── OriginTimeout  connected, but nothing arrives
      │         ├── Throttled      told to slow down
      │         ├── ServerFailed   5xx
@@ -102,6 +103,10 @@ class Unreachable(TransientError):
 
 class TlsFailed(Unreachable):
     """The other side's certificate is not trusted, or it speaks no TLS that this side speaks."""
+
+
+class Disconnected(Unreachable):
+    """A connection ended without any answer: it may have been idle for just too long."""
 
 
 class OriginTimeout(TransientError):

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from ossfs_resume.config import Source
 from ossfs_resume.errors import (
     MountError,
@@ -21,6 +23,8 @@ from ossfs_resume.errors import (
 )
 from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.credentials.chain import Provider
+from ossfs_resume.oss.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,23 @@ FIRST_ANSWER_SECONDS = 5.0
 """How long `mount` waits for the bucket before it calls the endpoint unreachable."""
 
 
-async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> None:
+async def await_key(credentials: Provider, source: Source) -> None:
+    """Give the source of the access key the time that it may take, which is longer than a bucket's.
+
+    What fails sooner is tried again, and told in the end, with the first question.
+    Raises MountError.
+    """
+    began = trio.current_time()
+    try:
+        await credentials.current()
+    except OriginError as error:
+        if trio.current_time() - began >= FIRST_ANSWER_SECONDS:
+            raise MountError(f"{source}: {error}") from error
+
+
+async def check_bucket(
+    client: OssClient, source: Source, endpoint: Endpoint, *, is_known: bool
+) -> None:
     """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount.
 
     A bucket that the cache knows is mounted without an answer, with a warning. So is one that may
@@ -45,7 +65,7 @@ async def check_bucket(client: OssClient, source: Source, *, is_known: bool) -> 
         )  # fmt: skip
     except TransientError as error:
         if not is_known:
-            raise MountError(f"{source}: {with_remedy(error)}") from error
+            raise MountError(f"{source}: {with_remedy(error, endpoint)}") from error
         log.warning("%s: %s; mounting what the cache has", source, error)
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
@@ -66,8 +86,8 @@ def still_trying_unsaid() -> Iterator[None]:
         attempts_log.removeFilter(is_said)
 
 
-def with_remedy(error: TransientError) -> str:
+def with_remedy(error: TransientError, endpoint: Endpoint) -> str:
     """What to say of an endpoint that gives no answer, unless the error knows better."""
     if isinstance(error, (Unreachable, OriginTimeout)) and not isinstance(error, TlsFailed):
-        return f"{error}; check --endpoint and the network"
+        return f"{error}; check --endpoint and the network{endpoint.hint}"
     return str(error)

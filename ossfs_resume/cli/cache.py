@@ -17,6 +17,7 @@ from ossfs_resume.cache.eviction import Rank
 from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.cache.workbench import Workbench
+from ossfs_resume.cli.lines import printable
 from ossfs_resume.cli.options import gather
 from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.config import parse_source
@@ -221,13 +222,7 @@ def _time(milliseconds: int) -> str:
 
 
 def _shown(key: str) -> str:
-    return f"{_printable(key)}: " if key else ""
-
-
-def _printable(key: str) -> str:
-    """A key on one line, whatever is in it."""
-    text = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return f"{printable(key)}: " if key else ""
 
 
 def _print_records(rows: Iterator[tuple[str, EntryRecord]]) -> None:
@@ -237,7 +232,7 @@ def _print_records(rows: Iterator[tuple[str, EntryRecord]]) -> None:
         (
             (format_size(record.row.bytes_present), format_size(record.version.size),
              _state(record), "pinned" if record.is_pinned else "", _time(record.last_used),
-             f"{identity}/{_printable(record.version.key)}")
+             f"{identity}/{printable(record.version.key)}")
             for identity, record in rows
         ),
     )  # fmt: skip

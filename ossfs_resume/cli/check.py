@@ -8,6 +8,7 @@ import trio
 from ossfs_resume.checkup import Outcome, Step
 from ossfs_resume.checkup import check as run_checkup
 from ossfs_resume.cli import logs
+from ossfs_resume.cli.lines import printable
 from ossfs_resume.cli.options import gather, with_options
 from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.config import parse_source
@@ -58,4 +59,4 @@ def check(
 def _print(step: Step) -> None:
     colour = _COLOURS.get(step.outcome)
     word = click.style(f"{step.outcome.upper():<8}", fg=colour)
-    click.echo(f"{step.name:<12} {word} {step.text}")
+    click.echo(f"{step.name:<12} {word} {printable(step.text)}")

@@ -6,6 +6,7 @@ import logging.handlers
 import time
 from pathlib import Path
 
+from ossfs_resume.cli.lines import printable
 from ossfs_resume.errors import SettingsError
 
 SYSTEM_LOG = Path("/dev/log")
@@ -26,6 +27,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields)
+
+
+class LineFormatter(logging.Formatter):
+    """One line of text a record, whatever names it tells of; a traceback follows on its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return printable(super().formatMessage(record))
 
 
 def configure(level: str, log_format: str, file: Path | None, *, background: bool) -> None:
@@ -56,5 +65,5 @@ def _handler(file: Path | None, *, background: bool) -> logging.Handler:
 
 def _text(handler: logging.Handler) -> logging.Formatter:
     if isinstance(handler, logging.handlers.SysLogHandler):
-        return logging.Formatter("ossfs-resume[%(process)d]: %(message)s")
-    return logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+        return LineFormatter("ossfs-resume[%(process)d]: %(message)s")
+    return LineFormatter("%(asctime)s %(levelname)-7s %(message)s")

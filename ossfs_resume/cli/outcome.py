@@ -5,6 +5,7 @@ from enum import IntEnum
 
 import click
 
+from ossfs_resume.cli.lines import printable
 from ossfs_resume.errors import OssfsError, SettingsError
 
 
@@ -36,6 +37,6 @@ def outcome(run: Callable[[], object]) -> int:
 
 
 def _failed(error: OssfsError, status: Exit) -> Exit:
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     click.echo(f"ossfs-resume: {text}", err=True)
     return status

@@ -1,14 +1,15 @@
 """Reading on in a version that is not the current one any more, if the origin still has it.
 
 Whoever opened a version keeps it: bytes of two versions are never mixed. When the origin answers
-that the object has changed, the rest of the old version is asked for by another way (its version
-id, or because the object was only appended to), from the byte after the last one delivered.
+that the object has changed or is gone, the rest of the old version is asked for by another way (its
+version id, or because the object was only appended to), from the byte after the last one delivered;
+from then on it is asked for in this way at once.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from ossfs_resume.errors import ObjectChanged
+from ossfs_resume.errors import NotFound, ObjectChanged
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.oss.models import ObjectMeta
 
@@ -45,10 +46,11 @@ class VersionReader:
             position += len(chunk)
             await deliver(chunk)
 
+        known = self._superseded(download.meta) if download.superseded else None
         try:
-            return await self._reader.read_range(download.meta, start, stop, count)
-        except ObjectChanged as error:
-            old = self._superseded(download.meta)
+            return await self._reader.read_range(known or download.meta, start, stop, count)
+        except (ObjectChanged, NotFound) as error:
+            old = None if known else self._superseded(download.meta)
             if old is None or _is_unproven(old, download):
                 raise
             download.superseded = download.superseded or error

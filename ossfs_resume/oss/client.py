@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import trio
 
-from ossfs_resume.errors import BadAnswer, OriginError, OriginTimeout
+from ossfs_resume.errors import BadAnswer, NotFound, OriginError, OriginTimeout
 from ossfs_resume.oss import listing, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
@@ -95,7 +95,16 @@ class OssClient:
             page = listing.parse_listing(await answer.read(listing.MAX_LISTING_BYTES))
             return listing.check_listing(page, prefix, delimiter)
 
-        page = await self._call("list_requests", wanted, parse)
+        try:
+            page = await self._call("list_requests", wanted, parse)
+        except NotFound as error:  # a gateway's word: where nothing is, a listing is empty
+            raise BadAnswer(
+                f"the listing of {prefix!r}: {error}",
+                status=error.status,
+                code=error.code,
+                request_id=error.request_id,
+                ec=error.ec,
+            ) from None
         if token and page.next_token == token:
             raise BadAnswer(f"the listing of {prefix!r} goes on where it began: no end to it")
         return page

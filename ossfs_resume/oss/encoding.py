@@ -32,8 +32,8 @@ def encode_query(query: Iterable[tuple[str, str]]) -> str:
 
 
 def may_declare(document: bytes) -> bool:
-    """Whether XML may hold a declaration: OSS sends none, and entities may explode.
+    """Whether XML may declare entities, which may explode: OSS's never does.
 
-    Text in UTF-16 or UTF-32 would hide one. XML in UTF-8, as OSS sends it, has no zero bytes.
+    Text in UTF-16 or UTF-32 would hide it. XML in UTF-8, as OSS sends it, has no zero bytes.
     """
-    return b"<!" in document or b"\0" in document
+    return b"<!DOCTYPE" in document or b"\0" in document

@@ -19,6 +19,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]*")
+_WANTED = "give only [http[s]://]HOST[:PORT]; bucket and prefix belong in oss://BUCKET/PREFIX"
 
 # The first pattern that matches a host decides. Its group is the region; none means that the
 # host serves several regions. `oss-internal` and `oss-accelerate` would match the general rule.
@@ -73,6 +74,12 @@ class Endpoint:
     def base_url(self) -> str:
         """``scheme://authority`` without a path."""
         return f"{self.scheme}://{self.authority}"
+
+    @property
+    def hint(self) -> str:
+        """What else may be wrong if nobody is found there, after a remedy; empty if nothing."""
+        is_doubtful = self.style is Addressing.VIRTUAL and not _is_of_oss(self.host)
+        return "; for a custom domain give --addressing cname" if is_doubtful else ""
 
     @property
     def bucket_path(self) -> str:
@@ -172,6 +179,8 @@ def _public_endpoint(region: str) -> str:
 
 def _split(endpoint: str) -> tuple[str, str, int]:
     text = endpoint.strip()
+    if "@" in text:  # whatever else is wrong: what stands before it is not to be repeated
+        raise SettingsError(f"--endpoint names a user or a password: {_WANTED}")
     if "://" not in text:
         text = f"https://[{text}]" if _is_ipv6(text) else f"https://{text}"
     try:
@@ -182,30 +191,27 @@ def _split(endpoint: str) -> tuple[str, str, int]:
         raise SettingsError(f"--endpoint {endpoint!r} is not an address: {error}") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise SettingsError(f"--endpoint {endpoint!r}: the scheme must be http or https")
-    if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
-        raise SettingsError(
-            f"--endpoint {_without_user(endpoint)!r}: give only [http[s]://]HOST[:PORT]; "
-            "bucket and prefix belong in oss://BUCKET/PREFIX"
-        )
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise SettingsError(f"--endpoint {endpoint!r}: {_WANTED}")
     if not (_is_ipv6(host) or _HOST.fullmatch(host)):
         raise SettingsError(f"--endpoint {endpoint!r} names no valid host")
     return parts.scheme, host, port or DEFAULT_PORTS[parts.scheme]
 
 
-def _without_user(endpoint: str) -> str:
-    return re.sub(r"(?<=//).*@", "", endpoint)
-
-
 def _without_bucket(host: str, bucket: str) -> str:
     """Users paste the address of their bucket as the console shows it."""
     first, _, rest = host.partition(".")
-    if not any(pattern.fullmatch(rest) for pattern, _, _ in _REGION_OF_HOST):
+    if not _is_of_oss(rest):
         return host
-    if first != bucket and not any(p.fullmatch(host) for p, _, _ in _REGION_OF_HOST):
+    if first != bucket and not _is_of_oss(host):
         raise SettingsError(
             f"--endpoint names the bucket {first!r}, the source names {bucket!r}: give {rest}"
         )
     return rest if first == bucket else host
+
+
+def _is_of_oss(host: str) -> bool:
+    return any(pattern.fullmatch(host) for pattern, _, _ in _REGION_OF_HOST)
 
 
 def _derive_region(host: str) -> tuple[str, str]:
@@ -223,6 +229,8 @@ def _style(addressing: str, host: str) -> Addressing:
         raise SettingsError(f"--addressing {addressing!r} is not one of {choices}") from None
     if style is Addressing.AUTO:
         return Addressing.PATH if _is_numeric_or_local(host) else Addressing.VIRTUAL
+    if style is Addressing.CNAME and _is_of_oss(host):
+        return Addressing.VIRTUAL  # bound to no bucket; its name may stand before any of these
     if style is Addressing.VIRTUAL and _is_ip(host):
         raise SettingsError(
             f"--addressing virtual cannot put the bucket before the IP address {host}: use path"

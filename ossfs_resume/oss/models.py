@@ -1,7 +1,10 @@
 """Values that travel between the OSS client and its callers."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
+
+_KEY_TEXT = re.compile(r"[!-~]*")
 
 Access = Literal["current", "pinned", "grown"]
 """How a version is asked for: as the current one, by its version id, or as the beginning of an
@@ -57,6 +60,20 @@ class Credentials:
     access_key_id: str
     access_key_secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
+
+    @property
+    def flaw(self) -> str:
+        """Why this cannot be a key, empty if it can be: a line break was pasted with it, a comment.
+
+        Requests carry the id and the token in headers, which a line break would end.
+        """
+        parts = (
+            ("access key id", self.access_key_id),
+            ("access key secret", self.access_key_secret),
+            ("session token", self.security_token),
+        )
+        found = next((name for name, text in parts if not _KEY_TEXT.fullmatch(text)), "")
+        return f"the {found} holds a character that no key has" if found else ""
 
 
 @dataclass(frozen=True, slots=True)

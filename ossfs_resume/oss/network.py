@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from ossfs_resume.oss.proxy import Proxy
+from ossfs_resume.oss.proxy import WANTS_A_USER, Proxy
 from ossfs_resume.oss.reasons import reason_of
 
 RECEIVE_BYTES = 1 << 19
@@ -101,7 +101,8 @@ async def open_tunnel(stream: Link, request: bytes) -> None:
     status = head.split(b"\r\n", 1)[0].decode("latin-1")
     if not re.match(r"HTTP/1\.[01] 2\d\d", status):
         await trio.aclose_forcefully(stream)
-        raise ConnectionError(f"the proxy refused: {status[:100]}")
+        remedy = f"; {WANTS_A_USER}" if status.split()[1:2] == ["407"] else ""
+        raise ConnectionError(f"the proxy refused: {status[:100]}{remedy}")
 
 
 async def start_tls(stream: Link, context: ssl.SSLContext, hostname: str) -> SecureStream:

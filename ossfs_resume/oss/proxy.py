@@ -15,6 +15,9 @@ from ossfs_resume.errors import SettingsError
 
 NONE = "none"
 
+WANTS_A_USER = "the proxy wants a user: set https_proxy to http://USER:PASSWORD@HOST"
+"""The remedy when a proxy answers 407, to a request or to the wish for a tunnel."""
+
 _PORTS = {"http": 80, "https": 443}
 
 

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from ossfs_resume import errors
 from ossfs_resume.errors import OriginError
 from ossfs_resume.oss.encoding import may_declare
+from ossfs_resume.oss.proxy import WANTS_A_USER
 
 EXPIRED_TOKEN_CODES = frozenset(
     (
@@ -76,7 +77,6 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
     ),
     "SecondLevelDomainForbidden": Meaning(errors.AccessDenied, _ADDRESSING),
     "NonStandardHostForbidden": Meaning(errors.AccessDenied, _ADDRESSING),
-    "PermanentRedirect": Meaning(errors.AccessDenied, _ENDPOINT),
     "TransferAccelerationDisabled": Meaning(
         errors.AccessDenied, "turn transfer acceleration on for the bucket or use another endpoint"
     ),
@@ -97,9 +97,7 @@ _MEANING_OF_STATUS: Mapping[int, Meaning] = {
     401: Meaning(errors.AccessDenied),
     403: Meaning(errors.AccessDenied),
     404: Meaning(errors.NotFound),
-    407: Meaning(
-        errors.AccessDenied, "the proxy wants a user: set https_proxy to http://USER:PASSWORD@HOST"
-    ),
+    407: Meaning(errors.AccessDenied, WANTS_A_USER),
     408: Meaning(errors.OriginTimeout),
     412: Meaning(errors.ObjectChanged),
     416: Meaning(errors.ObjectChanged),
@@ -131,7 +129,7 @@ def _meaning(
     code, message = fields.get("Code", ""), fields.get("Message", "")
     if _THROTTLING.search(code):
         return Meaning(errors.Throttled)
-    if _OTHER_ENDPOINT.search(message):
+    if code == "PermanentRedirect" or _OTHER_ENDPOINT.search(message):
         named = fields.get("Endpoint", "")
         return Meaning(errors.AccessDenied, f"use --endpoint {named}" if named else _ENDPOINT)
     if code == "InvalidArgument" and "region" in message.lower():
@@ -144,8 +142,9 @@ def _meaning(
         return Meaning(errors.AccessDenied, "add --request-payer to pay for the requests yourself")
     if code in MEANING_OF_CODE:
         return MEANING_OF_CODE[code]
-    if status == 404 and not request_id and "html" in headers.get("content-type", ""):
-        # A portal or proxy speaks, not OSS: it does not know whether the object exists.
+    kind = headers.get("content-type", "")
+    if status == 404 and not request_id and kind and "xml" not in kind:
+        # A portal or gateway speaks, not OSS: it does not know whether the object exists.
         return Meaning(errors.BadAnswer, "something between this machine and OSS answered")
     return _meaning_of_status(status)
 

@@ -7,7 +7,13 @@ together do not come back together. A cause that another attempt cannot change i
 from dataclasses import dataclass
 from math import inf
 
-from ossfs_resume.errors import ClockSkewed, OriginError, Throttled, TransientError
+from ossfs_resume.errors import (
+    ClockSkewed,
+    Disconnected,
+    OriginError,
+    Throttled,
+    TransientError,
+)
 
 CEILING_S = 20.0
 WAITS_PER_BUDGET = 10
@@ -31,8 +37,10 @@ def wait_before_retry(
     remaining = budget_s - idle_s if budget_s else inf
     if not isinstance(error, TransientError) or remaining <= 0:
         return None
-    if isinstance(error, ClockSkewed) and attempt == 0:
-        return 0.0  # the clock has been corrected from the refusal itself
+    if isinstance(error, ClockSkewed | Disconnected) and attempt == 0:
+        # The clock has been corrected from the refusal itself, or a server closed an idle
+        # connection in the moment in which it was used again.
+        return 0.0
     first = FIRST_THROTTLED_S if isinstance(error, Throttled) else FIRST_S
     longest = min(budget_s / WAITS_PER_BUDGET, CEILING_S) if budget_s else CEILING_S
     ceiling = min(first * 2.0 ** min(attempt, _MOST_DOUBLINGS), longest)

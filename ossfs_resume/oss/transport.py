@@ -21,6 +21,7 @@ import trio
 from ossfs_resume.errors import (
     BadAnswer,
     BadRequest,
+    Disconnected,
     OriginError,
     OriginTimeout,
     SettingsError,
@@ -185,6 +186,7 @@ def tls_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
 
 
 def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
+    """``where`` is the origin, as long as it has not begun to answer."""
     text = f"{where}{type(error).__name__}: {reason_of(error)}"
     if explained := explain_tls(error):
         return TlsFailed(where + explained)
@@ -195,9 +197,12 @@ def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
             return OriginTimeout(text)
         case httpx.RemoteProtocolError() if "without sending" not in text:
             return BadAnswer(text)
-        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-            return BadRequest(text)
-        case _:  # also a connection that ended before the (complete) answer was sent
+        case httpx.LocalProtocolError():
+            # What it says repeats the header, which may be the one with the token.
+            return BadRequest(f"{where}the request has a header that HTTP does not allow")
+        case httpx.ReadError() | httpx.WriteError() | httpx.RemoteProtocolError() if where:
+            return Disconnected(text)
+        case _:  # also a connection that ended before the complete answer was sent
             return Unreachable(text)
 
 

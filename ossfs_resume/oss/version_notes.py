@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ossfs_resume.errors import OriginError
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.wire import Headers
+from ossfs_resume.oss.wire import Headers, parse_version_id
 
 MAX_VERSIONS = 10_000
 """Version ids remembered of what is being read."""
@@ -58,7 +58,7 @@ class VersionNotes:
 
     def answered(self, meta: ObjectMeta, headers: Headers) -> None:
         """An answer brings this version; it may tell its id."""
-        if version_id := headers.get("x-oss-version-id", ""):
+        if version_id := parse_version_id(headers):
             self._versions.pop((meta.key, meta.etag), None)
             self._versions[meta.key, meta.etag] = version_id
             if len(self._versions) > MAX_VERSIONS:

@@ -38,7 +38,7 @@ def parse_meta(key: str, headers: Headers) -> ObjectMeta:
         etag=etag,
         modified=modified,
         crc64=parse_crc64(headers),
-        version_id=headers.get("x-oss-version-id", ""),
+        version_id=parse_version_id(headers),
         object_type=headers.get("x-oss-object-type", ""),
         storage_class=headers.get("x-oss-storage-class", ""),
     )
@@ -68,6 +68,14 @@ def parse_crc64(headers: Headers) -> int | None:
     if not text.isascii() or not text.isdigit():
         return None
     return None if headers.get("x-oss-object-type", "").lower() == "symlink" else int(text)
+
+
+def parse_version_id(headers: Headers) -> str:
+    """The version of an object in a bucket that keeps several; empty if told of none.
+
+    OSS's documentation spells the name in both ways.
+    """
+    return headers.get("x-oss-version-id") or headers.get("x-oss-versionid", "")
 
 
 def possible_size(text: str) -> int:

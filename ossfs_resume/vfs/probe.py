@@ -19,6 +19,9 @@ from ossfs_resume.vfs.origin import Origin
 LINK_CODES = ("SymlinkTargetNotExist", "InvalidTargetType")
 """What a HEAD says of a symlink to nothing and of a symlink to a symlink."""
 
+IMPOSSIBLE_NAME = "InvalidObjectName"
+"""No object has this name, one with a backslash at its beginning for instance."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundDirectory:
@@ -103,7 +106,7 @@ async def _object(origin: Origin, key: str) -> ObjectMeta | None:
     except (NotFound, BadRequest) as error:
         if error.code in LINK_CODES and seen is None:
             return await _dangling(origin, key)
-        if isinstance(error, NotFound):
+        if isinstance(error, NotFound) or error.code == IMPOSSIBLE_NAME:
             return None
         raise
 

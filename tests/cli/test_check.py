@@ -151,6 +151,14 @@ def test_a_bucket_that_is_empty(start_emulator: Callable[..., EmulatorProcess]) 
     assert outcomes["ranged get"][0] == "skipped"
 
 
+def test_a_bucket_whose_first_page_is_empty(check: Check) -> None:
+    """Its objects are tried all the same."""
+    check.emulator.faults(listing="empty")
+    outcomes = check.outcomes()
+    assert outcomes["list"] == ("ok", "2 objects below oss://sample")
+    assert outcomes["head"][0] == outcomes["ranged get"][0] == "ok"
+
+
 def test_an_origin_that_fails(check: Check) -> None:
     check.emulator.faults(hang="all")
     outcomes = check.outcomes()

@@ -42,6 +42,14 @@ def test_json_lines_have_level_logger_message_and_traceback(tmp_path: Path) -> N
     assert "ZeroDivisionError" in second["traceback"]
 
 
+def test_whoever_chooses_a_name_writes_no_line_of_his_own(tmp_path: Path) -> None:
+    """Nor does a name that is no text cost the line that tells of it."""
+    logs.configure("info", "text", tmp_path / "log", background=False)
+    logging.getLogger("ossfs_resume.x").warning("%s: bad", "a\nFORGED \x1b[31m\udcff")
+    [line] = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith(r"WARNING a\nFORGED \x1b[31m\xff: bad")
+
+
 def test_other_libraries_are_heard_from_warnings_on(tmp_path: Path) -> None:
     logs.configure("debug", "text", tmp_path / "log", background=True)
     logging.getLogger("httpx").info("chatter")

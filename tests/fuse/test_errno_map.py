@@ -31,7 +31,7 @@ EXPECTED = {
         [
             *("OssfsError", "SettingsError", "MountError", "OriginError", "NoSuchBucket"),
             *("NotReadable", "BadRequest", "TransientError", "Unreachable", "Throttled"),
-            "TlsFailed",
+            *("TlsFailed", "Disconnected"),
             *("ServerFailed", "ClockSkewed", "BadAnswer", "CacheError", "CorruptObject"),
             *("ShuttingDown", "TreeError"),
         ],

@@ -102,6 +102,14 @@ def test_a_token_of_the_environment_cannot_be_renewed(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_program_that_takes_longer_for_a_key_than_a_bucket_may_for_an_answer(
+    mounts: Callable[..., Mount], environment: dict[str, str]
+) -> None:
+    key = '{"AccessKeyId": "emulator", "AccessKeySecret": "emulator-secret"}'
+    program = ["--credentials", "process", "--credentials-process", f"sleep 5.5; echo '{key}'"]
+    assert os.listdir(mounts(options=program).start().point) == []
+
+
 def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str]) -> list[str]:
     """Make ``name`` the one source that has a key; returns further options."""
     profile: dict[str, str] = {}

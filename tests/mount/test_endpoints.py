@@ -186,6 +186,15 @@ def test_a_proxy_with_a_password(
         assert "VERYSECRET" not in given.stderr
 
 
+def test_a_proxy_with_a_password_before_a_tunnel(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HttpProxy(emulator.port, password="nobody's") as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        line = refusal(mounts(**at("https://oss-cn-hangzhou.aliyuncs.com")))
+    assert "407 Proxy Authentication Required; the proxy wants a user: set https_proxy" in line
+
+
 def test_a_proxy_that_is_not_there(mounts: Callable[..., Mount]) -> None:
     line = refusal(mounts(**at("http://oss.example.com", "--proxy", "http://127.0.0.1:1")))
     assert "through the proxy 127.0.0.1:1" in line

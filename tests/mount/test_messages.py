@@ -145,6 +145,15 @@ def test_what_a_reader_is_told_of_a_version_that_is_gone(
     assert said in mount.log.read_text()
 
 
+def test_a_name_that_no_object_may_have_is_not_there(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """OSS refuses a key that begins with a backslash, be it only asked for."""
+    mount = mounts().start()
+    emulator.faults(fail_every=1, kinds=["head"], fail_status=400, fail_code="InvalidObjectName")
+    assert not (mount.point / "\\x").exists()
+
+
 def test_what_ls_is_told(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> None:
     mount = mounts().start()
     emulator.faults(fail_every=1, kinds=["list"], fail_status=403, fail_code="AccessDenied")
@@ -154,6 +163,23 @@ def test_what_ls_is_told(emulator: EmulatorProcess, mounts: Callable[..., Mount]
     log = mount.log.read_text()
     assert "AccessDenied: A fault on request. (HTTP 403, EC 0099-00000001, request id " in log
     assert log.count("AccessDenied") == 1
+
+
+def test_what_ls_is_told_by_a_gateway_that_knows_no_bucket(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """ENOENT would end a listing as if nothing came after it: an empty directory, no error."""
+    (emulator.directory / "d").mkdir()
+    (emulator.directory / "d/x").write_bytes(b"content")
+    mount = mounts().start()
+    os.listdir(mount.point)
+    emulator.faults(fail_every=1, kinds=["list"], fail_status=404, fail_code="NoSuchKey")
+    with pytest.raises(OSError) as caught:
+        os.listdir(mount.point / "d")
+    assert caught.value.errno == errno.EIO
+    assert "NoSuchKey: A fault on request. (HTTP 404, EC 0099-" in mount.log.read_text()
+    emulator.faults()
+    assert os.listdir(mount.point / "d") == ["x"]
 
 
 def test_an_error_is_over_when_the_object_is_there(

@@ -214,6 +214,24 @@ def test_an_open_file_goes_on_with_its_version_and_a_new_one_sees_the_new(
                 assert read(0) == old[:4096]
 
 
+def test_an_open_file_goes_on_with_its_version_after_it_was_deleted(tmp_path: Path) -> None:
+    """Where versions are kept, a deletion is only the newest of them. The first request after it
+    meets it; all others name the version at once."""
+    data = os.urandom(3 * MIB)
+    options = ["--versioned"]
+    with EmulatorProcess(tmp_path / "bucket", anonymous=True, options=options) as emulator:
+        put(emulator, "file", data)
+        with Mount(emulator, tmp_path / "place", options=["--read-ahead", "0", *FRESH]) as mount:
+            with direct(mount.point / "file") as read:
+                assert read(0) == data[:4096]
+                assert emulator.request("DELETE", emulator.target("file")).status == 204
+                assert b"".join(read(at) for at in range(0, len(data), 4096)) == data
+            assert not (mount.point / "file").exists()
+            assert mount.statistics()["origin"]["errors"] <= 1
+        gone = [each for each in emulator.requests("get") if each["status"] == 404]
+    assert len(gone) == 1
+
+
 # --- content of every shape ---
 
 

@@ -89,6 +89,7 @@ def test_one_line_on_a_terminal_without_a_log_file(mounts: Callable[..., Mount])
 def test_a_name_that_does_not_resolve(mounts: Callable[..., Mount]) -> None:
     line = refusal(mounts(options=["--endpoint", "http://oss.nowhere.invalid"]))
     assert "oss.nowhere.invalid" in line
+    assert "for a custom domain give --addressing cname" in line
 
 
 def test_an_endpoint_that_never_answers(

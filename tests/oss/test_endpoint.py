@@ -126,6 +126,20 @@ def test_endpoint(endpoint: str, region: str, base_url: str, derived: str) -> No
         ("path", "http://store.example:80", "http://store.example", "/bkt/", "/bkt/k"),
         ("virtual", "http://localhost:1", "http://bkt.localhost:1", "/", "/k"),
         ("cname", "data.example.com", "https://data.example.com", "/", "/k"),
+        (
+            "cname",
+            "bkt.oss-cn-hangzhou.aliyuncs.com",
+            "https://bkt.oss-cn-hangzhou.aliyuncs.com",
+            "/",
+            "/k",
+        ),
+        (
+            "cname",
+            "oss-accelerate.aliyuncs.com",
+            "https://bkt.oss-accelerate.aliyuncs.com",
+            "/",
+            "/k",
+        ),
     ],
 )
 def test_addressing(
@@ -135,6 +149,22 @@ def test_addressing(
     assert parsed.base_url == base_url
     assert (parsed.bucket_path, parsed.object_path("k")) == (bucket_path, object_path)
     assert (parsed.resource(), parsed.resource("k")) == ("/bkt/", "/bkt/k")
+
+
+@pytest.mark.parametrize(
+    ("addressing", "endpoint", "is_doubtful"),
+    [
+        ("auto", "data.example.com", True),
+        ("cname", "data.example.com", False),
+        ("auto", "oss-cn-hangzhou.aliyuncs.com", False),
+        ("auto", "10.0.0.1", False),
+    ],
+)
+def test_a_custom_domain_that_was_not_said_to_be_one(
+    addressing: str, endpoint: str, is_doubtful: bool
+) -> None:
+    hint = parse_endpoint("bkt", endpoint, "cn-hangzhou", addressing).hint
+    assert ("--addressing cname" in hint) is is_doubtful
 
 
 def test_cloud_box_has_its_own_product() -> None:
@@ -178,9 +208,19 @@ def test_wrong_settings_are_named_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_password_in_an_endpoint_is_not_repeated() -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse_endpoint("bkt", "https://me:hidden@h.example", "x")
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://me:hidden@h.example",
+        "me:hidden@h.example",
+        "ftp://me:hidden@h.example",
+        "http://me:hidden@[bad",
+        "http://me:hidden/2@h.example",
+    ],
+)
+def test_password_in_an_endpoint_is_not_repeated(endpoint: str) -> None:
+    with pytest.raises(SettingsError, match=r"give only \[http") as caught:
+        parse_endpoint("bkt", endpoint, "x")
     assert "hidden" not in str(caught.value)
 
 

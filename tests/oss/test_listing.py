@@ -106,6 +106,11 @@ def test_what_is_no_listing_is_refused(body: bytes) -> None:
         parse_listing(body)
 
 
+def test_comments_and_character_data_declare_nothing() -> None:
+    page = parse_listing(listing("<!-- x -->" + contents("<![CDATA[a&b]]>")))
+    assert [meta.key for meta in page.objects] == ["a&b"]
+
+
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=5))
 def test_every_key_survives_an_encoded_listing(raw: list[bytes]) -> None:
     keys = [key.decode("utf-8", "surrogateescape") for key in raw]

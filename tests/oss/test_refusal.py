@@ -142,8 +142,9 @@ def test_html_is_quoted_shortly_in_one_line() -> None:
     assert "\n" not in str(error)
 
 
-def test_a_portal_s_404_does_not_say_that_an_object_is_gone() -> None:
-    error = error_from(404, {"content-type": "text/html"}, b"<html>nothing here</html>")
+@pytest.mark.parametrize("kind", ["text/html", "text/plain; charset=utf-8", "application/json"])
+def test_a_portal_s_404_does_not_say_that_an_object_is_gone(kind: str) -> None:
+    error = error_from(404, {"content-type": kind}, b"<html>nothing here</html>")
     assert type(error) is errors.BadAnswer
 
 
@@ -156,9 +157,10 @@ def test_entities_are_not_expanded() -> None:
 def test_a_bucket_of_another_region_names_its_endpoint() -> None:
     said = "The bucket you are attempting to access must be addressed using the specified endpoint."
     other = "<Endpoint>oss-cn-beijing.aliyuncs.com</Endpoint>"
-    error = error_from(403, {}, xml("AccessDenied", said, other))
-    assert type(error) is errors.AccessDenied
-    assert "use --endpoint oss-cn-beijing.aliyuncs.com" in str(error)
+    for refused in (xml("AccessDenied", said, other), xml("PermanentRedirect", "Moved.", other)):
+        error = error_from(403, {}, refused)
+        assert type(error) is errors.AccessDenied
+        assert "use --endpoint oss-cn-beijing.aliyuncs.com" in str(error)
     assert "--region" in str(error_from(403, {}, xml("AccessDenied", said)))
 
 

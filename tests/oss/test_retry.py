@@ -47,9 +47,12 @@ def test_whoever_has_little_time_asks_more_often(budget_s: float, ceiling_s: flo
     assert wait == pytest.approx(ceiling_s, rel=1e-3)
 
 
-def test_a_corrected_clock_is_used_at_once_but_only_once() -> None:
-    assert wait_before_retry(errors.ClockSkewed("x"), 0, 0.0, 60.0, LATE) == 0.0
-    assert wait_before_retry(errors.ClockSkewed("x"), 1, 0.0, 60.0, LATE) != 0.0
+@pytest.mark.parametrize("kind", [errors.ClockSkewed, errors.Disconnected])
+def test_what_was_corrected_by_the_failure_is_tried_at_once_but_only_once(
+    kind: type[OriginError],
+) -> None:
+    assert wait_before_retry(kind("x"), 0, 0.0, 60.0, LATE) == 0.0
+    assert wait_before_retry(kind("x"), 1, 0.0, 60.0, LATE) != 0.0
 
 
 def test_without_a_budget_it_never_gives_up() -> None:

@@ -23,6 +23,11 @@ def test_metadata() -> None:
     )
 
 
+def test_the_version_id_in_the_other_spelling() -> None:
+    headers = {name: text for name, text in HEAD.items() if name != "x-oss-version-id"}
+    assert wire.parse_meta("k", headers | {"x-oss-versionid": "V"}).version_id == "V"
+
+
 def test_old_objects_lack_much() -> None:
     needed = ("content-length", "etag", "last-modified")
     meta = wire.parse_meta("k", {name: HEAD[name] for name in needed})

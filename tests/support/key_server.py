@@ -33,7 +33,8 @@ class KeyServer:
     """Issues a new key for each request; use it as a context manager.
 
     ``lifetime_s`` of what it issues; ``secrets`` by access key id are what AssumeRole may be signed
-    with; ``clock_offset_s`` sets its clock apart; ``fail`` answers everything with that status.
+    with; ``clock_offset_s`` sets its clock apart; ``fail`` answers everything with that status;
+    ``drops`` is the method of requests that it ends the connection upon.
     """
 
     lifetime_s: float = 3600.0
@@ -41,6 +42,7 @@ class KeyServer:
     is_plain: bool = True
     role: str = ROLE
     fail: int = 0
+    drops: str = ""
     clock_offset_s: float = 0.0
     secrets: dict[str, str] = field(default_factory=dict)
     on_issue: Callable[[list[dict[str, Any]]], None] = lambda keys: None
@@ -98,6 +100,9 @@ class KeyServer:
         )
         with self._lock:
             self.asked.append(asked)
+            if asked.method == self.drops:
+                handler.close_connection = True
+                return
             status, answer = (self.fail, "{}") if self.fail else self._answer(asked)
         data = answer.encode()
         handler.send_response(status)

@@ -26,9 +26,9 @@ Environment = Mapping[str, str]
 def parse(text: str, environment: Environment, where: str) -> Recipe | None:
     """What the chosen profile says: ``ALIBABA_CLOUD_PROFILE``, else the current one.
 
-    None if the file is turned off or holds no profile. Raises SettingsError.
+    None if the file is turned off, empty, or holds no profile. Raises SettingsError.
     """
-    if is_true(environment.get("ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "")):
+    if not text.strip() or is_true(environment.get("ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "")):
         return None
     try:
         document = json.loads(text)

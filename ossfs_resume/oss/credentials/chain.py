@@ -16,7 +16,13 @@ from typing import NamedTuple
 
 import trio
 
-from ossfs_resume.errors import AccessDenied, OriginError, SettingsError
+from ossfs_resume.errors import (
+    AccessDenied,
+    OriginError,
+    OriginTimeout,
+    SettingsError,
+    Unreachable,
+)
 from ossfs_resume.oss.credentials import aliyun_cli, environment, files, ossutil, shared_file
 from ossfs_resume.oss.credentials.fetching import Fetcher
 from ossfs_resume.oss.credentials.provider import StaticCredentials
@@ -72,6 +78,7 @@ async def find_credentials(
     """
     if chosen and chosen not in NAMES:
         raise SettingsError(f"--credentials: {chosen!r} is none of auto, {', '.join(NAMES)}")
+    trouble = ""
     for source in SOURCES:
         if chosen not in ("", source.name):
             continue
@@ -81,24 +88,20 @@ async def find_credentials(
         provider = _provider(source, recipe, surroundings, fetcher)
         if chosen or not isinstance(recipe, EcsRole) or source.name != "ecs" or recipe.name:
             return provider
-        if await _answers(provider):
+        try:
+            await provider.current()
             return provider
+        except (Unreachable, OriginTimeout):
+            pass  # not an ECS instance: only asking can tell
+        except OriginError as error:
+            trouble = f"; {error}"
     if chosen:
         where = next(source.where for source in SOURCES if source.name == chosen)
         raise SettingsError(f"--credentials {chosen}: no credentials in {where(surroundings)}")
     raise SettingsError(
         "no credentials: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, "
-        "or use --signature anonymous for a public bucket"
+        f"or use --signature anonymous for a public bucket{trouble}"
     )
-
-
-async def _answers(provider: Provider) -> bool:
-    """Whether this is an ECS instance with a role: only asking can tell."""
-    try:
-        await provider.current()
-    except OriginError:
-        return False
-    return True
 
 
 def _provider(

@@ -13,6 +13,7 @@ from ossfs_resume.oss.credentials.recipes import (
     ecs_role,
     is_true,
     keys,
+    server_url,
     sts_url,
 )
 
@@ -56,9 +57,7 @@ def ecs(environment: Environment) -> EcsRole | None:
 def uri(environment: Environment) -> Uri | None:
     """``ALIBABA_CLOUD_CREDENTIALS_URI``. Raises SettingsError."""
     url = environment.get("ALIBABA_CLOUD_CREDENTIALS_URI", "").strip()
-    if url and not url.startswith(("http://", "https://")):
-        raise SettingsError("ALIBABA_CLOUD_CREDENTIALS_URI: the address must be http or https")
-    return Uri(url) if url else None
+    return Uri(server_url(url, "ALIBABA_CLOUD_CREDENTIALS_URI")) if url else None
 
 
 def _keys(environment: Environment, id_name: str, secret_name: str, token: str) -> Keys | None:

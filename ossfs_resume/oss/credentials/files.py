@@ -13,7 +13,7 @@ def read(file: Path) -> str | None:
     Blocks. Raises SettingsError.
     """
     try:
-        with file.open(encoding="utf-8") as opened:
+        with file.open(encoding="utf-8-sig") as opened:  # some editors begin a text with a mark
             return opened.read(MAX_FILE_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -22,7 +22,7 @@ def parse(text: str, where: str, spelled: Callable[[str], str] = plain_name) -> 
     parser = RawConfigParser(strict=False, allow_no_value=True, default_section="")
     parser.optionxform = spelled  # type: ignore[method-assign,assignment]
     try:
-        parser.read_string(text.removeprefix("\ufeff"))
+        parser.read_string(text)
     # The parser means to append to a value that it has taken for none ("0\n\r0").
     except (Error, AttributeError) as error:
         line = getattr(error, "lineno", None)

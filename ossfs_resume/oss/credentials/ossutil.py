@@ -13,6 +13,7 @@ from ossfs_resume.oss.credentials.recipes import (
     Role,
     ecs_role,
     keys,
+    server_url,
     sts_url,
 )
 from ossfs_resume.oss.endpoint import Addressing
@@ -23,7 +24,7 @@ def parse(text: str, environment: Mapping[str, str], where: str) -> Recipe | Non
     """What the file says; None if it holds no credentials. Raises SettingsError."""
     sections = ini.parse(text, where)
     if address := _sections(sections).get("akservice", {}).get("ecsak"):
-        return _service(address, environment)
+        return _service(server_url(address, f"{where}: ecsAk"), environment)
     return _recipe(_values(sections), environment, where)
 
 
@@ -88,5 +89,4 @@ def _service(address: str, environment: Mapping[str, str]) -> EcsRole:
     """The address of a role's credentials on the metadata server."""
     parts = urlsplit(address)
     role = ecs_role(environment, parts.path.rpartition("/")[2])
-    given = f"{parts.scheme}://{parts.netloc}"
-    return EcsRole(role.name, given if parts.netloc else role.url, role.plain_allowed)
+    return EcsRole(role.name, f"{parts.scheme}://{parts.netloc}", role.plain_allowed)

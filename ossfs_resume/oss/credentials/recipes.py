@@ -1,8 +1,10 @@
 """What a source of credentials amounts to: a key as it stands, or what must be done to get one."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from ossfs_resume.errors import SettingsError
 from ossfs_resume.oss.models import Credentials
@@ -11,6 +13,9 @@ SESSION_NAME = "ossfs-resume"
 METADATA_URL = "http://100.100.100.200"
 PROCESS_S = 60.0
 """The official tools' patience with an external program."""
+
+_ADDRESS_TEXT = re.compile(r"[!-~]+")
+_HOST = re.compile(r"[A-Za-z0-9:_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +90,41 @@ def keys(where: str, key_id: str, secret: str, token: str = "") -> Keys | None:
     if not key_id or not secret:
         missing = "access key secret" if key_id else "access key id"
         raise SettingsError(f"{where}: the {missing} is missing")
-    return Keys(Credentials(key_id, secret, token))
+    credentials = Credentials(key_id, secret, token)
+    if credentials.flaw:
+        raise SettingsError(f"{where}: {credentials.flaw}")
+    return Keys(credentials)
 
 
 def sts_url(environment: Mapping[str, str], region: str = "", *, vpc: bool = False) -> str:
     """The STS endpoint of a region; ``OSSFS_STS_ENDPOINT`` names that of a private cloud."""
     if given := environment.get("OSSFS_STS_ENDPOINT", "").strip():
-        return given if "://" in given else f"https://{given}"
+        return server_url(given if "://" in given else f"https://{given}", "OSSFS_STS_ENDPOINT")
     region = region or environment.get("ALIBABA_CLOUD_STS_REGION", "").strip()
     vpc = vpc or is_true(environment.get("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", ""))
-    prefix = "sts-vpc" if vpc else "sts"
-    return f"https://{prefix}.{region}.aliyuncs.com" if region else "https://sts.aliyuncs.com"
+    host = f"{'sts-vpc' if vpc else 'sts'}.{region}" if region else "sts"
+    return server_url(f"https://{host}.aliyuncs.com", f"the STS region {region!r}")
 
 
 def ecs_role(environment: Mapping[str, str], name: str = "") -> EcsRole:
     """The role of this instance; ``OSSFS_ECS_METADATA_URL`` replaces the well-known address."""
     url = environment.get("OSSFS_ECS_METADATA_URL", "").strip() or METADATA_URL
+    url = server_url(url.rstrip("/"), "OSSFS_ECS_METADATA_URL")
     disabled = is_true(environment.get("ALIBABA_CLOUD_IMDSV1_DISABLED", ""))
-    return EcsRole(name.strip(), url.rstrip("/"), plain_allowed=not disabled)
+    return EcsRole(name.strip(), url, plain_allowed=not disabled)
+
+
+def server_url(text: str, where: str) -> str:
+    """``text`` if it is the address of a server. Raises SettingsError, which does not repeat it."""
+    try:
+        parts = urlsplit(text)
+        is_right = parts.scheme in ("http", "https") and parts.port != 0
+        is_right = is_right and _HOST.fullmatch(parts.hostname or "") is not None
+    except ValueError:
+        is_right = False
+    if not is_right or not _ADDRESS_TEXT.fullmatch(text):
+        raise SettingsError(f"{where}: not the address of a server, which is http[s]://HOST[:PORT]")
+    return text
 
 
 def is_true(text: str) -> bool:

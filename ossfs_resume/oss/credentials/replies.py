@@ -49,6 +49,8 @@ def parse_issued(body: bytes, now: float, where: str) -> Issued:
     if not fields["id"] or not fields["secret"]:
         raise BadAnswer(f"{where} gave an answer without a key")
     credentials = Credentials(fields["id"], fields["secret"], fields["token"])
+    if credentials.flaw:
+        raise BadAnswer(f"{where} gave no key: {credentials.flaw}")
     return Issued(credentials, _lifetime(fields["expiration"], now, where))
 
 

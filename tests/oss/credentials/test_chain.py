@@ -119,9 +119,32 @@ async def test_a_chosen_source_and_no_other(tmp_path: Path, server: KeyServer, n
         await machine.find(name)
 
 
+async def test_an_instance_in_trouble_is_told(tmp_path: Path, server: KeyServer) -> None:
+    server.fail = 503
+    machine = Machine(tmp_path, server)
+    for name in set(NAMES) - {"ecs"}:
+        machine.remove(name)
+    with pytest.raises(SettingsError, match="; the ECS metadata server: HTTP 503"):
+        await machine.find()
+
+
 async def test_a_name_that_is_none(tmp_path: Path, server: KeyServer) -> None:
     with pytest.raises(SettingsError, match="'aws' is none of auto, options, oss-env"):
         await Machine(tmp_path, server).find("aws")
+
+
+async def test_files_that_are_empty_or_begin_with_a_mark(tmp_path: Path, server: KeyServer) -> None:
+    machine = Machine(tmp_path, server)
+    for name in (".ossutilconfig", ".aliyun/config.json", ".alibabacloud/credentials"):
+        file = tmp_path / name
+        file.write_text("\ufeff" + file.read_text())
+    for name in ("ossutil", "aliyun", "shared"):
+        assert (await (await machine.find(name)).current()).access_key_id == name
+    for name in (".ossutilconfig", ".aliyun/config.json", ".alibabacloud/credentials"):
+        (tmp_path / name).write_text("")
+    for name in ("options", "oss-env", "env", "oidc"):
+        machine.remove(name)
+    assert (await (await machine.find()).current()).access_key_id == "STS.1"
 
 
 async def test_a_source_that_is_there_but_broken_is_an_error(

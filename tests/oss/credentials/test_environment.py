@@ -41,11 +41,15 @@ def test_the_variables_of_the_whole_family() -> None:
     [
         ({"OSS_ACCESS_KEY_ID": "a"}, "OSS_ACCESS_KEY_SECRET is not"),
         ({"OSS_ACCESS_KEY_SECRET": "a"}, "OSS_ACCESS_KEY_ID is not"),
+        (OSS | {"OSS_SESSION_TOKEN": "VERY\nSECRET"}, "the session token holds a character"),
+        (OSS | {"OSS_ACCESS_KEY_ID": "a # mine"}, "the access key id holds a character"),
+        (OSS | {"OSS_ACCESS_KEY_SECRET": "VERYSECRÉT"}, "the access key secret holds a character"),
     ],
 )
-def test_half_a_key_is_refused(variables: dict[str, str], words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
+def test_what_is_no_key_is_refused(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
         environment.oss_keys(variables)
+    assert "VERY" not in str(caught.value)
 
 
 def test_a_service_account() -> None:
@@ -82,8 +86,38 @@ def test_a_server_that_gives_keys() -> None:
     found = environment.uri({"ALIBABA_CLOUD_CREDENTIALS_URI": url})
     assert found == Uri(url)
     assert "secret" not in repr(found)
-    with pytest.raises(SettingsError, match="must be http"):
-        environment.uri({"ALIBABA_CLOUD_CREDENTIALS_URI": "file:///etc/passwd"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://host/secret",
+        "http://",
+        "http:///secret",
+        "http://[secret",
+        "http://host:secret/",
+        "http://host:99999/secret",
+        "http://a..b/secret",
+        "http://host/sec ret",
+        "http://host/sécret",
+    ],
+)
+def test_addresses_that_are_none_are_named_and_not_repeated(url: str) -> None:
+    ask = {
+        "ALIBABA_CLOUD_CREDENTIALS_URI": environment.uri,
+        "OSSFS_ECS_METADATA_URL": environment.ecs,
+        "OSSFS_STS_ENDPOINT": lambda variables: environment.oidc(OIDC | variables),
+    }
+    for name, find in ask.items():
+        with pytest.raises(SettingsError, match=f"^{name}: not the address") as caught:
+            find({name: url})
+        assert "secret" not in str(caught.value)
+
+
+def test_a_region_of_sts_that_is_none() -> None:
+    with pytest.raises(SettingsError, match=r"STS region '\.\./x'"):
+        environment.oidc(OIDC | {"ALIBABA_CLOUD_STS_REGION": "../x"})
 
 
 async def test_anonymous_access_has_no_key() -> None:

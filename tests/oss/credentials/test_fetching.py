@@ -51,6 +51,14 @@ async def test_the_metadata_server_without_that_mode(server: KeyServer) -> None:
         await FETCHER.issue(EcsRole("named", server.url, plain_allowed=False))
 
 
+async def test_a_metadata_server_whose_session_does_not_arrive(server: KeyServer) -> None:
+    server.drops = "PUT"
+    issued = await FETCHER.issue(EcsRole(url=server.url))
+    assert issued.credentials.access_key_id == "STS.1"
+    with pytest.raises(errors.Unreachable):
+        await FETCHER.issue(EcsRole(url=server.url, plain_allowed=False))
+
+
 async def test_an_instance_without_a_role(server: KeyServer) -> None:
     server.role = ""
     with pytest.raises(errors.AccessDenied, match="HTTP 404"):

@@ -29,7 +29,7 @@ STS_URL = "https://sts.aliyuncs.com"
         ("[Credentials]\nlanguage=EN\nendpoint=oss-cn-hangzhou.aliyuncs.com\n", None),
         ("", None),
         ("[Credentials]\naccessKeyID=ak\naccessKeySecret = sk \n", KEYS),
-        ("\ufeff[Credentials]\naccess_key_id: ak\naccess-key-secret: sk\n", KEYS),
+        ("[Credentials]\naccess_key_id: ak\naccess-key-secret: sk\n", KEYS),
         ("[Credentials]\naccessid=ak\naccess_key=sk%%x\n", Keys(Credentials("ak", "sk%%x"))),
         ("[default]\naccessKeyID=ak\naccessKeySecret=sk\n", KEYS),
         (

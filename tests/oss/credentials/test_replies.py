@@ -47,6 +47,7 @@ def test_all_dialects(document: dict[str, object], expected: Issued) -> None:
         json.dumps({"Code": "Failed"}).encode(),
         json.dumps(FLAT | {"AccessKeySecret": None}).encode(),
         json.dumps(FLAT | {"Expiration": "soon"}).encode(),
+        json.dumps(FLAT | {"SecurityToken": "two\nlines"}).encode(),
     ],
 )
 def test_anything_else_is_a_bad_answer(body: bytes) -> None:
