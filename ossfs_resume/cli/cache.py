@@ -3,10 +3,8 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,14 +12,11 @@ import click
 from ossfs_resume.cache import workbench
 from ossfs_resume.cache.check import check_store
 from ossfs_resume.cache.eviction import Rank
-from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.cache.workbench import Workbench
+from ossfs_resume.cli import stores
 from ossfs_resume.cli.lines import printable
-from ossfs_resume.cli.options import gather
 from ossfs_resume.cli.outcome import Exit
-from ossfs_resume.config import parse_source
-from ossfs_resume.errors import CacheError
 from ossfs_resume.quantities import format_size
 
 Command = Callable[..., int]
@@ -48,11 +43,11 @@ def _command(function: Command) -> Command:
 @_command
 def list_(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
     """List the objects that have bytes in the cache."""
-    path = _path(source)
+    path = stores.path_in(source)
     rows = (
         (bench.identity, record)
-        for bench in _benches(source, cache_dir, config)
-        for record in _below(bench, path)
+        for bench in stores.benches(source, cache_dir, config)
+        for record in stores.below(bench, path)
     )
     if as_json:
         click.echo(json.dumps([_described(*row) for row in rows], indent=1))
@@ -64,7 +59,7 @@ def list_(source: str | None, cache_dir: str | None, config: str | None, as_json
 @_command
 def stat(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
     """Say how much each bucket takes."""
-    found = [_statistics(bench) for bench in _benches(source, cache_dir, config)]
+    found = [_statistics(bench) for bench in stores.benches(source, cache_dir, config)]
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return Exit.SUCCESS
@@ -84,8 +79,8 @@ def check(
     source: str | None, cache_dir: str | None, config: str | None, as_json: bool, repair: bool
 ) -> int:
     """Compare catalogue, bitmaps, files and checksums. Exit status 1 if anything is wrong."""
-    directory, reports = _directory(cache_dir, config), {}
-    for identity in _identities(directory, source):
+    directory, reports = stores.cache_directory(cache_dir, config), {}
+    for identity in stores.identities(directory, source):
         reports[identity] = report = check_store(directory, identity, repair=repair)
         if as_json:
             continue
@@ -107,9 +102,9 @@ def evict(source: str | None, cache_dir: str | None, config: str | None, as_json
     """Remove what is cached of a bucket, a key, or all below a path; not what is open or pinned."""
     if source is None:
         raise click.UsageError("say what to evict: oss://BUCKET[/PATH]; or use clear")
-    path, counts = _path(source), {}
-    for bench in _benches(source, cache_dir, config):
-        counts[bench.identity] = sum(map(bench.keeper.evict_below, _paths(path)))
+    path, counts = stores.path_in(source), {}
+    for bench in stores.benches(source, cache_dir, config):
+        counts[bench.identity] = stores.evict(bench, path)
     _print_counts(counts, "objects evicted", as_json=as_json)
     return Exit.SUCCESS
 
@@ -117,67 +112,18 @@ def evict(source: str | None, cache_dir: str | None, config: str | None, as_json
 @_command
 def clear(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
     """Remove everything, pins and jobs too; if it is mounted, what is neither open nor pinned."""
-    directory, counts = _directory(cache_dir, config), {}
-    for identity in _identities(directory, source):
-        objects = _count(directory, identity)
+    directory, counts = stores.cache_directory(cache_dir, config), {}
+    for identity in stores.identities(directory, source):
+        objects = stores.count(directory, identity)
         if not workbench.clear(directory, identity):
             with workbench.opened(directory, identity) as bench:
-                objects = bench.keeper.evict_below("")
+                objects = stores.evict(bench, "")
         counts[identity] = objects
     _print_counts(counts, "objects removed", as_json=as_json)
     return Exit.SUCCESS
 
 
-# --- which stores ---
-
-
-def _directory(cache_dir: str | None, config: str | None) -> Path:
-    return gather({"cache_dir": cache_dir}, config, ()).cache_dir
-
-
-def _identities(directory: Path, source: str | None) -> list[str]:
-    """The stores of a bucket, or all. Raises SettingsError, or CacheError if there is none."""
-    found = workbench.identities(directory)
-    if source is None:
-        return found
-    bucket = parse_source(source).bucket
-    of_bucket = [identity for identity in found if identity.rpartition("+")[2] == bucket]
-    if not of_bucket:
-        raise CacheError(f"{directory} has nothing of the bucket {bucket}")
-    return of_bucket
-
-
-def _benches(source: str | None, cache_dir: str | None, config: str | None) -> Iterator[Workbench]:
-    directory = _directory(cache_dir, config)
-    for identity in _identities(directory, source):
-        with workbench.opened(directory, identity) as bench:
-            yield bench
-
-
-# --- which objects ---
-
-
-def _path(source: str | None) -> str:
-    return source.partition("://")[2].partition("/")[2] if source else ""
-
-
-def _paths(path: str) -> Sequence[str]:
-    """A path without a final slash may be a key, or a directory, or both."""
-    return (path,) if not path or path.endswith("/") else (path, path + "/")
-
-
-def _below(bench: Workbench, path: str) -> Iterator[EntryRecord]:
-    for one in _paths(path):
-        for record in bench.keeper.records(one):
-            if record.row.bytes_present or record.allocated:
-                yield record
-
-
-def _count(directory: Path, identity: str) -> int:
-    """How many objects a store has, as far as anybody can know."""
-    with suppress(DamagedCatalog), workbench.opened(directory, identity) as bench:
-        return sum(1 for _ in _below(bench, ""))
-    return 0
+# --- what they say ---
 
 
 def _state(record: EntryRecord) -> str:
@@ -202,7 +148,7 @@ def _described(identity: str, record: EntryRecord) -> dict[str, Any]:
 
 
 def _statistics(bench: Workbench) -> dict[str, Any]:
-    records = list(_below(bench, ""))
+    records = list(stores.below(bench, ""))
     return {
         "identity": bench.identity,
         "allocated_bytes": bench.catalog.allocated(),
@@ -212,9 +158,6 @@ def _statistics(bench: Workbench) -> dict[str, Any]:
         "jobs": len(bench.catalog.jobs()),
         "mounts": bench.owners,
     }
-
-
-# --- printing ---
 
 
 def _time(milliseconds: int) -> str:

@@ -1,5 +1,6 @@
 """How a command ends: an exit status, and one line on stderr for every expected error."""
 
+import errno
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -28,15 +29,18 @@ def outcome(run: Callable[[], object]) -> int:
         error.show()
         return error.exit_code
     except SettingsError as error:
-        return _failed(error, Exit.WRONG_USAGE)
+        return _failed(str(error), Exit.WRONG_USAGE)
     except OssfsError as error:
-        return _failed(error, Exit.FAILURE)
+        return _failed(str(error), Exit.FAILURE)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # of the disk that takes the output
+            raise
+        return _failed(f"cannot write the output: {error.strerror}", Exit.FAILURE)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     return result if isinstance(result, int) else Exit.SUCCESS
 
 
-def _failed(error: OssfsError, status: Exit) -> Exit:
-    text = printable(" ".join(str(error).split()))
-    click.echo(f"ossfs-resume: {text}", err=True)
+def _failed(text: str, status: Exit) -> Exit:
+    click.echo(f"ossfs-resume: {printable(' '.join(text.split()))}", err=True)
     return status

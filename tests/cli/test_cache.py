@@ -117,6 +117,19 @@ def test_evict_takes_a_key_or_a_directory(directory: Path) -> None:
     assert len(list(directory.glob("aliyuncs+one/data/*/*"))) == 1
 
 
+@pytest.mark.parametrize("command", [["evict", "oss://one"], ["clear", "oss://one"]])
+def test_what_stays_is_told(directory: Path, command: list[str]) -> None:
+    store = CacheStore.open(CacheSettings(directory, "aliyuncs+one", PART))
+    entry = store.acquire(ObjectVersion("d/a", "etag", 2 * PART))
+    entry.check(0, 1)
+    result = run(directory, *command)
+    assert result.return_value == 0
+    assert "aliyuncs+one: 1 object stays: it is pinned, or in use by a mount" in result.stderr
+    assert result.stdout.startswith("aliyuncs+one: 2 objects ")
+    store.release(entry)
+    store.close()
+
+
 def test_clear_leaves_other_buckets_alone(directory: Path) -> None:
     assert document(directory, "clear", "oss://one") == {"aliyuncs+one": 3}
     assert [one["key"] for one in document(directory, "list")] == ["x"]

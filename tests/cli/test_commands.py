@@ -21,6 +21,16 @@ def test_help_is_complete_and_quiet(arguments: list[str]) -> None:
     assert result.stderr == ""
 
 
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    command = [sys.executable, "-m", "ossfs_resume", "--help"]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert result.stderr == "ossfs-resume: cannot write the output: No space left on device\n"
+
+
 def test_the_version_is_told() -> None:
     assert "0.1.0" in run("--version").stdout
 

@@ -1,5 +1,7 @@
 """Every end of a command is an exit status, and every expected error one line."""
 
+import errno
+
 import click
 import pytest
 
@@ -21,6 +23,7 @@ def fail(error: BaseException) -> None:
         (KeyboardInterrupt(), 130),
         (click.Abort(), 130),
         (click.exceptions.Exit(3), 3),
+        (OSError(errno.ENOSPC, "No space left on device"), 1),
     ],
 )
 def test_status(error: BaseException, status: int) -> None:
