@@ -1,38 +1,22 @@
 """What works and what does not between this machine and a bucket, step by step.
 
-Each step is one function: it returns what it found, or raises an error whose text says what is
-wrong and what to do. A step that builds on one that failed is skipped. No step waits longer than
-``STEP_S`` but that for the credentials, whose sources have deadlines of their own.
+A step that builds on one that failed is skipped. None waits longer than `STEP_S` but that for the
+credentials, whose sources have deadlines of their own.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
 import trio
 
+from ossfs_resume import checkup_steps as steps
+from ossfs_resume.checkup_steps import STEP_S, Findings, Limited, NothingToDo
 from ossfs_resume.config import Options, Source
-from ossfs_resume.errors import NotFound, NotPermitted, OssfsError, TlsFailed, Unreachable
-from ossfs_resume.origin import OriginSettings, origin_credentials
-from ossfs_resume.oss import network, wire
-from ossfs_resume.oss.client import OssClient
-from ossfs_resume.oss.models import ListPage, ObjectMeta
-from ossfs_resume.oss.network import Link
-from ossfs_resume.oss.paging import Trail
-from ossfs_resume.oss.reasons import explain_tls, reason_of
-from ossfs_resume.oss.request import USER_AGENT, Request
-from ossfs_resume.oss.transport import Transport
-
-STEP_S = 5.0
-ANSWER_S = 4.5
-"""A client gives up before its step does, and so can say why."""
-
-SKEW_ACCEPTED_S = 900.0
-SKEW_NOTICED_S = 60.0
-SAMPLE_BYTES = 65_536
+from ossfs_resume.errors import OssfsError
+from ossfs_resume.origin import OriginSettings
 
 
 class Outcome(StrEnum):
@@ -53,35 +37,27 @@ class Step:
     text: str
 
 
-class _Limited(Exception):
-    """It works, but with the limit that the text tells."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step to be taken, the names of those that it builds on, and how long it may take."""
+
+    name: str
+    run: Callable[[Findings], Awaitable[str]]
+    needs: tuple[str, ...] = ()
+    seconds: float = STEP_S
 
 
-class _NothingToDo(Exception):
-    """There is nothing that this step could try."""
-
-
-@dataclass(slots=True)
-class _Findings:
-    """What steps leave for those after them."""
-
-    source: Source
-    options: Options
-    settings: OriginSettings
-    resources: AsyncExitStack
-    stream: Link | None = None
-    client: OssClient | None = None
-    key: str = ""
-    meta: ObjectMeta | None = None
-    crc64: int | None = None
-    causes: dict[str, str] = field(default_factory=dict)
-    """Steps that failed or could not run, each with the one that is to blame."""
-
-    @property
-    def peer(self) -> tuple[str, int]:
-        """Host and port that connections go to: the endpoint's or the proxy's."""
-        endpoint, proxy = self.settings.endpoint, self.settings.client.proxy
-        return (proxy.host, proxy.port) if proxy else (endpoint.request_host, endpoint.port)
+PLAN = (
+    Planned("DNS", steps.ask_name_server),
+    Planned("TCP", steps.connect, ("DNS",)),
+    Planned("TLS", steps.start_tls, ("TCP",)),
+    Planned("clock", steps.compare_clocks, ("TLS",)),
+    Planned("credentials", steps.find_credentials, seconds=inf),
+    Planned("list", steps.list_objects, ("TLS", "credentials")),
+    Planned("head", steps.head_object, ("TLS", "credentials")),
+    Planned("ranged get", steps.get_range, ("head",)),
+    Planned("CRC header", steps.look_for_checksum, ("ranged get",)),
+)
 
 
 async def check(
@@ -89,207 +65,27 @@ async def check(
 ) -> bool:
     """Run all steps, telling ``report`` of each as it ends; True if nothing is wrong."""
     async with AsyncExitStack() as resources:
-        findings = _Findings(source, options, settings, resources)
-        for name, run, needs in STEPS:
-            step = await _outcome(name, run, needs, findings)
+        findings = Findings(source, options, settings, resources)
+        for plan in PLAN:
+            step = await _outcome(plan, findings)
             report(Step(step.name, step.outcome, " ".join(step.text.split())))
     return not findings.causes
 
 
-async def _outcome(
-    name: str,
-    run: Callable[[_Findings], Awaitable[str]],
-    needs: tuple[str, ...],
-    findings: _Findings,
-) -> Step:
-    for cause in (findings.causes[need] for need in needs if need in findings.causes):
-        findings.causes[name] = cause
-        return Step(name, Outcome.SKIPPED, f"because of {cause}")
+async def _outcome(plan: Planned, findings: Findings) -> Step:
+    for cause in (findings.causes[need] for need in plan.needs if need in findings.causes):
+        findings.causes[plan.name] = cause
+        return Step(plan.name, Outcome.SKIPPED, f"because of {cause}")
     try:
-        with trio.fail_after(inf if run is _credentials else STEP_S):
-            return Step(name, Outcome.OK, await run(findings))
-    except _Limited as limit:
-        return Step(name, Outcome.WARNING, str(limit))
-    except _NothingToDo as reason:
-        return Step(name, Outcome.SKIPPED, str(reason))
+        with trio.fail_after(plan.seconds):
+            return Step(plan.name, Outcome.OK, await plan.run(findings))
+    except Limited as limit:
+        return Step(plan.name, Outcome.WARNING, str(limit))
+    except NothingToDo as reason:
+        return Step(plan.name, Outcome.SKIPPED, str(reason))
     except trio.TooSlowError:
-        text = f"not done within {STEP_S:g} s; check --endpoint, firewall and proxy"
+        text = f"not done within {plan.seconds:g} s; check --endpoint, firewall and proxy"
     except OssfsError as error:
         text = str(error)
-    findings.causes[name] = name
-    return Step(name, Outcome.WRONG, text)
-
-
-async def _dns(findings: _Findings) -> str:
-    host, port = findings.peer
-    try:
-        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
-    except OSError as error:
-        raise Unreachable(
-            f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
-            + findings.settings.endpoint.hint
-        ) from error
-    addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
-    located_by = findings.settings.located_by
-    return f"{host} is {addresses}" + (f"; by {located_by}" if located_by else "")
-
-
-async def _tcp(findings: _Findings) -> str:
-    host, port = findings.peer
-    endpoint, proxy = findings.settings.endpoint, findings.settings.client.proxy
-    started = trio.current_time()
-    try:
-        if proxy:
-            origin = (endpoint.request_host, endpoint.port)
-            tunnel_to = origin if endpoint.scheme == "https" else None
-            context = findings.settings.context
-            findings.stream = await network.open_through(proxy, context, tunnel_to)
-        else:
-            findings.stream = await network.open_tcp(host, port)
-    except (OSError, trio.BrokenResourceError) as error:
-        text = f"{host}:{port}: {reason_of(error)}; check --endpoint, firewall and proxy"
-        raise Unreachable(text) from error
-    findings.resources.push_async_callback(trio.aclose_forcefully, findings.stream)
-    through = f" through the proxy {proxy}" if proxy else ""
-    elapsed_ms = (trio.current_time() - started) * 1000
-    return f"{endpoint.authority}{through} answers in {elapsed_ms:.0f} ms"
-
-
-async def _tls(findings: _Findings) -> str:
-    endpoint = findings.settings.endpoint
-    if endpoint.scheme == "http":
-        raise _Limited("not used: everybody on the way can read the data; prefer https://")
-    assert findings.stream is not None
-    try:
-        secure = await network.start_tls(
-            findings.stream, findings.settings.context, endpoint.request_host
-        )
-    except trio.BrokenResourceError as error:
-        text = explain_tls(error) or "TLS: the other side ended the connection"
-        raise TlsFailed(text) from error
-    version, cipher = secure.version(), secure.cipher()
-    return f"{version}, {cipher[0] if cipher else 'no cipher'}, the certificate is trusted"
-
-
-async def _clock(findings: _Findings) -> str:
-    """Any answer tells the time, also a refusal of a request that nobody signed."""
-    settings = findings.settings
-    transport = Transport(
-        settings.endpoint.base_url,
-        connections=1,
-        silence_s=STEP_S,
-        context=settings.context,
-        proxy=settings.client.proxy,
-    )
-    findings.resources.push_async_callback(transport.aclose)
-    headers = {"accept-encoding": "identity", "user-agent": USER_AGENT}
-    wanted = Request("HEAD", settings.endpoint.bucket_path, "", headers=headers)
-    async with transport.send(wanted) as answer:
-        date = answer.headers.get("date", "")
-    try:
-        ahead_s = time.time() - wire.parse_http_date(date)
-    except ValueError:
-        raise _Limited("the server does not tell its time") from None
-    direction = "ahead" if ahead_s > 0 else "behind"
-    text = f"this machine is {abs(ahead_s):.0f} s {direction}"
-    if abs(ahead_s) > SKEW_ACCEPTED_S:
-        raise _Limited(f"{text}; OSS accepts 900 s: signatures are corrected, set the clock")
-    if abs(ahead_s) > SKEW_NOTICED_S:
-        raise _Limited(f"{text}; set the clock")
-    return "this machine's clock is right"
-
-
-async def _credentials(findings: _Findings) -> str:
-    provider = await origin_credentials(findings.options, findings.settings)
-    key = await provider.current()
-    client = findings.settings.open(provider, timeout_s=ANSWER_S)
-    findings.client = await findings.resources.enter_async_context(client)
-    if key is None:
-        return "anonymous: requests are not signed"
-    kind = "temporary key" if key.security_token else "key"
-    version = findings.settings.client.signature
-    return f"{kind} {key.access_key_id} from {provider.origin}, signature {version}"
-
-
-async def _list(findings: _Findings) -> str:
-    assert findings.client is not None
-    prefix = findings.source.prefix
-    findings.key = prefix.rstrip("/")
-    try:
-        page = await _first_objects(findings.client, prefix)
-    except NotPermitted as error:
-        raise _Limited(
-            f"{error}; without it ls says 'Permission denied', but known paths open"
-        ) from error
-    readable = [o for o in page.objects if o.size and o.storage_class.lower() in ("", "standard")]
-    candidates = readable or [each for each in page.objects if each.size]
-    if candidates:
-        findings.key = candidates[0].key
-    more = " or more" if page.next_token else ""
-    return f"{len(page.objects)}{more} objects below {findings.source}"
-
-
-async def _first_objects(client: OssClient, prefix: str) -> ListPage:
-    """The first page with an object on it, else the last: pages may be empty."""
-    trail, token = Trail(), ""
-    while True:
-        page = await client.list_page(prefix, token=token, delimiter="")
-        if page.objects or not page.next_token:
-            return page
-        token = trail.follow(page.next_token)
-
-
-async def _head(findings: _Findings) -> str:
-    assert findings.client is not None
-    if not findings.key and "list" in findings.causes:
-        raise _NothingToDo("because of list")
-    if not findings.key:
-        raise _NothingToDo("no object is known to try; name one: check oss://BUCKET/KEY")
-    try:
-        findings.meta = meta = await findings.client.head(findings.key)
-    except NotFound:
-        raise _NothingToDo(f"there is no object {findings.key!r} to try") from None
-    return f"{meta.key!r}: {meta.size} bytes, ETag {meta.etag}"
-
-
-async def _ranged_get(findings: _Findings) -> str:
-    assert findings.client is not None
-    meta = findings.meta
-    if meta is None or not meta.size:
-        raise _NothingToDo("no object with content is known to try")
-    size = min(meta.size, SAMPLE_BYTES)
-    started = trio.current_time()
-
-    async def ignore(data: bytes) -> None:
-        pass
-
-    findings.crc64 = await findings.client.read_range(meta, 0, size, ignore)
-    elapsed_ms = (trio.current_time() - started) * 1000
-    return f"{size} of {meta.size} bytes in {elapsed_ms:.0f} ms"
-
-
-async def _crc_header(findings: _Findings) -> str:
-    meta = findings.meta
-    if meta is None or not meta.size:
-        raise _NothingToDo("no object with content is known to try")
-    crc64 = meta.crc64 if findings.crc64 is None else findings.crc64
-    if crc64 is None:
-        raise _Limited(
-            "x-oss-hash-crc64ecma is missing: downloads cannot be proven whole; "
-            "a CDN or proxy may have dropped it"
-        )
-    return f"CRC-64 {crc64}: downloads are proven whole"
-
-
-STEPS: tuple[tuple[str, Callable[[_Findings], Awaitable[str]], tuple[str, ...]], ...] = (
-    ("DNS", _dns, ()),
-    ("TCP", _tcp, ("DNS",)),
-    ("TLS", _tls, ("TCP",)),
-    ("clock", _clock, ("TLS",)),
-    ("credentials", _credentials, ()),
-    ("list", _list, ("TLS", "credentials")),
-    ("head", _head, ("TLS", "credentials")),
-    ("ranged get", _ranged_get, ("head",)),
-    ("CRC header", _crc_header, ("ranged get",)),
-)
-"""Name, function, and the steps that it builds on."""
+    findings.causes[plan.name] = plan.name
+    return Step(plan.name, Outcome.WRONG, text)

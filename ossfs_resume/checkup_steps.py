@@ -1,0 +1,225 @@
+"""The steps of a check-up: each returns what it found, for those after it as well.
+
+A step raises an error whose text says what is wrong and what to do, or says that it is limited, or
+has nothing to do.
+"""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import trio
+
+from ossfs_resume.config import Options, Source
+from ossfs_resume.errors import NotFound, NotPermitted, TlsFailed, Unreachable
+from ossfs_resume.origin import OriginSettings, origin_credentials
+from ossfs_resume.oss import network, wire
+from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.network import Link
+from ossfs_resume.oss.paging import Trail
+from ossfs_resume.oss.reasons import explain_tls, reason_of
+from ossfs_resume.oss.request import USER_AGENT, Request
+from ossfs_resume.oss.transport import Transport
+
+STEP_S = 5.0
+"""A step fails after this time, unless its parts have deadlines of their own."""
+
+ANSWER_S = 4.5
+"""A client gives up before its step does, and so can say why."""
+
+SKEW_ACCEPTED_S = 900.0
+SKEW_NOTICED_S = 60.0
+SAMPLE_BYTES = 65_536
+
+
+class Limited(Exception):
+    """It works, but with the limit that the text tells."""
+
+
+class NothingToDo(Exception):
+    """There is nothing that this step could try."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What steps leave for those after them."""
+
+    source: Source
+    options: Options
+    settings: OriginSettings
+    resources: AsyncExitStack
+    stream: Link | None = None
+    client: OssClient | None = None
+    key: str = ""
+    meta: ObjectMeta | None = None
+    crc64: int | None = None
+    causes: dict[str, str] = field(default_factory=dict)
+    """Steps that failed or could not run, each with the one that is to blame."""
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Host and port that connections go to: the endpoint's or the proxy's."""
+        endpoint, proxy = self.settings.endpoint, self.settings.client.proxy
+        return (proxy.host, proxy.port) if proxy else (endpoint.request_host, endpoint.port)
+
+
+async def ask_name_server(findings: Findings) -> str:
+    host, port = findings.peer
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unreachable(
+            f"{host}: {error.strerror}; check --endpoint, --region and this machine's name server"
+            + findings.settings.endpoint.hint
+        ) from error
+    addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
+    located_by = findings.settings.located_by
+    return f"{host} is {addresses}" + (f"; by {located_by}" if located_by else "")
+
+
+async def connect(findings: Findings) -> str:
+    host, port = findings.peer
+    endpoint, proxy = findings.settings.endpoint, findings.settings.client.proxy
+    started = trio.current_time()
+    try:
+        if proxy:
+            origin = (endpoint.request_host, endpoint.port)
+            tunnel_to = origin if endpoint.scheme == "https" else None
+            context = findings.settings.context
+            findings.stream = await network.open_through(proxy, context, tunnel_to)
+        else:
+            findings.stream = await network.open_tcp(host, port)
+    except (OSError, trio.BrokenResourceError) as error:
+        text = f"{host}:{port}: {reason_of(error)}; check --endpoint, firewall and proxy"
+        raise Unreachable(text) from error
+    findings.resources.push_async_callback(trio.aclose_forcefully, findings.stream)
+    through = f" through the proxy {proxy}" if proxy else ""
+    elapsed_ms = (trio.current_time() - started) * 1000
+    return f"{endpoint.authority}{through} answers in {elapsed_ms:.0f} ms"
+
+
+async def start_tls(findings: Findings) -> str:
+    endpoint = findings.settings.endpoint
+    if endpoint.scheme == "http":
+        raise Limited("not used: everybody on the way can read the data; prefer https://")
+    assert findings.stream is not None
+    try:
+        secure = await network.start_tls(
+            findings.stream, findings.settings.context, endpoint.request_host
+        )
+    except trio.BrokenResourceError as error:
+        text = explain_tls(error) or "TLS: the other side ended the connection"
+        raise TlsFailed(text) from error
+    version, cipher = secure.version(), secure.cipher()
+    return f"{version}, {cipher[0] if cipher else 'no cipher'}, the certificate is trusted"
+
+
+async def compare_clocks(findings: Findings) -> str:
+    """Any answer tells the time, also a refusal of a request that nobody signed."""
+    settings = findings.settings
+    transport = Transport(
+        settings.endpoint.base_url,
+        connections=1,
+        silence_s=STEP_S,
+        context=settings.context,
+        proxy=settings.client.proxy,
+    )
+    findings.resources.push_async_callback(transport.aclose)
+    headers = {"accept-encoding": "identity", "user-agent": USER_AGENT}
+    wanted = Request("HEAD", settings.endpoint.bucket_path, "", headers=headers)
+    async with transport.send(wanted) as answer:
+        date = answer.headers.get("date", "")
+    try:
+        ahead_s = time.time() - wire.parse_http_date(date)
+    except ValueError:
+        raise Limited("the server does not tell its time") from None
+    direction = "ahead" if ahead_s > 0 else "behind"
+    text = f"this machine is {abs(ahead_s):.0f} s {direction}"
+    if abs(ahead_s) > SKEW_ACCEPTED_S:
+        raise Limited(f"{text}; OSS accepts 900 s: signatures are corrected, set the clock")
+    if abs(ahead_s) > SKEW_NOTICED_S:
+        raise Limited(f"{text}; set the clock")
+    return "this machine's clock is right"
+
+
+async def find_credentials(findings: Findings) -> str:
+    provider = await origin_credentials(findings.options, findings.settings)
+    key = await provider.current()
+    client = findings.settings.open(provider, timeout_s=ANSWER_S)
+    findings.client = await findings.resources.enter_async_context(client)
+    if key is None:
+        return "anonymous: requests are not signed"
+    kind = "temporary key" if key.security_token else "key"
+    version = findings.settings.client.signature
+    return f"{kind} {key.access_key_id} from {provider.origin}, signature {version}"
+
+
+async def list_objects(findings: Findings) -> str:
+    assert findings.client is not None
+    prefix = findings.source.prefix
+    findings.key = prefix.rstrip("/")
+    try:
+        page = await _first_objects(findings.client, prefix)
+    except NotPermitted as error:
+        raise Limited(
+            f"{error}; without it ls says 'Permission denied', but known paths open"
+        ) from error
+    readable = [o for o in page.objects if o.size and o.storage_class.lower() in ("", "standard")]
+    candidates = readable or [each for each in page.objects if each.size]
+    if candidates:
+        findings.key = candidates[0].key
+    more = " or more" if page.next_token else ""
+    return f"{len(page.objects)}{more} objects below {findings.source}"
+
+
+async def _first_objects(client: OssClient, prefix: str) -> ListPage:
+    """The first page with an object on it, else the last: pages may be empty."""
+    trail, token = Trail(), ""
+    while True:
+        page = await client.list_page(prefix, token=token, delimiter="")
+        if page.objects or not page.next_token:
+            return page
+        token = trail.follow(page.next_token)
+
+
+async def head_object(findings: Findings) -> str:
+    assert findings.client is not None
+    if not findings.key and "list" in findings.causes:
+        raise NothingToDo("because of list")
+    if not findings.key:
+        raise NothingToDo("no object is known to try; name one: check oss://BUCKET/KEY")
+    try:
+        findings.meta = meta = await findings.client.head(findings.key)
+    except NotFound:
+        raise NothingToDo(f"there is no object {findings.key!r} to try") from None
+    return f"{meta.key!r}: {meta.size} bytes, ETag {meta.etag}"
+
+
+async def get_range(findings: Findings) -> str:
+    assert findings.client is not None
+    meta = findings.meta
+    if meta is None or not meta.size:
+        raise NothingToDo("no object with content is known to try")
+    size = min(meta.size, SAMPLE_BYTES)
+    started = trio.current_time()
+
+    async def ignore(data: bytes) -> None:
+        pass
+
+    findings.crc64 = await findings.client.read_range(meta, 0, size, ignore)
+    elapsed_ms = (trio.current_time() - started) * 1000
+    return f"{size} of {meta.size} bytes in {elapsed_ms:.0f} ms"
+
+
+async def look_for_checksum(findings: Findings) -> str:
+    meta = findings.meta
+    if meta is None or not meta.size:
+        raise NothingToDo("no object with content is known to try")
+    crc64 = meta.crc64 if findings.crc64 is None else findings.crc64
+    if crc64 is None:
+        raise Limited(
+            "x-oss-hash-crc64ecma is missing: downloads cannot be proven whole; "
+            "a CDN or proxy may have dropped it"
+        )
+    return f"CRC-64 {crc64}: downloads are proven whole"
