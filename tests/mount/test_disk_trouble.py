@@ -99,8 +99,7 @@ def test_a_full_disk_streams_through_and_recovers(
 def test_a_mount_on_a_full_disk_serves_what_it_has(
     emulator: EmulatorProcess, small_disk: Path, mounts: Callable[..., Mount]
 ) -> None:
-    # Otherwise it would soon give room to the other program.
-    mount = mounts(options=["--cache-free", "0"]).start()
+    mount = mounts().start()
     assert (mount.point / "small").read_bytes() == SMALL
     mount.stop()
     fill(small_disk)

@@ -162,7 +162,7 @@ def test_a_disk_smaller_than_the_object_is_no_error(
     emulator: EmulatorProcess, small_disk: Path, mounts: Mounts
 ) -> None:
     data = put(emulator, "large", 160 * MIB)
-    mount = mounts().start()
+    mount = mounts(options=["--cache-free", "10%"]).start()
     assert mount.cache == small_disk
     assert read(mount, "large") == data
     assert mount.log.read_text().count("No space") == 0

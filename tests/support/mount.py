@@ -42,8 +42,9 @@ class Mount:
         """The command line."""
         return [
             *PROGRAM, "mount", "--endpoint", self.emulator.url, "--region", self.emulator.region,
-            "--cache-dir", str(self.cache), "--log-file", str(self.log), *self._options,
-            self.source, str(self.point),
+            "--cache-dir", str(self.cache), "--log-file", str(self.log),
+            "--cache-free", "0",  # whatever this machine's disk has left
+            *self._options, self.source, str(self.point),
         ]  # fmt: skip
 
     def run(self) -> subprocess.CompletedProcess[str]:
