@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
@@ -40,8 +41,7 @@ class EntryRecord:
     is_pinned: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """What a row says of its data files: how their names end, and what they take on the disk."""
 
     suffix: str

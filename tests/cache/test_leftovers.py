@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from ossfs_resume.cache import CacheSettings, CacheStore
+import pytest
+
+from ossfs_resume.cache import CacheSettings, CacheStore, leftovers
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.leftovers import Leftovers
@@ -15,9 +17,9 @@ def run(settings: CacheSettings) -> None:
     """One whole pass."""
     folder = settings.directory / settings.identity
     catalog = Catalog(folder / "catalog.sqlite3")
-    leftovers = Leftovers(catalog, DataFolder(folder / "data"))
-    leftovers.start()
-    leftovers.wait()
+    one_pass = Leftovers(catalog, DataFolder(folder / "data"))
+    one_pass.start()
+    one_pass.wait()
     catalog.close()
 
 
@@ -61,6 +63,16 @@ def test_opening_a_store_removes_them(settings: CacheSettings) -> None:
     store._leftovers.wait()
     assert not stranger.exists()
     store.close()
+
+
+def test_a_rest_holds_up_no_unmount(
+    settings: CacheSettings, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CacheStore.open(settings)
+    parts.write(store.acquire(parts.version(2)), 0, 1)
+    store.close()
+    monkeypatch.setattr(leftovers, "_REST", 1e9)
+    CacheStore.open(settings).close()
 
 
 def test_what_a_killed_process_had_not_committed_is_counted_and_can_be_evicted(
