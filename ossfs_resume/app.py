@@ -239,7 +239,6 @@ def fetch_settings(options: Options, room: int) -> FetchSettings:
     """The engine's share of the options; what is read ahead fits into the cache's ``room``."""
     return FetchSettings(
         timeout_s=options.timeout,
-        part_bytes=options.part_size,
         connections=options.connections,
         request_bytes=options.request_size,
         read_ahead_bytes=options.read_ahead,

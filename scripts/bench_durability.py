@@ -1,7 +1,6 @@
 """Compares the variants of ``durability_variants.py``, alternating; prints the ratios."""
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from support import mount as mounts
 from support.emulator import EmulatorProcess
 from support.mount import Mount
+from support.processes import cpu_seconds
 from support.resume import MIB, make_object
 
 SCRIPT = Path(__file__).with_name("durability_variants.py")
@@ -38,11 +38,6 @@ def through_a_mount(place: Path, emulator: EmulatorProcess, variant: str) -> tup
         result = time.perf_counter() - started, cpu_seconds(mount.pid) - before
     shutil.rmtree(mount.cache)
     return result
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def report(title: str, figures: Figures) -> None:

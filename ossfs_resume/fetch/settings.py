@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ossfs_resume.fetch.readahead import KIB, MIB
+from ossfs_resume.fetch.readahead import MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,6 @@ class FetchSettings:
 
     timeout_s: float = 60.0
     connections: int = 32
-    part_bytes: int = 256 * KIB
     request_bytes: int = 8 * MIB
     read_ahead_bytes: int = 128 * MIB
     room_bytes: float = math.inf

@@ -46,6 +46,13 @@ class Parts:
         parts = [self.content(entry.geometry, part) for part in range(first, stop)]
         entry.write_parts(first, [(data[:1000], data[1000:]) for data in parts])
 
+    def close(self, store: CacheStore, entry: Entry) -> None:
+        """Give the entry up, with nothing left to do that would keep its files open."""
+        store.release(entry)
+        store.sync()
+        store.commit()
+        assert store.statistics().open_entries == 0
+
     def data_file(self, directory: Path) -> Path:
         """The only data file of the store in ``directory``."""
         (path,) = directory.glob("bucket/data/*/*")

@@ -8,17 +8,10 @@ from typing import Any
 
 import pytest
 
-from ossfs_resume.cache import CacheSettings, CacheStore, Entry
+from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.errors import CacheError
 
 Parts = Any  # of conftest.py
-
-
-def closed(store: CacheStore, entry: Entry) -> None:
-    store.release(entry)
-    store.sync()
-    store.commit()
-    assert store.statistics().open_entries == 0
 
 
 def cut(path: Path) -> None:
@@ -51,7 +44,7 @@ def test_a_closed_file_that_somebody_touched_is_checked(
 ) -> None:
     entry = store.acquire(parts.version(3))
     parts.write(entry, 0, 3)
-    closed(store, entry)
+    parts.close(store, entry)
     touch(parts.data_file(settings.directory))
     again = store.acquire(parts.version(3))
     assert 0 in again.check(0, 3)

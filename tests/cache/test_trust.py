@@ -3,17 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from ossfs_resume.cache import CacheSettings, CacheStore, Entry
+from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.trust import TrustMemory
 
 Parts = Any  # of conftest.py
-
-
-def closed(store: CacheStore, entry: Entry) -> None:
-    store.release(entry)
-    store.sync()
-    store.commit()
-    assert store.statistics().open_entries == 0
 
 
 def test_an_entry_that_was_closed_idle_is_not_checked_again(
@@ -21,7 +14,7 @@ def test_an_entry_that_was_closed_idle_is_not_checked_again(
 ) -> None:
     entry = store.acquire(parts.version(3))
     parts.write(entry, 0, 2)
-    closed(store, entry)
+    parts.close(store, entry)
     again = store.acquire(parts.version(3))
     assert not again.unchecked(0, 3)
     assert again.read(0, 2 * parts.SIZE) == parts.whole(entry.geometry)[: 2 * parts.SIZE]
@@ -34,7 +27,7 @@ def test_what_only_another_process_has_seen_is_checked(
 ) -> None:
     entry = store.acquire(parts.version(3))
     parts.write(entry, 0, 1)
-    closed(store, entry)
+    parts.close(store, entry)
     other = CacheStore.open(settings)
     theirs = other.acquire(parts.version(3))
     parts.write(theirs, 1, 3)
@@ -52,7 +45,7 @@ def test_what_another_process_found_bad_is_absent(
 ) -> None:
     entry = store.acquire(parts.version(3))
     parts.write(entry, 0, 3)
-    closed(store, entry)
+    parts.close(store, entry)
     parts.damage(parts.data_file(settings.directory), parts.SIZE + 5)
     other = CacheStore.open(settings)
     assert other.acquire(parts.version(3)).check(0, 3) == [1]
@@ -69,7 +62,7 @@ def test_a_new_process_and_a_new_row_trust_nothing(
 ) -> None:
     entry = store.acquire(parts.version(3))
     parts.write(entry, 0, 3)
-    closed(store, entry)
+    parts.close(store, entry)
     other = CacheStore.open(settings)
     theirs = other.acquire(parts.version(3))
     assert theirs.unchecked(0, 3)
@@ -86,7 +79,7 @@ def test_an_object_of_one_part_is_never_synced_and_so_checked_each_time(
 ) -> None:
     entry = store.acquire(parts.version(1))
     parts.write(entry, 0, 1)
-    closed(store, entry)
+    parts.close(store, entry)
     path: Path = parts.data_file(settings.directory)
     parts.damage(path, 77)
     again = store.acquire(parts.version(1))

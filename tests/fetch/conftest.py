@@ -93,7 +93,6 @@ def store(tmp_path: Path) -> Iterator[CacheStore]:
 
 SETTINGS = FetchSettings(
     timeout_s=PATIENCE_S,
-    part_bytes=PART,
     connections=8,
     request_bytes=8 * PART,
     read_ahead_bytes=64 * PART,

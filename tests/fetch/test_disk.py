@@ -226,7 +226,7 @@ async def test_a_hanging_write_does_not_hold_up_the_reader(
 async def test_a_hanging_write_is_no_silence_of_the_origin(
     origin, store, running, ill_clock: MockClock, connections: int
 ) -> None:
-    settings = FetchSettings(timeout_s=HANGING_S / 2, part_bytes=PART, connections=connections)
+    settings = FetchSettings(timeout_s=HANGING_S / 2, connections=connections)
     meta = origin.put("a", SIZE)
     answers = []
 

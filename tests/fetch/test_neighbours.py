@@ -84,7 +84,7 @@ async def test_a_claim_that_is_given_up_is_taken_over(
 async def test_those_who_waited_for_another_do_not_all_start_at_once(
     origin, store, other: CacheStore, running
 ) -> None:
-    settings = FetchSettings(timeout_s=PATIENCE_S, part_bytes=PART, connections=4)
+    settings = FetchSettings(timeout_s=PATIENCE_S, connections=4)
     meta = origin.put("a", 40 * PART)
     answers = 0
 
@@ -108,9 +108,7 @@ async def test_those_who_waited_for_another_do_not_all_start_at_once(
 async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
     origin, store, other: CacheStore, running
 ) -> None:
-    settings = FetchSettings(
-        timeout_s=PATIENCE_S, part_bytes=PART, connections=2, request_bytes=PART
-    )
+    settings = FetchSettings(timeout_s=PATIENCE_S, connections=2, request_bytes=PART)
     meta, busy = origin.put("a", SIZE), origin.put("b", SIZE)
     origin.allow = 10
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:

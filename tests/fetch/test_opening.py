@@ -28,7 +28,7 @@ async def test_after_the_last_close_only_running_transfers_finish(
     origin, store, running: Running
 ) -> None:
     meta = origin.put("a", 400 * PART)
-    settings = FetchSettings(part_bytes=PART, connections=4, request_bytes=PART)
+    settings = FetchSettings(connections=4, request_bytes=PART)
     origin.allow = 10
     async with running(origin, store, settings) as engine:
         download = await engine.open(meta)

@@ -31,7 +31,7 @@ async def test_a_stalled_reader_gives_up_when_its_time_without_progress_is_up(
     origin, store, running: Running, caplog
 ) -> None:
     meta = origin.put("a", SIZE)
-    settings = FetchSettings(timeout_s=1, part_bytes=PART)
+    settings = FetchSettings(timeout_s=1)
     origin.allow = 0
     async with running(origin, store, settings) as engine:
         download = await engine.open(meta)
@@ -51,7 +51,7 @@ async def test_progress_of_the_transfer_extends_a_readers_time(
     origin, store, running: Running, mock_clock: MockClock
 ) -> None:
     meta = origin.put("a", SIZE)
-    settings = FetchSettings(timeout_s=5, part_bytes=PART, request_bytes=8 * PART)
+    settings = FetchSettings(timeout_s=5, request_bytes=8 * PART)
 
     async def trickle() -> None:
         for allowed in range(1000, PART + 16_000, 8_000):
@@ -137,7 +137,7 @@ async def test_readers_of_a_discarded_entry_are_let_go_as_well_when_the_mount_st
             await engine.read(download, AccessPattern(), 30 * PART, 10)
         refused.set()
 
-    settings = FetchSettings(timeout_s=0, part_bytes=PART)
+    settings = FetchSettings(timeout_s=0)
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
         download = await engine.open(meta)
         await trio.to_thread.run_sync(store.discard, download.entry)

@@ -15,7 +15,7 @@ async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
 ) -> None:
     big = origin.put("big", 400 * PART)
     small = origin.put("small", 100)
-    settings = FetchSettings(part_bytes=PART, connections=4, request_bytes=8 * PART)
+    settings = FetchSettings(connections=4, request_bytes=8 * PART)
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
         download = await engine.open(big)
         origin.allow = PART
@@ -29,7 +29,7 @@ async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
 
 async def test_a_queued_part_is_pulled_forward(origin, store, running: Running) -> None:
     meta = origin.put("a", 200 * PART)
-    settings = FetchSettings(part_bytes=PART, connections=4, request_bytes=8 * PART)
+    settings = FetchSettings(connections=4, request_bytes=8 * PART)
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
         download = await engine.open(meta)
         origin.allow = 0
@@ -80,7 +80,7 @@ async def test_a_reader_overtakes_what_runs_in_the_background_of_a_link_that_tur
     big, small = origin.put("big", 400 * PART), origin.put("small", 100)
     affords = 8
     monkeypatch.setattr("ossfs_resume.fetch.transfers.concurrency", lambda *_: affords)
-    settings = FetchSettings(part_bytes=PART, connections=8, request_bytes=8 * PART)
+    settings = FetchSettings(connections=8, request_bytes=8 * PART)
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
         download, other = await engine.open(big), await engine.open(small)
         origin.allow = 100
