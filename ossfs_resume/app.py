@@ -23,6 +23,7 @@ from ossfs_resume.config import Options, Source
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.overview import Overview
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
 from ossfs_resume.errors import MountError
@@ -43,6 +44,7 @@ from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.vfs.models import TreeSettings
+from ossfs_resume.vfs.names import directory_prefix
 from ossfs_resume.vfs.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -150,7 +152,13 @@ class _Mounted:
             on_superseded=self._on_superseded,
         )
         store.keeper.listen(hopping(self._on_removed))
-        self.jobs = Jobs(client, self.engine, store.notes, self._require_room)
+        self.jobs = Jobs(
+            client,
+            self.engine,
+            store.notes,
+            self._require_room,
+            directory_prefix(request.source.prefix),
+        )
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
         verbs = Verbs(
@@ -162,6 +170,7 @@ class _Mounted:
             self._statistics,
             pins,
             care,
+            Overview(store.keeper, self.jobs, care),
             client.failing,
         )
         ownership = Ownership(options.uid, options.gid, options.umask)

@@ -39,6 +39,11 @@
 class OssfsError(Exception):
     """Base of every error this package raises on purpose; its text is one line for a human."""
 
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a log for programs says of it beside its text."""
+        return {}
+
 
 class SettingsError(OssfsError):
     """An option, environment variable or configuration value is wrong; the text names it."""
@@ -63,6 +68,17 @@ class OriginError(OssfsError):
         self.code = code
         self.request_id = request_id
         self.ec = ec
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What the origin said, as far as it said anything."""
+        said = {
+            "status": self.status,
+            "code": self.code,
+            "request_id": self.request_id,
+            "ec": self.ec,
+        }
+        return {name: value for name, value in said.items() if value}
 
 
 class NotFound(OriginError):

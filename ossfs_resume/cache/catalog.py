@@ -17,6 +17,7 @@ from ossfs_resume.cache.records import (
     StoredFile,
     StoredPart,
     StoredParts,
+    Totals,
     decoded,
     version_columns,
 )
@@ -129,6 +130,11 @@ class Catalog(Database):
         """
         with self._reading() as reader:
             return inventory.entries(reader, path, after, limit)
+
+    def totals(self, path: str) -> Totals:
+        """What is cached of a key, or below a prefix, added up."""
+        with self._reading() as reader:
+            return inventory.totals(reader, path)
 
     def pinned(self, keys: Sequence[str]) -> list[bool]:
         """Whether each of the keys is pinned."""

@@ -9,6 +9,7 @@ from ossfs_resume.cache.pins import below
 from ossfs_resume.cache.records import (
     EntryRecord,
     EntryRow,
+    Totals,
     decoded,
     encoded,
     unsigned,
@@ -46,6 +47,26 @@ def entries(
         {**values, "key": key, "etag": etag, "size": size, "limit": limit},
     )
     return list(map(_record, rows))
+
+
+def totals(connection: sqlite3.Connection, path: str) -> Totals:
+    """What is cached of a key or prefix, added up in one pass over its rows."""
+    condition, values = below(path)
+    columns = (
+        "count(*)",
+        "sum(bytes_present = size)",
+        "sum(verified)",
+        "sum(pinned)",
+        "sum((size + part_size - 1) / part_size)",
+        "sum(parts_present)",
+        "sum(size)",
+        "sum(bytes_present)",
+    )
+    current = ", ".join(f"coalesce({one} FILTER (WHERE NOT superseded), 0)" for one in columns)
+    row = connection.execute(
+        f"SELECT {current}, coalesce(sum(allocated), 0) FROM entry WHERE {condition}", values
+    ).fetchone()
+    return Totals(*row)
 
 
 def present_between(

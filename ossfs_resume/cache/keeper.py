@@ -9,7 +9,7 @@ from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.freeing import RemovalListener
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.reclaim import Reclaimer
-from ossfs_resume.cache.records import EntryRecord
+from ossfs_resume.cache.records import EntryRecord, Totals
 from ossfs_resume.errors import InUse, NoSpace
 from ossfs_resume.quantities import format_size
 
@@ -101,6 +101,10 @@ class Keeper:
                 evicted += len(self._freeing.evict(batch))
                 batch = []
         return evicted + len(self._freeing.evict(batch))
+
+    def totals(self, path: str = "") -> Totals:
+        """What is cached of a key, or below a prefix, added up."""
+        return self._catalog.totals(path)
 
     def records(self, path: str = "") -> Iterator[EntryRecord]:
         """Every entry of a key, or below a prefix, in the order of keys."""

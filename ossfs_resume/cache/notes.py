@@ -58,6 +58,11 @@ class Notes:
         with self._catalog.transaction(durable=True) as transaction:
             transaction.remove_job(job_id)
 
+    def remove_jobs(self, path: str) -> int:
+        """Forget the jobs for a key, or for all at and below a prefix; how many that were."""
+        with self._catalog.transaction(durable=True) as transaction:
+            return transaction.remove_jobs(path)
+
     # --- what the origin said ---
 
     def remember(self, news: Remembered) -> None:

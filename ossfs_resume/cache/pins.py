@@ -48,12 +48,12 @@ def total(connection: sqlite3.Connection) -> int:
     return int(size)
 
 
-def below(path: str) -> tuple[str, dict[str, bytes]]:
+def below(path: str, column: str = "key") -> tuple[str, dict[str, bytes]]:
     """The SQL condition, and its values, for the keys that ``path`` names."""
     name = encoded(path)
     if path and not path.endswith("/"):
-        return "key = :path", {"path": name}
+        return f"{column} = :path", {"path": name}
     if not path:
-        return "key >= :path", {"path": name}
+        return f"{column} >= :path", {"path": name}
     # The byte after "/" is "0": every key that starts with the prefix lies before it.
-    return "key >= :path AND key < :stop", {"path": name, "stop": name[:-1] + b"0"}
+    return f"{column} >= :path AND {column} < :stop", {"path": name, "stop": name[:-1] + b"0"}

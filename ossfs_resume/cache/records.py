@@ -41,6 +41,24 @@ class EntryRecord:
     is_pinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is cached of the current versions of a key or below a prefix, added up.
+
+    ``allocated`` is what all versions take on the disk, superseded ones too.
+    """
+
+    objects: int = 0
+    complete: int = 0
+    verified: int = 0
+    pinned: int = 0
+    parts: int = 0
+    parts_present: int = 0
+    bytes: int = 0
+    bytes_present: int = 0
+    allocated: int = 0
+
+
 class StoredFile(NamedTuple):
     """What a row says of its data files: how their names end, and what they take on the disk."""
 

@@ -197,6 +197,11 @@ class Transaction:
         """Remove a job; does nothing if there is none."""
         self._connection.execute("DELETE FROM job WHERE id = ?", (job_id,))
 
+    def remove_jobs(self, path: str) -> int:
+        """Remove the jobs for a key, or for all at and below a prefix; how many that were."""
+        condition, values = pins.below(path, "path_key")
+        return self._connection.execute(f"DELETE FROM job WHERE {condition}", values).rowcount
+
     def add_fact(self, name: str) -> None:
         """Remember that something has happened."""
         self._connection.execute("INSERT INTO fact VALUES (?) ON CONFLICT DO NOTHING", (name,))

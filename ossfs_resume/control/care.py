@@ -1,6 +1,5 @@
 """Looking after what is cached: evict it, read it again and compare, ask for its names again."""
 
-import logging
 import math
 from functools import partial
 from typing import Protocol
@@ -11,13 +10,13 @@ from ossfs_resume.cache.eviction import Rank
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.control.errands import Errands
-from ossfs_resume.errors import CacheError, CorruptObject, InUse, OssfsError
+from ossfs_resume.errors import CorruptObject, InUse, OssfsError
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.last_errors import LastErrors
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
-
-log = logging.getLogger(__name__)
+from ossfs_resume.supervision import explained
 
 CLOSING_S = 1.0
 """The kernel tells of a close(2) some time after the program did it."""
@@ -64,17 +63,21 @@ class Care:
         self._tree = tree
         self._engine = engine
         self._keeper = keeper
-        self._nursery = nursery
         self._copies = copies
         self._errands = Errands(nursery)
         # A walk through all of a large catalogue takes its time, in the background.
         self._asking, self._long_asking = Asking(), Asking(2, math.inf)
         self._one_at_a_time = trio.Lock()
-        self._errors: dict[str, OssfsError] = {}
+        self._errors = LastErrors[str]()
 
     def error(self, key: str) -> OssfsError | None:
         """What the last `verify` of this object found wrong."""
-        return self._errors.get(key)
+        return self._errors.of(key)
+
+    def newest_error(self, prefix: str) -> OssfsError | None:
+        """What was found wrong last below a prefix."""
+        newest = (error for key, error in self._errors.newest_first() if key.startswith(prefix))
+        return next(newest, None)
 
     # --- eviction ---
 
@@ -107,18 +110,14 @@ class Care:
 
     async def verify(self, path: str, meta: ObjectMeta | None) -> None:
         """Begin to read what is cached again and to compare it; `error` tells what was wrong."""
+        name = f"verify {path}"
         if meta is None:
-            self._nursery.start_soon(self._verify_below, path)
+            self._errands.begin(name, partial(self._verify_below, path))
         else:
-            self._nursery.start_soon(self._verify_all, [meta])
+            self._errands.begin(name, partial(self._verify_all, [meta]))
 
     async def _verify_below(self, path: str) -> None:
-        try:
-            metas = await self._long_asking.ask(partial(self._cached_below, path))
-        except CacheError as error:
-            log.warning("verify %s: %s", path, error)
-        else:
-            await self._verify_all(metas)
+        await self._verify_all(await self._long_asking.ask(partial(self._cached_below, path)))
 
     def _cached_below(self, path: str) -> list[ObjectMeta]:
         return [
@@ -130,12 +129,11 @@ class Care:
     async def _verify_all(self, metas: list[ObjectMeta]) -> None:
         async with self._one_at_a_time:
             for meta in metas:
-                self._errors.pop(meta.key, None)
+                self._errors.keep(meta.key, None)
                 try:
                     await self._verify(meta)
-                except OssfsError as error:
-                    self._errors[meta.key] = error
-                    log.warning("verify %s: %s", meta.key, error)
+                except Exception as error:
+                    self._errors.keep(meta.key, explained(f"verify {meta.key}", error))
 
     async def _verify(self, meta: ObjectMeta) -> None:
         download = await self._engine.open(meta)

@@ -12,6 +12,10 @@ class Job:
     number: int
     path: str
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    fetching: set[str] = field(default_factory=set)
+    """The keys whose objects it is fetching at this moment."""
+    failed: int = 0
+    """How many objects it gave up."""
 
     @property
     def is_prefix(self) -> bool:
@@ -19,10 +23,23 @@ class Job:
         return is_prefix(self.path)
 
     def covers(self, key: str) -> bool:
-        """Whether the object of this key is or will be fetched by this job."""
+        """Whether the object of this key, or all below this prefix, is fetched by this job."""
         return key.startswith(self.path) if self.is_prefix else key == self.path
+
+    def concerns(self, prefix: str) -> bool:
+        """Whether it fetches anything below this prefix."""
+        return self.path.startswith(prefix) or self.covers(prefix)
+
+    def is_fetching_below(self, prefix: str) -> bool:
+        """Whether it is fetching an object below this prefix at this moment."""
+        return any(key.startswith(prefix) for key in self.fetching)
 
 
 def is_prefix(path: str) -> bool:
     """A job's path names a directory if it ends in ``/`` or is the whole bucket."""
     return not path or path.endswith("/")
+
+
+def is_at_or_below(path: str, of: str) -> bool:
+    """Whether ``path`` is ``of`` or, if that names a directory, lies below it."""
+    return path == of or (is_prefix(of) and path.startswith(of))

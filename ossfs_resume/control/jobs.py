@@ -3,18 +3,24 @@
 A job names a key, or a prefix that ends in ``/`` for everything below it. It is a row in the
 catalogue from the moment it is accepted until it is done, so a restart goes on with it. A job never
 gives up for want of a network; it ends without success only when the origin refuses for good.
+
+Mounts of several prefixes may share a cache. A job belongs to the path that it was asked for: a
+mount goes on with those that lie within its own prefix, whose users can see and cancel them, and
+leaves the others to a mount that covers them. The row is the job: where another process removed it
+(a cancel in another mount, `cache clear`), the job ends within seconds.
 """
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import trio
 
 from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
-from ossfs_resume.control.job import Job, is_prefix
+from ossfs_resume.control.job import Job, is_at_or_below
 from ossfs_resume.errors import (
     CacheError,
     NoProgress,
@@ -25,9 +31,11 @@ from ossfs_resume.errors import (
     TransientError,
 )
 from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.last_errors import LastErrors
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.paging import Trail
+from ossfs_resume.supervision import explained, kept_running, supervised
 
 Result = TypeVar("Result")
 
@@ -36,12 +44,27 @@ log = logging.getLogger(__name__)
 FILES_AT_ONCE = 16
 RETRY_SECONDS = 5.0
 RETRY_SECONDS_MOST = 60.0
+LOOK_SECONDS = 2.0
+"""How often running jobs are compared with their rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsBelow:
+    """What is asked for below a prefix. ``queued`` and ``running`` count jobs (running: it fetches
+    something there at this moment), ``failed`` what was given up of late; ``error`` is the newest
+    one, of what failed or of what is tried again."""
+
+    queued: int
+    running: int
+    failed: int
+    error: OssfsError | None
 
 
 class Jobs:
     """Runs the jobs; all methods belong to the event loop.
 
-    ``require_room`` raises NoSpace for a key and size that the cache cannot keep.
+    ``prefix`` is what all keys of the mount start with. ``require_room`` raises NoSpace for a key
+    and size that the cache cannot keep.
     """
 
     def __init__(
@@ -50,14 +73,15 @@ class Jobs:
         engine: Fetcher,
         store: JobStore,
         require_room: Callable[[str, int], Awaitable[None]] | None = None,
+        prefix: str = "",
     ) -> None:
         self._origin = origin
         self._engine = engine
         self._store = store
         self._require_room = require_room
+        self._prefix = prefix
         self._jobs: dict[str, Job] = {}
-        self._fetching: set[str] = set()
-        self._errors: dict[str, OssfsError] = {}
+        self._failed, self._delayed = LastErrors[str](), LastErrors[str]()
         self._files = trio.CapacityLimiter(FILES_AT_ONCE)
         # Held while a row is added or removed, so that rows and jobs always agree.
         self._rows = trio.Lock()
@@ -65,7 +89,7 @@ class Jobs:
         self._nursery: trio.Nursery | None = None
 
     def __repr__(self) -> str:
-        return f"<Jobs {len(self._jobs)} accepted, {len(self._fetching)} files fetching>"
+        return f"<Jobs {len(self._jobs)} accepted>"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Go on with what an earlier process left, then serve until cancelled."""
@@ -76,9 +100,10 @@ class Jobs:
                 log.warning("cannot read the jobs that were left: %s", error)
                 left = []
             for number, path in left:
-                self._start(Job(number, path))
+                if path.startswith(self._prefix):
+                    self._start(Job(number, path))
             task_status.started()
-            await trio.sleep_forever()
+            await kept_running("looking after the jobs", self._follow_rows)
 
     async def add(self, path: str) -> None:
         """Accept a job; one that is accepted already is left alone. Raises CacheError."""
@@ -88,62 +113,102 @@ class Jobs:
                 self._start(Job(number, path))
 
     async def cancel(self, path: str) -> None:
-        """Drop the jobs for this path and below it; what has arrived stays cached."""
+        """Drop the jobs for this path and below it, other mounts' too, and what is known of failed
+        ones; what has arrived stays cached. Raises CacheError."""
         async with self._rows:
             for job in list(self._jobs.values()):
-                if job.path == path or (is_prefix(path) and job.path.startswith(path)):
-                    job.scope.cancel()
-                    del self._jobs[job.path]
-                    await self._forget(job)
-
-    async def _forget(self, job: Job) -> None:
-        await self._asking.ask(partial(self._store.remove_job, job.number))
+                if is_at_or_below(job.path, path):
+                    self._drop(job)
+            for errors in (self._failed, self._delayed):
+                errors.forget(lambda failed: is_at_or_below(failed, path))
+            await self._asking.ask(partial(self._store.remove_jobs, path))
 
     def state(self, key: str) -> str:
         """``fetching``, ``queued``, ``failed``, or empty if no job concerns this object."""
-        if key in self._fetching:
+        if any(key in job.fetching for job in self._jobs.values()):
             return "fetching"
         if any(job.covers(key) for job in self._jobs.values()):
             return "queued"
-        return "failed" if key in self._errors else ""
+        return "failed" if self._failed.of(key) else ""
 
-    def error(self, key: str) -> OssfsError | None:
-        """Why the last job for this object failed, or cannot get on."""
-        return self._errors.get(key)
+    def error(self, path: str) -> OssfsError | None:
+        """Why the last job for this path failed, or cannot get on."""
+        return self._delayed.of(path) or self._failed.of(path)
+
+    def below(self, prefix: str) -> JobsBelow:
+        """What is asked for below a prefix."""
+        jobs = [job for job in self._jobs.values() if job.concerns(prefix)]
+        running = sum(job.is_fetching_below(prefix) for job in jobs)
+        errors = [
+            [error for path, error in kept.newest_first() if path.startswith(prefix)]
+            for kept in (self._delayed, self._failed)
+        ]
+        newest = next((error for each in errors for error in each), None)
+        return JobsBelow(len(jobs) - running, running, len(errors[1]), newest)
+
+    # --- jobs and their rows ---
 
     def _start(self, job: Job) -> None:
         if self._nursery is not None and job.path not in self._jobs:
             self._jobs[job.path] = job
-            self._nursery.start_soon(self._run, job)
+            name = f"materialize {job.path}"
+            self._nursery.start_soon(supervised, name, partial(self._run, job))
+
+    def _drop(self, job: Job) -> None:
+        job.scope.cancel()
+        del self._jobs[job.path]
+        self._delayed.keep(job.path, None)
+        for key in job.fetching:
+            self._delayed.keep(key, None)
+
+    async def _follow_rows(self) -> None:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            if self._jobs:
+                await self._drop_those_without_row()
+
+    async def _drop_those_without_row(self) -> None:
+        async with self._rows:
+            try:
+                rows = {path for _, path in await self._asking.ask(self._store.jobs)}
+            except CacheError:
+                return  # nobody can have removed anything
+            for job in [job for job in self._jobs.values() if job.path not in rows]:
+                self._drop(job)
 
     async def _run(self, job: Job) -> None:
         with job.scope:
             try:
                 await self._perform(job)
-            except OssfsError as error:
-                self._fail(job.path, error)
+            except Exception as error:
+                self._fail(job, job.path, error)
+            if job.failed > 1:
+                log.warning("materialize %s: %d objects failed", job.path, job.failed)
             async with self._rows:
                 self._jobs.pop(job.path, None)
                 try:
-                    await self._forget(job)
+                    await self._asking.ask(partial(self._store.remove_job, job.number))
                 except CacheError as error:
                     log.warning("cannot remove a finished job: %s", error)
 
+    # --- what a job does ---
+
     async def _perform(self, job: Job) -> None:
         if job.is_prefix:
-            await self._fetch_below(job.path)
+            await self._fetch_below(job)
         else:
-            await self._fetch(await self._insist(job.path, partial(self._origin.head, job.path)))
+            meta = await self._insist(job.path, partial(self._origin.head, job.path))
+            await self._fetch(meta, job)
 
-    async def _fetch_below(self, prefix: str) -> None:
-        refusal: OssfsError | None = None
-        async with trio.open_nursery() as nursery, aclosing(self._walk(prefix)) as objects:
+    async def _fetch_below(self, job: Job) -> None:
+        refusal: Exception | None = None
+        async with trio.open_nursery() as nursery, aclosing(self._walk(job.path)) as objects:
             try:
                 async for meta in objects:
                     turn = object()
                     await self._files.acquire_on_behalf_of(turn)
-                    nursery.start_soon(self._fetch_in_turn, meta, turn)
-            except OssfsError as error:
+                    nursery.start_soon(self._fetch_in_turn, meta, job, turn)
+            except Exception as error:
                 refusal = error  # raised below: a nursery would wrap it in a group
         if refusal is not None:
             raise refusal
@@ -160,20 +225,20 @@ class Jobs:
             if not token:
                 return
 
-    async def _fetch_in_turn(self, meta: ObjectMeta, turn: object) -> None:
+    async def _fetch_in_turn(self, meta: ObjectMeta, job: Job, turn: object) -> None:
         try:
             if meta.object_type.lower() == "symlink":  # listed with the size of its target's name
                 meta = await self._insist(meta.key, partial(self._origin.head, meta.key))
-            await self._fetch(meta)
-        except OssfsError as error:
-            self._fail(meta.key, error)
+            await self._fetch(meta, job)
+        except Exception as error:
+            self._fail(job, meta.key, error)
         finally:
             self._files.release_on_behalf_of(turn)
 
-    async def _fetch(self, meta: ObjectMeta) -> None:
+    async def _fetch(self, meta: ObjectMeta, job: Job) -> None:
         """Fetch one object, or its successor if it is replaced meanwhile."""
         key = meta.key
-        self._fetching.add(key)
+        job.fetching.add(key)
         try:
             while True:
                 try:
@@ -184,7 +249,7 @@ class Jobs:
                     if version_of(meta) == refused:  # HEAD and GET disagree: do not ask in a ring
                         await trio.sleep(RETRY_SECONDS)
         finally:
-            self._fetching.discard(key)
+            job.fetching.discard(key)
 
     async def _fill(self, meta: ObjectMeta) -> None:
         if self._require_room is not None:
@@ -204,14 +269,21 @@ class Jobs:
             except ShuttingDown:
                 await trio.sleep_forever()  # until cancelled; the row stays for the next mount
             except (TransientError, NoProgress, CacheError) as error:
-                self._errors[path] = error
-                log.info("materialize %s: %s; trying again in %g s", path, error, seconds)
+                self._delayed.keep(path, error)
+                log.debug("materialize %s: %s; trying again in %g s", path, error, seconds)
                 await trio.sleep(seconds)
                 seconds = min(seconds * 2, RETRY_SECONDS_MOST)
             else:
-                self._errors.pop(path, None)
+                self._delayed.keep(path, None)
+                self._failed.keep(path, None)
                 return result
 
-    def _fail(self, path: str, error: OssfsError) -> None:
-        self._errors[path] = error
-        log.warning("materialize %s: %s", path, error)
+    def _fail(self, job: Job, path: str, error: Exception) -> None:
+        """One line for a job whose objects all fail; `error` tells of each."""
+        if job.failed and isinstance(error, OssfsError):
+            log.debug("materialize %s: %s", path, error)
+        else:
+            error = explained(f"materialize {path}", error)
+        job.failed += 1
+        self._delayed.keep(path, None)
+        self._failed.keep(path, error)

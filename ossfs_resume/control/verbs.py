@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.control import overview
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.overview import Overview
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
 from ossfs_resume.fetch.asking import Asking
@@ -61,8 +63,7 @@ class Presence:
     is_verified: bool
 
     def __str__(self) -> str:
-        percent = 100 * self.parts_present / self.part_count if self.part_count else 100
-        return f"{self.parts_present}/{self.part_count} parts {percent:.1f}%"
+        return overview.progress(self.parts_present, self.part_count)
 
 
 class Verbs:
@@ -79,6 +80,7 @@ class Verbs:
         statistics: Callable[[], Mapping[str, Any]],
         pins: Pins,
         care: Care,
+        below: Overview,
         failing: Callable[[ObjectMeta], str] = lambda meta: "",
     ) -> None:
         self._tree = tree
@@ -89,6 +91,7 @@ class Verbs:
         self._statistics = statistics
         self._pins = pins
         self._care = care
+        self._below = below
         self._failing = failing
         self._asking = Asking()
         self._verbs: dict[str, Verb] = {
@@ -117,7 +120,7 @@ class Verbs:
         """The value of an attribute. Raises NoSuchAttribute."""
         meta = self._object(inode)
         if meta is None:
-            return self._get_of_directory(inode, name)
+            return await self._get_of_directory(inode, name)
         constant = {
             "key": meta.key,
             "etag": meta.etag,
@@ -140,16 +143,21 @@ class Verbs:
         except IsADirectory:
             return None
 
-    def _get_of_directory(self, inode: int, name: str) -> bytes:
+    async def _get_of_directory(self, inode: int, name: str) -> bytes:
+        prefix, text = self._tree.prefix_of(inode), ""
         if name == "key":
-            return encode(self._tree.prefix_of(inode))
+            return encode(prefix)
         if name == "stats" and inode == self._tree.ROOT:
             return encode(json.dumps(self._statistics(), indent=1))
-        raise NoSuchAttribute(name)
+        if name in overview.NAMES:
+            text = await self._below.get(prefix, name)
+        if not text:
+            raise NoSuchAttribute(name)
+        return encode(text)
 
     async def _get_of_file(self, meta: ObjectMeta, name: str) -> str:
         presence = await self._presence(meta)
-        error = self._error(meta)
+        error = self._error(meta, presence)
         if name == "progress":
             return str(presence)
         if name == "state":
@@ -170,9 +178,10 @@ class Verbs:
             }
         )
 
-    def _error(self, meta: ObjectMeta) -> OssfsError | None:
+    def _error(self, meta: ObjectMeta, presence: Presence) -> OssfsError | None:
+        is_whole = presence.parts_present == presence.part_count
         error = (
-            self._jobs.error(meta.key)
+            (None if is_whole else self._jobs.error(meta.key))
             or self._care.error(meta.key)
             or self._engine.last_error(meta)
         )

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import trio
 
+from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.calls import Hanging
 
 T = TypeVar("T")
@@ -27,9 +28,15 @@ class Asking:
         return f"<Asking {self._threads.borrowed_tokens} of {self._threads.total_tokens}>"
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """What ``question`` returns or raises. Raises Hanging."""
+        """What ``question`` returns or raises. Raises Hanging; CacheError where the system gives no
+        more threads."""
         with trio.move_on_after(self._patience_s):
-            return await trio.to_thread.run_sync(
-                question, limiter=self._threads, abandon_on_cancel=True
-            )
+            try:
+                return await trio.to_thread.run_sync(
+                    question, limiter=self._threads, abandon_on_cancel=True
+                )
+            except RuntimeError as error:
+                if "start new thread" not in str(error):
+                    raise
+                raise CacheError(f"cannot ask the cache: {error}") from error
         raise Hanging(f"the cache did not answer for {self._patience_s:g} seconds")

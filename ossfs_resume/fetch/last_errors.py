@@ -1,26 +1,42 @@
-"""Why an object could not be read last, remembered after nobody has it open any more."""
+"""Why something failed last, remembered after nobody works on it any more."""
 
-from ossfs_resume.cache.models import ObjectVersion
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, TypeVar
+
 from ossfs_resume.errors import OssfsError
 
 MOST = 1000
 """A broken network may fail every object of a bucket; the newest errors are the ones asked for."""
 
+K = TypeVar("K", bound=Hashable)
 
-class LastErrors:
-    """The last error of each of the ``MOST`` versions that failed last."""
+
+class LastErrors(Generic[K]):
+    """The last error of each of the ``MOST`` versions, or paths, that failed last."""
 
     def __init__(self) -> None:
-        self._errors: dict[ObjectVersion, OssfsError] = {}
+        self._errors: dict[K, OssfsError] = {}
 
-    def of(self, version: ObjectVersion) -> OssfsError | None:
-        """The last error of this version."""
-        return self._errors.get(version)
+    def __len__(self) -> int:
+        return len(self._errors)
 
-    def keep(self, version: ObjectVersion, error: OssfsError | None) -> None:
-        """The version failed; or (None) all is well with it."""
-        self._errors.pop(version, None)
+    def of(self, failed: K) -> OssfsError | None:
+        """Its last error."""
+        return self._errors.get(failed)
+
+    def keep(self, failed: K, error: OssfsError | None) -> None:
+        """It failed; or (None) all is well with it."""
+        self._errors.pop(failed, None)
         if error is not None:
-            self._errors[version] = error
+            self._errors[failed] = error
         if len(self._errors) > MOST:
             del self._errors[next(iter(self._errors))]
+
+    def forget(self, which: Callable[[K], bool]) -> None:
+        """All is well with these."""
+        for failed in filter(which, list(self._errors)):
+            del self._errors[failed]
+
+    def newest_first(self) -> Iterator[tuple[K, OssfsError]]:
+        """All that are remembered."""
+        return reversed(self._errors.items())

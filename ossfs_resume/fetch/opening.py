@@ -54,7 +54,7 @@ class OpenDownloads:
         self._downloads: dict[ObjectVersion, Download] = {}
         # Also those that were replaced or discarded, while somebody still reads from them.
         self._alive: set[Download] = set()
-        self._last_errors = LastErrors()
+        self._last_errors = LastErrors[ObjectVersion]()
 
     def __len__(self) -> int:
         return len(self._downloads)

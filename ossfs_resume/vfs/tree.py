@@ -16,6 +16,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.errors import BadValue, IsADirectory, NotADirectory
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs import inodes
 from ossfs_resume.vfs.attributes import AttributeReader
 from ossfs_resume.vfs.directories import Directories
@@ -80,7 +81,7 @@ class Tree:
             self._table, self._origin, settings, wall_clock, on_superseded, memory
         )
         if keeper is not None:
-            nursery.start_soon(memory.run)
+            nursery.start_soon(kept_running, "keeping what the origin said", memory.run)
         self._cache = cache
         self._directories = Directories(self._shared)
         self._files = OpenFiles(source, self._table)

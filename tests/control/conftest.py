@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
+from ossfs_resume.control.job import is_at_or_below
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.errors import NotFound, OssfsError
 from ossfs_resume.oss.models import ListPage, ObjectMeta
@@ -90,6 +91,13 @@ class JobRows:
     def remove_job(self, job_id: int) -> None:
         self.rows.pop(job_id, None)
 
+    def remove_jobs(self, path: str) -> int:
+        before = len(self.rows)
+        self.rows = {
+            number: row for number, row in self.rows.items() if not is_at_or_below(row, path)
+        }
+        return before - len(self.rows)
+
 
 @pytest.fixture
 def engine() -> RecordingEngine:
@@ -108,10 +116,10 @@ def make_bucket() -> Callable[..., Bucket]:
 
 @asynccontextmanager
 async def running_jobs(
-    bucket: Bucket, engine: RecordingEngine, rows: JobRows
+    bucket: Bucket, engine: RecordingEngine, rows: JobRows, prefix: str = ""
 ) -> AsyncIterator[Jobs]:
     """Jobs that run while the block does."""
-    jobs = Jobs(bucket, engine, rows)  # type: ignore[arg-type]
+    jobs = Jobs(bucket, engine, rows, prefix=prefix)  # type: ignore[arg-type]
     async with trio.open_nursery() as nursery:
         await nursery.start(jobs.run)
         yield jobs

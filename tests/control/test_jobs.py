@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from ossfs_resume.control.jobs import LOOK_SECONDS
 from ossfs_resume.errors import AccessDenied, ObjectChanged, ShuttingDown, Unreachable
 from support.threads import answer_without_threads
 from support.waiting import PATIENCE_S
@@ -169,3 +170,73 @@ async def test_cancel_ends_what_runs_and_forgets_the_row(
                 await trio.lowlevel.checkpoint()
         assert jobs.state("d/a") == ""
         assert rows.rows == {}
+
+
+async def test_a_mount_goes_on_with_the_jobs_of_its_own_prefix(
+    make_bucket, engine, rows, running
+) -> None:
+    for path in ("a/x", "a/", "b/x", "", "a"):
+        rows.add_job(path)
+    bucket = make_bucket("a", "a/x", "a/y", "b/x")
+    async with running(bucket, engine, rows, "a/"):
+        with trio.fail_after(PATIENCE_S):
+            while len(rows.rows) > 3:
+                await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+    assert {meta.key for meta in engine.filled} == {"a/x", "a/y"}
+    assert sorted(rows.rows.values()) == ["", "a", "b/x"]
+
+
+async def test_a_job_ends_when_another_process_has_removed_its_row(
+    make_bucket,
+    engine,
+    rows,
+    running,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer_without_threads(monkeypatch)
+    engine.hold = True
+    async with running(make_bucket("a", "b"), engine, rows) as jobs:
+        await jobs.add("a")
+        await jobs.add("b")
+        rows.remove_jobs("a")
+        await trio.sleep(2 * LOOK_SECONDS)
+        assert jobs.state("a") == ""
+        assert jobs.state("b") == "fetching"
+
+
+async def test_cancel_removes_the_rows_of_other_mounts(make_bucket, engine, rows, running) -> None:
+    async with running(make_bucket(), engine, rows, "a/") as jobs:
+        rows.add_job("a/of-another-mount")
+        rows.add_job("b/x")
+        await jobs.cancel("a/")
+    assert list(rows.rows.values()) == ["b/x"]
+
+
+async def test_an_unexpected_error_fails_one_object_and_neither_its_job_nor_the_mount(
+    make_bucket, engine, rows, running, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.failures = [ZeroDivisionError("a defect")]
+    async with running(make_bucket("d/a", "d/b", "d/c"), engine, rows) as jobs:
+        await jobs.add("d/")
+        await until_idle(rows)
+        assert len(engine.filled) == 2
+        assert "ZeroDivisionError: a defect" in str(jobs.below("d/").error)
+        await jobs.add("d/")
+        await until_idle(rows)
+        assert len(engine.filled) == 5
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+async def test_of_many_errors_the_newest_are_kept_and_one_line_tells_how_many(
+    make_bucket, engine, rows, running, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = [f"d/{number:04}" for number in range(1100)]
+    engine.failures = [AccessDenied("no")] * len(keys)
+    async with running(make_bucket(*keys), engine, rows) as jobs:
+        await jobs.add("d/")
+        await until_idle(rows)
+        assert jobs.below("d/").failed == 1000
+    assert len(caplog.records) == 2
+    assert "materialize d/: 1100 objects failed" in caplog.text

@@ -14,6 +14,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
+from ossfs_resume.control.overview import Overview
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Presence, Verbs
 from ossfs_resume.errors import BadValue, InUse, IsADirectory, NoSpace, NoSuchAttribute
@@ -94,7 +95,8 @@ def verbs(
     tree, engine = Namespace(), NothingOpen()
     pins = Pins(make_bucket("dir/file"), keeper, jobs, Errands(nursery))
     care = Care(tree, engine, keeper, nursery, tree)
-    return Verbs(tree, engine, summaries, jobs, 262144, lambda: {"pid": 1}, pins, care)
+    below = Overview(keeper, jobs, care)
+    return Verbs(tree, engine, summaries, jobs, 262144, lambda: {"pid": 1}, pins, care, below)
 
 
 @pytest.mark.parametrize(

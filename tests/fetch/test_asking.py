@@ -5,6 +5,7 @@ import threading
 import pytest
 import trio
 
+from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.calls import Hanging
 from support.waiting import PATIENCE_S
@@ -30,3 +31,12 @@ async def test_a_question_that_hangs_has_an_end_and_so_has_one_behind_it() -> No
 async def test_errors_pass() -> None:
     with pytest.raises(ZeroDivisionError):
         await Asking().ask(lambda: 1 // 0)
+
+
+async def test_no_more_threads_is_a_trouble_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+    with pytest.raises(CacheError, match="start new thread"):
+        await Asking().ask(lambda: 5)
