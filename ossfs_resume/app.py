@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 
 import trio
 
-from ossfs_resume.bucket_cache import directory_times, opened_store, room_in
+from ossfs_resume.bucket_cache import directory_times, noted_as_known, opened_store, room_in
 from ossfs_resume.cache.freeing import RemovalListener
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
@@ -77,9 +77,13 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
         async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
             is_known = not store.notes.is_new
             await check_bucket(client, request.source, settings.endpoint, is_known=is_known)
-        async with settings.open(credentials) as client:
-            await trio.to_thread.run_sync(store.notes.mark_known)
-            await _serve(request, store, client, on_ready)
+        async with settings.open(credentials) as client, noted_as_known(store.notes) as mounted:
+
+            def ready() -> None:
+                mounted()
+                on_ready()
+
+            await _serve(request, store, client, ready)
 
 
 async def _mount_offline(

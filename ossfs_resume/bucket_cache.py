@@ -6,7 +6,7 @@ cancellation: what is left is written first.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,8 +14,10 @@ import trio
 
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
 from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.notes import Notes
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.cache.unused import remove_if_never_mounted
 from ossfs_resume.config import Options
 from ossfs_resume.errors import CacheError, MountError
 from ossfs_resume.fetch.asking import Asking
@@ -47,14 +49,35 @@ async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[Ca
         yield store
     finally:
         with trio.CancelScope(shield=True):
-            await _close(store)
+            await _close(store, settings)
 
 
-async def _close(store: CacheStore) -> None:
+async def _close(store: CacheStore, settings: CacheSettings) -> None:
+    def close() -> None:
+        try:
+            store.close()
+        finally:
+            if store.notes.is_new:
+                remove_if_never_mounted(settings.directory, settings.identity)
+
     try:
-        await Asking(1, CLOSE_PATIENCE_SECONDS).ask(store.close)
+        await Asking(1, CLOSE_PATIENCE_SECONDS).ask(close)
     except Hanging as error:
         log.warning("%s; the progress of the last seconds may be lost", error)
+
+
+@asynccontextmanager
+async def noted_as_known(notes: Notes) -> AsyncIterator[Callable[[], None]]:
+    """The cache knows the bucket from now on; not any more if the block fails before it calls what
+    it is given, and the bucket was new."""
+    was_new, mounted = notes.is_new, trio.Event()
+    await trio.to_thread.run_sync(notes.mark_known)
+    try:
+        yield mounted.set
+    except MountError:
+        if was_new and not mounted.is_set():
+            await trio.to_thread.run_sync(notes.unmark_known)
+        raise
 
 
 def cache_limits(size: int | None, free: int | float | None) -> Limits:

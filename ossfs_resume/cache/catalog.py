@@ -141,10 +141,10 @@ class Catalog(Database):
         with self._reading() as reader:
             return [inventory.is_pinned(reader, key) for key in keys]
 
-    def pinned_bytes(self) -> int:
-        """How many bytes are reserved for pins."""
+    def pinned_bytes(self, path: str = "") -> int:
+        """How many bytes are reserved for the pins of a key, or of all below a prefix."""
         with self._reading() as reader:
-            return pins.total(reader)
+            return pins.total(reader, path)
 
     def last_repair(self) -> int:
         """The number of the newest announcement of a repair."""

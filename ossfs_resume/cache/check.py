@@ -10,6 +10,7 @@ read afterwards: what is still claimed then is wrong indeed. Unclaimed bytes and
 judged only for files that nobody has open.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ossfs_resume.cache.ledger import PartLedger
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import EntryRow, Generation, StoredParts
 from ossfs_resume.cache.workbench import Workbench
+from ossfs_resume.wording import counted, quoted, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +52,34 @@ class Report:
         return all(problem.is_repaired for problem in self.problems)
 
 
-def check_store(directory: Path, identity: str, *, repair: bool) -> Report:
-    """Look at everything in a store; with ``repair`` also clear what is not true, and move aside a
-    catalogue that cannot be read, if nobody has it open. Raises CacheError."""
+def check_store(
+    directory: Path, identity: str, *, repair: bool, paths: Sequence[str] = ("",)
+) -> Report:
+    """Look at everything in a store, or at these keys and what is below these prefixes; with
+    ``repair`` also clear what is not true, and move aside a catalogue that cannot be read, if
+    nobody has it open. Raises CacheError."""
     try:
         with workbench.opened(directory, identity) as bench:
-            return check(bench, repair=repair)
+            return check(bench, repair=repair, paths=paths)
     except DamagedCatalog as error:
         aside = workbench.move_aside(directory, identity) if repair else None
-        text = f"{error}; it is moved to {aside}, with its data" if aside else str(error)
+        text = f"{error}; it is moved to {quoted(aside)}, with its data" if aside else str(error)
         return Report(problems=[Problem("catalogue", "", text, is_repaired=aside is not None)])
 
 
-def check(bench: Workbench, *, repair: bool) -> Report:
-    """Look at everything; with ``repair`` also clear what is not true. Raises CacheError."""
+def check(bench: Workbench, *, repair: bool, paths: Sequence[str] = ("",)) -> Report:
+    """Look at everything, or at the entries of these keys and prefixes; with ``repair`` also clear
+    what is not true. Raises CacheError."""
     checker = _Checker(bench, repair=repair)
-    for text in bench.catalog.integrity():
-        checker.report.problems.append(Problem("catalogue", "", text))
-    for record in bench.keeper.records():
-        checker.check_entry(record.version)
-    checker.check_total()
-    with translated("look through the data files"):
-        checker.check_files()
+    for path in paths:
+        for record in bench.keeper.records(path):
+            checker.check_entry(record.version)
+    if "" in paths:
+        for text in bench.catalog.integrity():
+            checker.report.problems.append(Problem("catalogue", "", text))
+        checker.check_total()
+        with translated("look through the data files"):
+            checker.check_files()
     return checker.report
 
 
@@ -112,7 +120,8 @@ class _Checker:
         claimed = set(_numbers(self._ledger(version, generation), generation.geometry))
         bad = sorted(claimed & suspects.keys())
         if bad:
-            text = f"{_listed(bad)}: {suspects[bad[0]]}"
+            are = "is" if len(bad) == 1 else "are"
+            text = f"{_listed(bad)} {are} damaged: {suspects[bad[0]]}"
             self._found("part", version.key, text, self._clear_parts(version, generation, bad))
 
     def _ledger(self, version: ObjectVersion, generation: Generation) -> PartLedger:
@@ -135,10 +144,13 @@ class _Checker:
         self, version: ObjectVersion, row: EntryRow, geometry: Geometry, parts: StoredParts
     ) -> None:
         ledger = PartLedger(geometry, parts)
-        counted = (ledger.present_count, ledger.present_bytes)
-        if counted == (row.parts_present, row.bytes_present):
+        present = (ledger.present_count, ledger.present_bytes)
+        if present == (row.parts_present, row.bytes_present):
             return
-        text = f"the row says {row.parts_present} parts, the bitmap {ledger.present_count}"
+        text = (
+            f"its row counts {counted(row.parts_present, 'part')}, its bitmap has"
+            f" {ledger.present_count}"
+        )
         is_repaired = False
         if self._repair:
             generation = Generation(row.row_id, geometry)
@@ -159,12 +171,12 @@ class _Checker:
             for run in stray if self._repair else []:
                 file.punch(run.start * row.part_size, len(run) * row.part_size)
             count = sum(map(len, stray))
-            self._found("stray", version.key, f"bytes in {count} absent parts", self._repair)
-        records = self._bench.keeper.records(version.key)
-        [record] = [one for one in records if one.version == version]
-        allocated = file.allocated()
-        if record.allocated != allocated:
-            text = f"{record.allocated} bytes of the disk are counted, {allocated} are taken"
+            text = f"the file has bytes of {counted(count, 'part')} that should be absent"
+            self._found("stray", version.key, text, self._repair)
+        # The row may go at any moment: another process needs its space.
+        stored, allocated = self._catalog.files([row_id]).get(row_id), file.allocated()
+        if stored is not None and stored.allocated != allocated:
+            text = f"{stored.allocated} bytes of the disk are counted, {allocated} are taken"
             if self._repair:
                 with self._catalog.transaction() as transaction:
                     transaction.set_allocated(row_id, allocated)
@@ -177,7 +189,8 @@ class _Checker:
         if self._repair:
             with self._catalog.transaction() as transaction:
                 transaction.recount_total()
-        self._found("space", "", "the sum of the counted space is wrong", self._repair)
+        text = "the counted space is not the sum of that of all objects"
+        self._found("space", "", text, self._repair)
 
     def check_files(self) -> None:
         """Files that no row names; the order of the two questions makes this safe."""
@@ -190,7 +203,7 @@ class _Checker:
     def _check_orphan(self, path: Path) -> None:
         if self._repair:
             path.unlink(missing_ok=True)
-        self._found("orphan", "", f"{path} belongs to no object", self._repair)
+        self._found("orphan", "", f"the file {quoted(path)} belongs to no object", self._repair)
 
     def _found(self, kind: str, key: str, text: str, is_repaired: bool) -> None:
         self.report.problems.append(Problem(kind, key, text, is_repaired))
@@ -210,12 +223,13 @@ def _fault(file: DataFile, geometry: Geometry, ledger: PartLedger, part: int) ->
     except FileNotFoundError:
         return "the file is missing"
     except OSError as error:
-        return f"cannot be read: {error}"
+        return f"cannot be read: {reason(error)}"
     if len(data) < stop - start:
-        return "the file ends before"
+        return "the file ends before it"
     if checksum([data]) == ledger.crc(part):
         return ""
-    return "a hole" if not _has_data(file, geometry, range(part, part + 1)) else "wrong CRC-64"
+    is_there = _has_data(file, geometry, range(part, part + 1))
+    return "wrong CRC-64" if is_there else "nothing was written there"
 
 
 def _has_data(file: DataFile, geometry: Geometry, parts: range) -> bool:

@@ -33,6 +33,12 @@ class Notes:
             self._add_known()
             self._is_new = False
 
+    def unmark_known(self) -> None:
+        """It was not mounted after all."""
+        with self._catalog.transaction(durable=True) as transaction:
+            transaction.remove_fact(_KNOWN)
+        self._is_new = True
+
     def begun_anew(self) -> None:
         """The catalogue is another one; the bucket is as well known as it was."""
         if not self._is_new:

@@ -42,9 +42,12 @@ def remove(connection: sqlite3.Connection, path: str) -> int:
     return connection.execute(f"DELETE FROM pin WHERE {condition}", values).rowcount
 
 
-def total(connection: sqlite3.Connection) -> int:
-    """How many bytes all pins reserve."""
-    (size,) = connection.execute("SELECT coalesce(sum(size), 0) FROM pin").fetchone()
+def total(connection: sqlite3.Connection, path: str = "") -> int:
+    """How many bytes the pins of a key, or of all below a prefix, reserve."""
+    condition, values = below(path)
+    (size,) = connection.execute(
+        f"SELECT coalesce(sum(size), 0) FROM pin WHERE {condition}", values
+    ).fetchone()
     return int(size)
 
 

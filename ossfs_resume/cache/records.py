@@ -1,7 +1,7 @@
 """What goes into the catalogue and comes out of it, as values; and their encoding."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 from ossfs_resume.cache.geometry import Geometry
@@ -57,6 +57,9 @@ class Totals:
     bytes: int = 0
     bytes_present: int = 0
     allocated: int = 0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 class StoredFile(NamedTuple):

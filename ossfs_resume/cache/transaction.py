@@ -206,6 +206,10 @@ class Transaction:
         """Remember that something has happened."""
         self._connection.execute("INSERT INTO fact VALUES (?) ON CONFLICT DO NOTHING", (name,))
 
+    def remove_fact(self, name: str) -> None:
+        """Forget that something has happened."""
+        self._connection.execute("DELETE FROM fact WHERE name = ?", (name,))
+
     def remember(self, news: Remembered) -> None:
         """Keep what the origin said of names."""
         remembered.save(self._connection, news)

@@ -1,23 +1,22 @@
 """``ossfs-resume cache``: look after a cache directory, mounted or not."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
 
-from ossfs_resume.cache import workbench
-from ossfs_resume.cache.check import check_store
-from ossfs_resume.cache.eviction import Rank
-from ossfs_resume.cache.records import EntryRecord
-from ossfs_resume.cache.workbench import Workbench
+from ossfs_resume.cache.check import Report, check_store
+from ossfs_resume.cli import cache_tables as tables
 from ossfs_resume.cli import stores
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.cli.outcome import Exit
+from ossfs_resume.cli.stores import REPAIR, Removed, Selection
+from ossfs_resume.errors import CacheError
 from ossfs_resume.quantities import format_size
+from ossfs_resume.wording import counted, quoted
 
 Command = Callable[..., int]
 
@@ -31,7 +30,13 @@ _SHARED = (
 
 @click.group()
 def cache() -> None:
-    """Look after the cache directory, whether or not anything is mounted."""
+    """Look after the cache directory, whether or not anything is mounted.
+
+    A PATH is an object, or a directory with all below it; without an address a command is about
+    all buckets. Where two buckets have the same name, oss://BUCKET@ENDPOINT/PATH says which one, as
+    the commands print it. Exit status 1: nothing was found, something is damaged, or something
+    that should go stays.
+    """
 
 
 def _command(function: Command) -> Command:
@@ -41,36 +46,45 @@ def _command(function: Command) -> Command:
 
 
 @_command
-def list_(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """List the objects that have bytes in the cache."""
-    path = stores.path_in(source)
-    rows = (
-        (bench.identity, record)
-        for bench in stores.benches(source, cache_dir, config)
-        for record in stores.below(bench, path)
-    )
+@click.option(
+    "--partial", "is_partial", is_flag=True, help="Only objects of which parts are missing."
+)
+@click.option("--pinned", "is_pinned", is_flag=True, help="Only objects that are pinned.")
+@click.option(
+    "--sort", type=click.Choice(tables.ORDERS), default="key", show_default=True,
+    help="By size the largest come first, by use the latest.",
+)  # fmt: skip
+def list_(
+    source: str | None,
+    cache_dir: str | None,
+    config: str | None,
+    as_json: bool,
+    is_partial: bool,
+    is_pinned: bool,
+    sort: str,
+) -> int:
+    """List the objects that have bytes in the cache, and the jobs that wait or run."""
+    selection = stores.select(source, cache_dir, config)
+    listing = tables.Listing(selection, is_partial=is_partial, is_pinned=is_pinned, order=sort)
     if as_json:
-        click.echo(json.dumps([_described(*row) for row in rows], indent=1))
+        _print_json(selection, objects=[row.document for row in listing.rows()], jobs=listing.jobs)
     else:
-        _print_records(rows)
-    return Exit.SUCCESS
+        listing.print()
+    selection.require(listing.found)
+    return _status(selection)
 
 
 @_command
 def stat(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """Say how much each bucket takes."""
-    found = [_statistics(bench) for bench in stores.benches(source, cache_dir, config)]
+    """Say how much each bucket, or what is below a path of it, takes."""
+    selection = stores.select(source, cache_dir, config)
+    found = list(selection.each(partial(tables.statistics, selection)))
+    selection.require(any(one.objects or one.jobs for one in found))
     if as_json:
-        click.echo(json.dumps(found, indent=1))
-        return Exit.SUCCESS
-    columns = ("allocated", "objects", "complete", "pinned", "mounts", "bucket")
-    rows = [
-        (format_size(one["allocated_bytes"]), one["objects"], one["complete"],
-         format_size(one["pinned_bytes"]), one["mounts"], one["identity"])
-        for one in found
-    ]  # fmt: skip
-    _print_table(columns, rows)
-    return Exit.SUCCESS
+        _print_json(selection, buckets=[asdict(one) for one in found])
+    else:
+        tables.print_statistics(found)
+    return _status(selection)
 
 
 @_command
@@ -78,124 +92,101 @@ def stat(source: str | None, cache_dir: str | None, config: str | None, as_json:
 def check(
     source: str | None, cache_dir: str | None, config: str | None, as_json: bool, repair: bool
 ) -> int:
-    """Compare catalogue, bitmaps, files and checksums. Exit status 1 if anything is wrong."""
-    directory, reports = stores.cache_directory(cache_dir, config), {}
-    for identity in stores.identities(directory, source):
-        reports[identity] = report = check_store(directory, identity, repair=repair)
-        if as_json:
+    """Compare catalogue, bitmaps, files and checksums. Exit status 1 if anything is wrong.
+
+    With a PATH only what is cached of it is looked at, and not the rest of the catalogue.
+    """
+    selection = stores.select(source, cache_dir, config)
+    reports: dict[str, Report] = {}
+    for identity in selection.identities:
+        try:
+            report = check_store(
+                selection.directory, identity, repair=repair, paths=selection.paths
+            )
+        except CacheError as error:
+            selection.failed(identity, error)
             continue
-        for problem in report.problems:
-            text = _shown(problem.key) + problem.text + " (repaired)" * problem.is_repaired
-            click.echo(f"{identity}: {problem.kind}: {text}")
-        click.echo(
-            f"{identity}: {report.entries} objects, {report.parts} parts,"
-            f" {format_size(report.bytes)} compared; {len(report.problems)} problems"
-        )
+        reports[identity] = report
+        if not as_json:
+            _print_report(selection, identity, report, is_repairing=repair)
+    selection.require(any(one.entries or one.problems for one in reports.values()))
     if as_json:
-        click.echo(json.dumps({name: asdict(report) for name, report in reports.items()}, indent=1))
+        documents = [
+            {"bucket": selection.name(identity), "identity": identity, **asdict(report)}
+            for identity, report in reports.items()
+        ]
+        _print_json(selection, buckets=documents)
+    elif not repair:
+        _print_advice(reports.values())
     is_good = all(report.is_good for report in reports.values())
-    return Exit.SUCCESS if is_good else Exit.FAILURE
+    return _status(selection) if is_good else Exit.FAILURE
 
 
 @_command
 def evict(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """Remove what is cached of a bucket, a key, or all below a path; not what is open or pinned."""
+    """Remove what is cached of a bucket, an object, or all below a path; not what is open or
+    pinned: then the exit status is 1."""
     if source is None:
         raise click.UsageError("say what to evict: oss://BUCKET[/PATH]; or use clear")
-    path, counts = stores.path_in(source), {}
-    for bench in stores.benches(source, cache_dir, config):
-        counts[bench.identity] = stores.evict(bench, path)
-    _print_counts(counts, "objects evicted", as_json=as_json)
-    return Exit.SUCCESS
+    selection = stores.select(source, cache_dir, config)
+    removed = list(selection.each(lambda bench: [stores.evict(selection, bench)]))
+    return _print_removed(selection, removed, as_json=as_json)
 
 
 @_command
 def clear(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """Remove everything, pins and jobs too; if it is mounted, what is neither open nor pinned."""
-    directory, counts = stores.cache_directory(cache_dir, config), {}
-    for identity in stores.identities(directory, source):
-        objects = stores.count(directory, identity)
-        if not workbench.clear(directory, identity):
-            with workbench.opened(directory, identity) as bench:
-                objects = stores.evict(bench, "")
-        counts[identity] = objects
-    _print_counts(counts, "objects removed", as_json=as_json)
-    return Exit.SUCCESS
+    """Remove all that is cached of a bucket, an object, or all below a path, and its pins and jobs.
+
+    Without an address: of all buckets. What a mount has open stays; then the exit status is 1.
+    """
+    selection = stores.select(source, cache_dir, config)
+    removed = [] if selection.path else stores.clear_unused(selection)
+    removed += selection.each(lambda bench: [stores.clear(selection, bench)])
+    return _print_removed(selection, removed, as_json=as_json)
 
 
 # --- what they say ---
 
 
-def _state(record: EntryRecord) -> str:
-    if record.row.bytes_present < record.version.size:
-        return "partial"
-    return "verified" if record.row.is_verified else "complete"
+def _status(selection: Selection) -> Exit:
+    return Exit.FAILURE if selection.errors else Exit.SUCCESS
 
 
-def _described(identity: str, record: EntryRecord) -> dict[str, Any]:
-    return {
-        "bucket": identity,
-        "key": record.version.key.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        "etag": record.version.etag,
-        "size": record.version.size,
-        "bytes_present": record.row.bytes_present,
-        "allocated": record.allocated,
-        "state": _state(record),
-        "pinned": record.is_pinned,
-        "superseded": record.rank == Rank.SUPERSEDED,
-        "last_used": _time(record.last_used),
-    }
+def _print_json(selection: Selection, **content: Any) -> None:
+    errors = [{"bucket": name, "error": text} for name, text in selection.errors]
+    click.echo(json.dumps(content | {"errors": errors}, indent=1))
 
 
-def _statistics(bench: Workbench) -> dict[str, Any]:
-    records = list(stores.below(bench, ""))
-    return {
-        "identity": bench.identity,
-        "allocated_bytes": bench.catalog.allocated(),
-        "objects": len(records),
-        "complete": sum(one.row.bytes_present == one.version.size for one in records),
-        "pinned_bytes": bench.catalog.pinned_bytes(),
-        "jobs": len(bench.catalog.jobs()),
-        "mounts": bench.owners,
-    }
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000).isoformat(" ", "seconds")
-
-
-def _shown(key: str) -> str:
-    return f"{printable(key)}: " if key else ""
-
-
-def _print_records(rows: Iterator[tuple[str, EntryRecord]]) -> None:
-    columns = ("cached", "size", "state", "", "last used", "key")
-    _print_table(
-        columns,
-        (
-            (format_size(record.row.bytes_present), format_size(record.version.size),
-             _state(record), "pinned" if record.is_pinned else "", _time(record.last_used),
-             f"{identity}/{printable(record.version.key)}")
-            for identity, record in rows
-        ),
-    )  # fmt: skip
-
-
-def _print_table(columns: Sequence[str], rows: Any) -> None:
-    """Columns under headings on a terminal, otherwise a line of tab-separated fields for each."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(map(str, row)))
-        return
-    table = [tuple(map(str, row)) for row in (columns, *rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
-
-
-def _print_counts(counts: dict[str, int], what: str, *, as_json: bool) -> None:
+def _print_removed(selection: Selection, removed: list[Removed], *, as_json: bool) -> Exit:
+    selection.require(sum(one.found for one in removed))
     if as_json:
-        click.echo(json.dumps(counts, indent=1))
-    else:
-        for identity, count in counts.items():
-            click.echo(f"{identity}: {count} {what}")
+        _print_json(selection, buckets=[asdict(one) for one in removed])
+    for one in () if as_json else removed:
+        click.echo(str(one))
+    return Exit.FAILURE if any(one.stay for one in removed) else _status(selection)
+
+
+def _print_report(
+    selection: Selection, identity: str, report: Report, *, is_repairing: bool
+) -> None:
+    for problem in report.problems:
+        text = printable(problem.text) + " (repaired)" * problem.is_repaired
+        if problem.kind == "catalogue" and not is_repairing:
+            text += f"; {REPAIR}"
+        click.echo(f"{quoted(selection.name(identity, problem.key))}: {text}")
+    click.echo(
+        f"{quoted(selection.name(identity))}: {counted(report.entries, 'object')},"
+        f" {counted(report.parts, 'part')}, {format_size(report.bytes)} compared;"
+        f" {counted(len(report.problems), 'problem')}"
+    )
+
+
+def _print_advice(reports: Any) -> None:
+    problems = [problem for report in reports for problem in report.problems]
+    damaged = {problem.key for problem in problems if problem.kind == "part"}
+    others = sum(problem.kind not in ("part", "catalogue") for problem in problems)
+    if damaged:
+        what, it = counted(len(damaged), "object"), "it" if len(damaged) == 1 else "them"
+        click.echo(f"{what} damaged; run again with --repair to fetch {it} anew")
+    elif others:
+        click.echo(f"run again with --repair to clear {'it' if others == 1 else 'them'}")

@@ -1,6 +1,8 @@
 """How a command ends: an exit status, and one line on stderr for every expected error."""
 
 import errno
+import os
+import sys
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -33,12 +35,20 @@ def outcome(run: Callable[[], object]) -> int:
     except OssfsError as error:
         return _failed(str(error), Exit.FAILURE)
     except OSError as error:
+        if error.errno == errno.EPIPE:  # head(1) has seen enough
+            return _ended_quietly()
         if error.errno != errno.ENOSPC:  # of the disk that takes the output
             raise
         return _failed(f"cannot write the output: {error.strerror}", Exit.FAILURE)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     return result if isinstance(result, int) else Exit.SUCCESS
+
+
+def _ended_quietly() -> Exit:
+    """Python would complain of the broken pipe when it writes out the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILURE
 
 
 def _failed(text: str, status: Exit) -> Exit:

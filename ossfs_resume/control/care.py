@@ -19,8 +19,8 @@ from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.supervision import explained
 
 CLOSING_S = 1.0
-"""The kernel tells of a close(2) some time after the program did it."""
-RETRY_S = 0.02
+"""The kernel tells of a close(2) some time after the program did it: mostly within milliseconds."""
+FIRST_RETRY_S = 0.02
 
 
 class Namespace(Protocol):
@@ -97,14 +97,15 @@ class Care:
         await self._long_asking.ask(partial(self._keeper.evict_below, path))
 
     async def _evict(self, version: ObjectVersion) -> None:
-        deadline = trio.current_time() + CLOSING_S
+        deadline, seconds = trio.current_time() + CLOSING_S, FIRST_RETRY_S
         while True:
             try:
                 return await self._asking.ask(partial(self._keeper.evict, version))
             except InUse:
                 if trio.current_time() >= deadline:
                     raise
-            await trio.sleep(RETRY_S)
+            await trio.sleep(seconds)
+            seconds *= 2
 
     # --- verification ---
 

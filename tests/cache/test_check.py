@@ -10,6 +10,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore, workbench
 from ossfs_resume.cache.check import Report, check
+from ossfs_resume.cache.datafile import DataFile
 
 Parts = Any  # of conftest.py
 
@@ -89,14 +90,14 @@ def harm_orphan(settings: CacheSettings, parts: Parts) -> None:
 @pytest.mark.parametrize(
     ("harm", "kind", "text"),
     [
-        (harm_bytes, "part", "part 1: wrong CRC-64"),
-        (harm_hole, "part", "part 2: a hole"),
-        (harm_size, "part", "part 4: the file ends before"),
-        (harm_file, "part", "3 parts (1, 2, 4): the file is missing"),
-        (harm_counter, "counter", "the row says 5 parts, the bitmap 3"),
-        (harm_stray, "stray", "bytes in 1 absent parts"),
+        (harm_bytes, "part", "part 1 is damaged: wrong CRC-64"),
+        (harm_hole, "part", "part 2 is damaged: nothing was written there"),
+        (harm_size, "part", "part 4 is damaged: the file ends before it"),
+        (harm_file, "part", "3 parts (1, 2, 4) are damaged: the file is missing"),
+        (harm_counter, "counter", "its row counts 5 parts, its bitmap has 3"),
+        (harm_stray, "stray", "bytes of 1 part that should be absent"),
         (harm_space, "space", "12345 bytes of the disk are counted"),
-        (harm_total, "space", "the sum of the counted space is wrong"),
+        (harm_total, "space", "the counted space is not the sum"),
         (harm_orphan, "orphan", "77-abc.0 belongs to no object"),
     ],
 )
@@ -145,3 +146,25 @@ def test_clear_removes_everything_unless_somebody_has_it_open(
     left = {path.name for path in (filled.directory / filled.identity).iterdir()}
     assert left == {"lock", "owners"}
     CacheStore.open(filled).close()
+
+
+def test_a_row_that_goes_between_two_looks_is_no_problem(
+    filled: CacheSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocated = DataFile.allocated
+
+    def evicted_meanwhile(file: DataFile) -> int:
+        execute(filled, "DELETE FROM entry")
+        return allocated(file)
+
+    monkeypatch.setattr(DataFile, "allocated", evicted_meanwhile)
+    assert [one.kind for one in look(filled).problems if one.key] == []
+
+
+def test_a_path_limits_what_is_looked_at(filled: CacheSettings, parts: Parts) -> None:
+    harm_bytes(filled, parts)
+    harm_total(filled, parts)
+    with workbench.opened(filled.directory, filled.identity) as bench:
+        assert check(bench, repair=False, paths=["another", "another/"]).problems == []
+        [problem] = check(bench, repair=False, paths=["key", "key/"]).problems
+        assert problem.kind == "part"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.keeper import Keeper
@@ -19,6 +20,7 @@ from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Presence, Verbs
 from ossfs_resume.errors import BadValue, InUse, IsADirectory, NoSpace, NoSuchAttribute
 from ossfs_resume.oss.models import ObjectMeta
+from support.threads import answer_without_threads
 
 FILE, DIRECTORY = 2, 3
 META = ObjectMeta("dir/file", 1_000_000, "E", 0, crc64=7, storage_class="IA")
@@ -199,3 +201,28 @@ async def test_an_unknown_verb_is_refused_whatever_its_value(verbs: Verbs) -> No
 
 def test_an_empty_object_is_all_there() -> None:
     assert str(Presence(0, 0, 0, True)) == "0/0 parts 100.0%"
+
+
+class NeverClosed:
+    """A keeper of something that stays open."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def is_pinned(self, key: str) -> bool:
+        return False
+
+    def evict(self, version: ObjectVersion) -> None:
+        self.asked += 1
+        raise InUse("open")
+
+
+async def test_an_open_file_is_asked_for_a_few_times_only(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_without_threads(monkeypatch)
+    keeper = NeverClosed()
+    care = Care(Namespace(), NothingOpen(), keeper, nursery, Namespace())
+    with pytest.raises(InUse):
+        await care.evict(META.key, META)
+    assert keeper.asked < 10

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ossfs_resume.cache import workbench
 from support.emulator import EmulatorProcess
 from support.mount import Mount
 
@@ -113,6 +114,23 @@ def test_a_directory_that_is_not_empty(mounts: Callable[..., Mount]) -> None:
     mount = mounts()
     (mount.point / "x").touch()
     assert "not empty" in refusal(mount)
+
+
+@pytest.mark.parametrize("is_offline", [False, True])
+def test_a_mount_that_never_came_about_leaves_nothing_in_the_cache(
+    mounts: Callable[..., Mount], is_offline: bool
+) -> None:
+    refusal(mounts(options=["--offline"] if is_offline else [], source="oss://another"))
+    mount = mounts()
+    (mount.point / "x").touch()
+    refusal(mount)
+    assert workbench.identities(mount.cache) == []
+    (mount.point / "x").unlink()
+    mount.start()
+    mount.stop()
+    (mount.point / "x").touch()
+    refusal(mount)
+    assert len(workbench.identities(mount.cache)) == 1
 
 
 def test_a_directory_that_is_not_there(mounts: Callable[..., Mount]) -> None:
