@@ -39,6 +39,9 @@
 class OssfsError(Exception):
     """Base of every error this package raises on purpose; its text is one line for a human."""
 
+    is_told = False
+    """Whether a line of the log has told already what is behind it."""
+
     @property
     def fields(self) -> dict[str, object]:
         """What a log for programs says of it beside its text."""

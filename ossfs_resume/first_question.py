@@ -25,6 +25,7 @@ from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials.chain import Provider
 from ossfs_resume.oss.endpoint import Endpoint
+from ossfs_resume.oss.outage import log as outage_log
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,13 @@ def still_trying_unsaid() -> Iterator[None]:
     def is_said(record: logging.LogRecord) -> bool:
         return record.levelno != logging.WARNING
 
-    attempts_log.addFilter(is_said)
+    for log_of_attempts in (attempts_log, outage_log):
+        log_of_attempts.addFilter(is_said)
     try:
         yield
     finally:
-        attempts_log.removeFilter(is_said)
+        for log_of_attempts in (attempts_log, outage_log):
+            log_of_attempts.removeFilter(is_said)
 
 
 def with_remedy(error: TransientError, endpoint: Endpoint) -> str:

@@ -47,7 +47,8 @@ def explained(what: str, error: Exception) -> OssfsError:
     """The error for those who ask later, and a line in the log now: with a traceback if nobody
     thought of it."""
     if isinstance(error, OssfsError):
-        log.warning("%s: %s", what, error, extra=error.fields)
+        level = logging.DEBUG if error.is_told else logging.WARNING
+        log.log(level, "%s: %s", what, error, extra=error.fields)
         return error
     log.error("%s failed unexpectedly", what, exc_info=error)
     return OssfsError(f"{type(error).__name__}: {error}; the log has more")

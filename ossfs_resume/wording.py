@@ -31,11 +31,16 @@ def _escaped(one: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in one.encode("utf-8", "surrogateescape"))
 
 
+def lower_first(text: str) -> str:
+    """For words that stand in the middle of a line."""
+    return text[:1].lower() + text[1:]
+
+
 def reason(error: Exception) -> str:
     """Why something failed, without Python's ``[Errno 13]``: the file, if the error names one, and
     the system's words for it."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    words = error.strerror[0].lower() + error.strerror[1:]
+    words = lower_first(error.strerror)
     file = error.filename
     return words if file is None else f"{quoted(os.fsdecode(file))}: {words}"

@@ -23,7 +23,8 @@ def test_what_needs_no_quotes_mostly_gets_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a b", "it's", "a\nb\t\x1b[31m", "x\udcffy", "~", "$(reboot)", "a\\b'\n", "", "\x81é\n"]
+    "text",
+    ["a b", "it's", "a\nb\t\x1b[31m", "x\udcffy", "~", "$(reboot)", "a\\b'\n", "", "\x81é\n"],
 )
 def test_a_shell_takes_it_back(text: str) -> None:
     command = ["bash", "-c", f"printf %s {quoted(text)}"]

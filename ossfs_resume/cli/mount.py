@@ -46,7 +46,14 @@ def mount(
         trio.run(serve_mount, request, lambda: None)
         return 0
 
-    return run_in_background(partial(serve_in_background, request, start_log))
+    status = run_in_background(partial(serve_in_background, request, start_log))
+    if status == 0 and logs.goes_nowhere(options.log_file):
+        click.echo(
+            "ossfs-resume: nobody keeps the log of this mount: there is no system log"
+            " (/dev/log); name a file with --log-file",
+            err=True,
+        )
+    return status
 
 
 def serve_in_background(
@@ -72,4 +79,7 @@ def serve_in_background(
             log.exception("the mount of %s ended unexpectedly", request.source)
             raise
 
-    return outcome(serve)
+    try:
+        return outcome(serve)
+    finally:
+        logging.shutdown()

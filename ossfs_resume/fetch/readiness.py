@@ -149,6 +149,8 @@ class Readiness:
     def _give_up(self, download: Download, parts: range) -> NoProgress:
         key, seconds = download.meta.key, self._settings.timeout_s
         error = NoProgress(f"{key}: no data arrived for {seconds:g} seconds")
+        # A network that is gone fails one range after the other; one line a file says so.
+        level = logging.DEBUG if download.failures else logging.WARNING
         download.failed(parts, error, trio.current_time())
-        log.warning("%s", error)
+        log.log(level, "%s", error, extra={"key": key})
         return error

@@ -209,6 +209,10 @@ def _explained(transfer: Transfer, error: Exception) -> OssfsError:
 def _failed(transfer: Transfer, error: OssfsError) -> None:
     download = transfer.download
     # A broken network fails every transfer of a window; one line says so.
-    is_first = not download.failures and download.stale is None
+    is_first = not download.failures and download.stale is None and not error.is_told
     download.failed(transfer.parts, error, trio.current_time())
-    log.log(logging.WARNING if is_first else logging.DEBUG, "%s: %s", download.meta.key, error)
+    level, key = logging.WARNING if is_first else logging.DEBUG, download.meta.key
+    geometry = download.entry.geometry
+    first, stop = geometry.bytes_of(transfer.parts.start, transfer.parts.stop)
+    fields = {"key": key, "first": first, "stop": stop, "bytes": stop - first} | error.fields
+    log.log(level, "%s: bytes %d to %d: %s", key, first, stop, error, extra=fields)

@@ -8,6 +8,7 @@ import trio
 
 from ossfs_resume.errors import AccessDenied, NotFound, OriginError
 from ossfs_resume.oss.models import Credentials
+from ossfs_resume.oss.outage import Outage
 from ossfs_resume.oss.refusal import EXPIRED_TOKEN_CODES
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.retry import Patience
@@ -28,6 +29,7 @@ class Attempts:
         signer: Signer,
         counts: Counter[str],
         jitter: Callable[[], float],
+        outage: Outage,
     ) -> None:
         """``budget_s``: seconds without progress until it gives up (0: never)."""
         self.what = what
@@ -36,6 +38,7 @@ class Attempts:
         self._signer = signer
         self._counts = counts
         self._jitter = jitter
+        self._outage = outage
         self._credentials: Credentials | None = None
         self._renewed = False
         self._failures = 0
@@ -54,14 +57,18 @@ class Attempts:
         _forget_frames(error)
         self.last_error = error
         self._failures += 1
+        self._outage.failed(error, trio.current_time())
         self._counts["errors"] += not isinstance(error, NotFound)
         seconds = self._seconds_to_wait(error)
         if seconds is None:
             raise error
         self._counts["retries"] += 1
-        log.debug("%s: failure %d, again in %.2f s: %s", self.what, self._failures, seconds, error)
-        if self._failures == WARN_AFTER_FAILURES:
-            log.warning("%s failed %d times, still trying: %s", self.what, self._failures, error)
+        is_new = self._failures == WARN_AFTER_FAILURES and not error.is_told
+        log.log(
+            logging.WARNING if is_new else logging.DEBUG,
+            "%s failed %d times, again in %.2f s: %s",
+            self.what, self._failures, seconds, error, extra=error.fields,
+        )  # fmt: skip
         await trio.sleep(seconds)
 
     def _seconds_to_wait(self, error: OriginError) -> float | None:

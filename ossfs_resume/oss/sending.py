@@ -5,7 +5,6 @@ next ones wait (`pacing`). Whoever is handed an answer has a successful one; wha
 is raised, and what it teaches (the origin's clock, its pace) holds for all later attempts.
 """
 
-import logging
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -19,13 +18,13 @@ from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.hedging import Turn
 from ossfs_resume.oss.lane import Lane
 from ossfs_resume.oss.models import ClientStatistics
+from ossfs_resume.oss.outage import Outage
 from ossfs_resume.oss.pacing import Pace
 from ossfs_resume.oss.request import Request
+from ossfs_resume.oss.request_log import log_answer
 from ossfs_resume.oss.settings import ClientSettings
 from ossfs_resume.oss.signer import Signer
 from ossfs_resume.oss.transport import Answer
-
-log = logging.getLogger(__name__)
 
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
@@ -48,6 +47,7 @@ class Sender:
         self._signer = signer
         self._jitter = jitter
         self._pace = Pace(settings.connections)
+        self.outage = Outage(settings.endpoint.authority)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -78,9 +78,9 @@ class Sender:
         turn.listen()
         async with lane.transport.send(signed) as answer:
             elapsed_s = trio.current_time() - sent_at
-            request_id = answer.headers.get("x-oss-request-id", "none")
-            what = f"{wanted.method} {wanted.target}"
-            log.debug("%s: %d, %.3f s, id %s", what, answer.status, elapsed_s, request_id)
+            log_answer(signed, answer.status, answer.headers, elapsed_s)
+            if answer.status < 500:
+                self.outage.answered(trio.current_time())
             if answer.status >= 300:
                 raise await self._refusal(answer)
             self._pace.succeeded(trio.current_time())
@@ -106,4 +106,5 @@ class Sender:
 
     def attempts(self, what: str) -> Attempts:
         """The attempts at the operation that messages call ``what``."""
-        return Attempts(what, self._settings.timeout_s, self._signer, self.counts, self._jitter)
+        timeout_s = self._settings.timeout_s
+        return Attempts(what, timeout_s, self._signer, self.counts, self._jitter, self.outage)

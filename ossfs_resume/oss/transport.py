@@ -187,7 +187,7 @@ def tls_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
 
 def _translated(error: httpx.HTTPError, where: str = "") -> OriginError:
     """``where`` is the origin, as long as it has not begun to answer."""
-    text = f"{where}{type(error).__name__}: {reason_of(error)}"
+    text = f"{where}{reason_of(error)}"
     if explained := explain_tls(error):
         return TlsFailed(where + explained)
     match error:

@@ -154,9 +154,11 @@ class Origin:
     def _complain(self, error: OriginError) -> None:
         """One line in the log for each kind of trouble, with OSS's identifiers; once a minute."""
         kind, now = error.code or type(error).__name__, trio.current_time()
-        if not isinstance(error, NotFound) and now >= self._silent_until.get(kind, now):
+        if isinstance(error, NotFound) or error.is_told:
+            log.debug("%s", error, extra=error.fields)
+        elif now >= self._silent_until.get(kind, now):
             self._silent_until[kind] = now + COMPLAINT_INTERVAL_S
-            log.warning("%s", error)
+            log.warning("%s", error, extra=error.fields)
 
     def _fail(self) -> None:
         self.is_down = True
