@@ -12,6 +12,7 @@ from math import inf
 
 import trio
 
+from ossfs_resume import checkup_local as local
 from ossfs_resume import checkup_steps as steps
 from ossfs_resume.checkup_steps import STEP_S, Findings, Limited, NothingToDo
 from ossfs_resume.config import Options, Source
@@ -45,16 +46,21 @@ class Planned:
     run: Callable[[Findings], Awaitable[str]]
     needs: tuple[str, ...] = ()
     seconds: float = STEP_S
+    remedy: str = "; check --endpoint, firewall and proxy"
 
 
 PLAN = (
+    Planned("/dev/fuse", local.open_device),
+    Planned("fusermount3", local.look_for_helper),
+    Planned("cache", local.look_at_cache, remedy="; does the disk hang?"),
     Planned("DNS", steps.ask_name_server),
     Planned("TCP", steps.connect, ("DNS",)),
     Planned("TLS", steps.start_tls, ("TCP",)),
-    Planned("clock", steps.compare_clocks, ("TLS",)),
+    Planned("HTTP", steps.ask_anything, ("TLS",)),
+    Planned("clock", steps.compare_clocks, ("HTTP",)),
     Planned("credentials", steps.find_credentials, seconds=inf),
-    Planned("list", steps.list_objects, ("TLS", "credentials")),
-    Planned("head", steps.head_object, ("TLS", "credentials")),
+    Planned("list", steps.list_objects, ("HTTP", "credentials")),
+    Planned("head", steps.head_object, ("HTTP", "credentials")),
     Planned("ranged get", steps.get_range, ("head",)),
     Planned("CRC header", steps.look_for_checksum, ("ranged get",)),
 )
@@ -84,7 +90,7 @@ async def _outcome(plan: Planned, findings: Findings) -> Step:
     except NothingToDo as reason:
         return Step(plan.name, Outcome.SKIPPED, str(reason))
     except trio.TooSlowError:
-        text = f"not done within {plan.seconds:g} s; check --endpoint, firewall and proxy"
+        text = f"no answer within {plan.seconds:g} s{plan.remedy}"
     except OssfsError as error:
         text = str(error)
     findings.causes[plan.name] = plan.name

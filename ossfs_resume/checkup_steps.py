@@ -21,6 +21,7 @@ from ossfs_resume.oss.paging import Trail
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
+from ossfs_resume.wording import counted, quoted
 
 STEP_S = 5.0
 """A step fails after this time, unless its parts have deadlines of their own."""
@@ -51,6 +52,7 @@ class Findings:
     resources: AsyncExitStack
     stream: Link | None = None
     client: OssClient | None = None
+    date: str = ""
     key: str = ""
     meta: ObjectMeta | None = None
     crc64: int | None = None
@@ -115,8 +117,8 @@ async def start_tls(findings: Findings) -> str:
     return f"{version}, {cipher[0] if cipher else 'no cipher'}, the certificate is trusted"
 
 
-async def compare_clocks(findings: Findings) -> str:
-    """Any answer tells the time, also a refusal of a request that nobody signed."""
+async def ask_anything(findings: Findings) -> str:
+    """Any answer will do, also a refusal of a request that nobody signed; it tells the time."""
     settings = findings.settings
     transport = Transport(
         settings.endpoint.base_url,
@@ -129,9 +131,13 @@ async def compare_clocks(findings: Findings) -> str:
     headers = {"accept-encoding": "identity", "user-agent": USER_AGENT}
     wanted = Request("HEAD", settings.endpoint.bucket_path, "", headers=headers)
     async with transport.send(wanted) as answer:
-        date = answer.headers.get("date", "")
+        findings.date = answer.headers.get("date", "")
+        return f"{answer.headers.get('server', 'the server')} answers: status {answer.status}"
+
+
+async def compare_clocks(findings: Findings) -> str:
     try:
-        ahead_s = time.time() - wire.parse_http_date(date)
+        ahead_s = time.time() - wire.parse_http_date(findings.date)
     except ValueError:
         raise Limited("the server does not tell its time") from None
     direction = "ahead" if ahead_s > 0 else "behind"
@@ -170,7 +176,7 @@ async def list_objects(findings: Findings) -> str:
     if candidates:
         findings.key = candidates[0].key
     more = " or more" if page.next_token else ""
-    return f"{len(page.objects)}{more} objects below {findings.source}"
+    return f"{counted(len(page.objects), 'object', more)} below {quoted(str(findings.source))}"
 
 
 async def _first_objects(client: OssClient, prefix: str) -> ListPage:
@@ -192,8 +198,8 @@ async def head_object(findings: Findings) -> str:
     try:
         findings.meta = meta = await findings.client.head(findings.key)
     except NotFound:
-        raise NothingToDo(f"there is no object {findings.key!r} to try") from None
-    return f"{meta.key!r}: {meta.size} bytes, ETag {meta.etag}"
+        raise NothingToDo(f"there is no object {quoted(findings.key)} to try") from None
+    return f"{quoted(meta.key)}: {counted(meta.size, 'byte')}, ETag {meta.etag}"
 
 
 async def get_range(findings: Findings) -> str:

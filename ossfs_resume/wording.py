@@ -7,9 +7,9 @@ import shlex
 _SAFE = re.compile(r"[\w@%+=:,./~-]+")
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 object``, ``2 objects``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, more: str = "") -> str:
+    """``1 object``, ``2 objects``; with ``more`` (" or more"), ``1 or more objects``."""
+    return f"{number} {noun}" if number == 1 and not more else f"{number}{more} {noun}s"
 
 
 def quoted(text: str | os.PathLike[str]) -> str:

@@ -13,7 +13,7 @@ from ossfs_resume.errors import MountError
 from ossfs_resume.fuse.mounts import detach, mount_at
 
 _DEVICE = "/dev/fuse"
-_CONFIGURATION = Path("/etc/fuse.conf")
+CONFIGURATION = Path("/etc/fuse.conf")
 
 
 def prepare(mountpoint: str, *, allow_other: bool) -> str:
@@ -25,11 +25,11 @@ def prepare(mountpoint: str, *, allow_other: bool) -> str:
     path = os.path.realpath(mountpoint)
     _clear_dead_mount(path)
     _check_directory(path)
-    _check_device()
+    check_device()
     if os.geteuid() != 0:
-        _check_helper()
+        check_helper()
         if allow_other:
-            _check_allow_other(_CONFIGURATION)
+            check_allow_other(CONFIGURATION)
     return path
 
 
@@ -70,7 +70,7 @@ def _check_directory(path: str) -> None:
         raise MountError(f"{path} is not empty; name an empty directory")
 
 
-def _check_device() -> None:
+def check_device() -> None:
     try:
         os.close(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
@@ -84,12 +84,12 @@ def _check_device() -> None:
         raise MountError(f"{_DEVICE} cannot be opened: {error.strerror}; {remedy}") from error
 
 
-def _check_helper() -> None:
+def check_helper() -> None:
     if not has_helper():
         raise MountError("fusermount3 is missing, users mount with it; install the package fuse3")
 
 
-def _check_allow_other(configuration: Path) -> None:
+def check_allow_other(configuration: Path) -> None:
     try:
         lines = configuration.read_text(errors="surrogateescape").splitlines()
     except OSError:

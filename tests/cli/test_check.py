@@ -14,8 +14,10 @@ from support.mount import PROGRAM
 from support.relays import TlsFront, make_certificate
 
 STEPS = [
-    "DNS", "TCP", "TLS", "clock", "credentials", "list", "head", "ranged get", "CRC header",
+    "/dev/fuse", "fusermount3", "cache", "DNS", "TCP", "TLS", "HTTP", "clock", "credentials",
+    "list", "head", "ranged get", "CRC header",
 ]  # fmt: skip
+LOCAL = STEPS[:3]
 
 
 class Check:
@@ -29,7 +31,7 @@ class Check:
         """What it prints."""
         command = [
             *PROGRAM, "check", "--endpoint", self.emulator.url, "--region", self.emulator.region,
-            *options, source or f"oss://{self.emulator.bucket}",
+            "--cache-free", "0", *options, source or f"oss://{self.emulator.bucket}",
         ]  # fmt: skip
         result = subprocess.run(
             command,
@@ -64,10 +66,12 @@ def test_all_is_well(check: Check) -> None:
     assert check.status == 0
     assert [line[:12].strip() for line in lines] == STEPS
     assert [line.split(maxsplit=2)[1] for line in lines[:2]] == ["OK", "OK"]
-    assert "key emulator from OSS_ACCESS_KEY_ID, signature v4" in lines[4]
-    assert "2 objects below oss://sample" in lines[5]
-    assert "'deep/file': 100000 bytes" in lines[6]
-    assert "65536 of 100000 bytes" in lines[7]
+    assert "can be opened" in lines[0]
+    assert " free" in lines[2]
+    assert "key emulator from OSS_ACCESS_KEY_ID, signature v4" in lines[8]
+    assert "2 objects below oss://sample" in lines[9]
+    assert "deep/file: 100000 bytes" in lines[10]
+    assert "65536 of 100000 bytes" in lines[11]
 
 
 def test_as_json(check: Check) -> None:
@@ -86,7 +90,7 @@ def test_a_name_that_does_not_resolve(check: Check) -> None:
     assert outcomes["DNS"][0] == "wrong"
     assert "check --endpoint" in outcomes["DNS"][1]
     assert outcomes["credentials"][0] == "ok"
-    for step in set(STEPS) - {"DNS", "credentials"}:
+    for step in set(STEPS) - {"DNS", "credentials"} - set(LOCAL):
         assert outcomes[step] == ("skipped", "because of DNS")
 
 
@@ -104,7 +108,7 @@ def test_a_certificate_that_nobody_trusts(check: Check, tmp_path: Path) -> None:
         outcomes = check.outcomes("--endpoint", url)
         assert outcomes["TLS"][0] == "wrong"
         assert "--ca-bundle" in outcomes["TLS"][1]
-        assert outcomes["clock"] == ("skipped", "because of TLS")
+        assert outcomes["HTTP"] == outcomes["clock"] == ("skipped", "because of TLS")
         outcomes = check.outcomes("--endpoint", url, "--ca-bundle", f"{certificate}.crt")
         assert check.status == 0
         assert outcomes["TLS"][0] == "ok"
@@ -162,8 +166,26 @@ def test_a_bucket_whose_first_page_is_empty(check: Check) -> None:
 def test_an_origin_that_fails(check: Check) -> None:
     check.emulator.faults(hang="all")
     outcomes = check.outcomes()
-    assert outcomes["clock"][0] == "wrong"
-    assert "5 s" in outcomes["clock"][1]
+    assert outcomes["HTTP"][0] == "wrong"
+    assert "no answer within 5 s" in outcomes["HTTP"][1]
+    assert outcomes["clock"] == outcomes["list"] == ("skipped", "because of HTTP")
+
+
+def test_where_parts_would_be_kept(check: Check, tmp_path: Path) -> None:
+    new = check.outcomes("--cache-dir", str(tmp_path / "a b/c"))["cache"]
+    assert new[0] == "ok"
+    assert new[1].startswith(f"'{tmp_path}/a b/c' on ")
+    assert not (tmp_path / "a b").exists()
+    outcome, text = check.outcomes("--cache-dir", str(tmp_path), "--cache-free", "99.9%")["cache"]
+    assert outcome == "warning"
+    assert "--cache-free" in text
+    (tmp_path / "file").touch()
+    outcome, text = check.outcomes("--cache-dir", str(tmp_path / "file"))["cache"]
+    assert (outcome, check.status) == ("wrong", 1)
+    assert text == f"{tmp_path}/file may not be written; choose another with --cache-dir"
+    outcome, text = check.outcomes("--cache-dir", "/proc/here")["cache"]
+    assert outcome == "wrong"
+    assert text == "/proc/here cannot be made; choose another with --cache-dir"
 
 
 def test_wrong_usage(check: Check) -> None:

@@ -77,7 +77,7 @@ def test_users_may_not_let_others_in_unless_configured(
 ) -> None:
     (tmp_path / "mnt").mkdir()
     configuration = tmp_path / "fuse.conf"
-    monkeypatch.setattr(preflight, "_CONFIGURATION", configuration)
+    monkeypatch.setattr(preflight, "CONFIGURATION", configuration)
     monkeypatch.setattr(preflight, "has_helper", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     if text is not None:
