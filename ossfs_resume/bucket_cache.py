@@ -6,9 +6,12 @@ cancellation: what is left is written first.
 """
 
 import logging
+import os
+import pwd
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -24,8 +27,11 @@ from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.calls import Hanging
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity
 from ossfs_resume.quantities import format_size
+from ossfs_resume.wording import quoted
 
 log = logging.getLogger(__name__)
+
+ANOTHER_DIRECTORY = "choose another with --cache-dir"
 
 OPEN_PATIENCE_SECONDS = 30.0
 CLOSE_PATIENCE_SECONDS = 60.0
@@ -44,7 +50,9 @@ async def opened_store(endpoint: Endpoint, options: Options) -> AsyncIterator[Ca
     try:
         store = await Asking(1, OPEN_PATIENCE_SECONDS).ask(partial(CacheStore.open, settings))
     except Hanging as error:
-        raise MountError(f"{settings.directory}: {error}; does its disk hang?") from error
+        raise MountError(f"{quoted(settings.directory)}: {error}; does its disk hang?") from error
+    except CacheError as error:
+        raise MountError(unusable(settings.directory, error)) from error
     try:
         yield store
     finally:
@@ -80,6 +88,24 @@ async def noted_as_known(notes: Notes) -> AsyncIterator[Callable[[], None]]:
         raise
 
 
+def unusable(directory: Path, error: CacheError) -> str:
+    """Why a cache directory cannot be used, and what to do where another one would do."""
+    match error.__cause__:
+        case PermissionError():
+            return f"{quoted(directory)} may not be written by {_user()}; {ANOTHER_DIRECTORY}"
+        case OSError():
+            return f"{error}; {ANOTHER_DIRECTORY}"
+        case _:
+            return str(error)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"the user {os.geteuid()}"
+
+
 def cache_limits(size: int | None, free: int | float | None) -> Limits:
     """``--cache-size`` and ``--cache-free``: bytes, a fraction of the disk, or the default.
 
@@ -101,8 +127,9 @@ def room_in(store: CacheStore, options: Options) -> int:
         return 0
     if room < options.part_size:
         log.warning(
-            "nothing can be kept in %s: --cache-size and --cache-free leave %s there",
-            options.cache_dir,
+            "nothing can be kept in %s: --cache-size and --cache-free leave %s there;"
+            " raise --cache-size or lower --cache-free",
+            quoted(options.cache_dir),
             format_size(room),
         )
     return room

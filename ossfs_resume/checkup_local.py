@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from ossfs_resume.bucket_cache import cache_limits
+from ossfs_resume.bucket_cache import ANOTHER_DIRECTORY, cache_limits
 from ossfs_resume.cache import filesystem
 from ossfs_resume.cache.eviction import Usage, reserved_bytes
 from ossfs_resume.checkup_steps import Findings, Limited
@@ -45,7 +45,7 @@ def _look_at_cache(options: Options) -> str:
         raise Limited(f"the disk of {quoted(directory)} is read-only: only what it has is served")
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
         what = "may not be written" if existing == directory else "cannot be made"
-        raise CacheError(f"{quoted(directory)} {what}; choose another with --cache-dir")
+        raise CacheError(f"{quoted(directory)} {what}; {ANOTHER_DIRECTORY}")
     space = os.statvfs(existing)
     free, whole = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
     kind = filesystem.file_system_type(

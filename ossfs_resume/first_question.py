@@ -67,7 +67,11 @@ async def check_bucket(
     except TransientError as error:
         if not is_known:
             raise MountError(f"{source}: {with_remedy(error, endpoint)}") from error
-        log.warning("%s: %s; mounting what the cache has", source, error)
+        log.warning(
+            "%s: %s; mounted offline with what the cache has; new files appear once the origin"
+            " answers",
+            source, error,
+        )  # fmt: skip
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ossfs_resume.errors import CacheError, DiskFull
+from ossfs_resume.wording import reason
 
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -21,7 +22,7 @@ def translated(action: str) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        raise _kind(error)(f"cannot {action}: {error}") from error
+        raise _kind(error)(f"cannot {action}: {reason(error)}") from error
 
 
 def is_damage(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.records import EntryRecord, Totals
 from ossfs_resume.errors import InUse, NoSpace
 from ossfs_resume.quantities import format_size
+from ossfs_resume.wording import quoted
 
 _BLOCK = 4096
 _PAGE = 256
@@ -50,7 +51,7 @@ class Keeper:
         room = self.capacity() - self._catalog.pinned_bytes()
         if size > room:
             raise NoSpace(
-                f"{key}: {format_size(size)} do not fit into the cache, which has room for"
+                f"{quoted(key)}: {format_size(size)} do not fit into the cache, which has room for"
                 f" {format_size(max(room, 0))}"
             )
 
@@ -84,9 +85,9 @@ class Keeper:
     def _evict(self, record: EntryRecord) -> None:
         key = record.version.key
         if record.is_pinned:
-            raise InUse(f"{key} is pinned")
+            raise InUse(f"{quoted(key)} is pinned")
         if not self._freeing.evict([record]):
-            raise InUse(f"{key} is in use")
+            raise InUse(f"{quoted(key)} is in use")
 
     def evict_below(self, path: str) -> int:
         """Remove what is cached of everything below a prefix, less what is open or pinned; how

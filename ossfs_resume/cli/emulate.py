@@ -1,5 +1,6 @@
 """``ossfs-resume emulate``: an OSS endpoint over a directory, for trying and testing."""
 
+import errno
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import click
 
 from ossfs_resume.errors import SettingsError
 from ossfs_resume.quantities import parse_size
+from ossfs_resume.wording import quoted
 
 if TYPE_CHECKING:
     from ossfs_resume.emulator.faults import Faults
@@ -91,7 +93,7 @@ def emulate(
         from ossfs_resume.emulator.signature import Account
     except ImportError as error:
         raise click.ClickException(
-            f"the emulator needs {error.name}: pip install 'ossfs-resume[emulator]'"
+            f"the emulator needs {error.name}: pip install '.[emulator]' in the checkout"
         ) from error
     secret = _secret(access_key_secret_file)
     token = os.environ.get("OSS_SESSION_TOKEN", "").strip()
@@ -115,8 +117,15 @@ def emulate(
     try:
         status = serve(settings, _announce(settings, ready_fd))
     except OSError as error:
-        raise click.ClickException(f"cannot serve {directory} on {host}:{port}: {error}") from error
+        raise click.ClickException(_refused(directory, host, port, error)) from error
     sys.exit(status)
+
+
+def _refused(directory: Path, host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken; choose another with --port"
+    why = os.strerror(error.errno).lower() if error.errno else str(error)
+    return f"cannot serve {quoted(directory)} on {host}:{port}: {why}"
 
 
 def _secret(path: Path | None) -> str:

@@ -17,6 +17,7 @@ from ossfs_resume.fetch.last_errors import LastErrors
 from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.supervision import explained
+from ossfs_resume.wording import counted, quoted
 
 CLOSING_S = 1.0
 """The kernel tells of a close(2) some time after the program did it: mostly within milliseconds."""
@@ -89,7 +90,7 @@ class Care:
         if meta is None:
             await self._errands.run(f"evict {path}", partial(self._evict_below, path))
         elif await self._asking.ask(partial(self._keeper.is_pinned, meta.key)):
-            raise InUse(f"{meta.key} is pinned")
+            raise InUse(f"{quoted(meta.key)} is pinned")
         else:
             await self._evict(version_of(meta))
 
@@ -145,7 +146,10 @@ class Care:
         if count:
             # The kernel may have taken pages from the file after it was damaged.
             self._copies.data(self._tree.inode_of(version_of(meta)))
-            raise CorruptObject(f"{count} cached parts were damaged; they will be fetched again")
+            they = "it" if count == 1 else "they"
+            raise CorruptObject(
+                f"{counted(count, 'cached part')} damaged; {they} will be fetched again"
+            )
 
     # --- names ---
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ossfs_resume.errors import MountError
 from ossfs_resume.fuse.mounts import detach, mount_at
+from ossfs_resume.wording import quoted
 
 _DEVICE = "/dev/fuse"
 CONFIGURATION = Path("/etc/fuse.conf")
@@ -61,7 +62,7 @@ def _check_directory(path: str) -> None:
         with os.scandir(path) as entries:
             is_empty = next(entries, None) is None
     except FileNotFoundError:
-        raise MountError(f"{path} does not exist; create it: mkdir -p {path}") from None
+        raise MountError(f"{path} does not exist; create it: mkdir -p {quoted(path)}") from None
     except NotADirectoryError:
         raise MountError(f"{path} is not a directory; name an empty directory") from None
     except OSError as error:

@@ -146,4 +146,12 @@ def test_the_extra_is_named_when_missing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, "ossfs_resume.emulator.server", raising=False)
     result = CliRunner().invoke(emulate, [str(tmp_path)])
     assert result.exit_code == 1
-    assert "pip install 'ossfs-resume[emulator]'" in result.output
+    assert "pip install '.[emulator]'" in result.output
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = CliRunner().invoke(emulate, [str(tmp_path), "--port", str(port)])
+    assert result.exit_code == 1
+    assert result.output == f"Error: port {port} is taken; choose another with --port\n"

@@ -281,7 +281,7 @@ def test_verify_finds_a_damaged_part_and_the_next_reader_gets_the_right_bytes(
         os.fsync(file.fileno())
     act(mount, "verify", "file")
     eventually(lambda: mount.attribute("file", "state") == "partial")
-    eventually(lambda: "1 cached parts were damaged" in error_of(mount, "file"))
+    eventually(lambda: "1 cached part damaged; it will be fetched again" in error_of(mount, "file"))
     assert read(mount, "file") == data
     assert fetched(emulator, "file") == 3 * MIB + 256 * 1024
 

@@ -98,9 +98,10 @@ async def find_credentials(
     if chosen:
         where = next(source.where for source in SOURCES if source.name == chosen)
         raise SettingsError(f"--credentials {chosen}: no credentials in {where(surroundings)}")
+    places = ", ".join(dict.fromkeys(source.where(surroundings) for source in SOURCES))
     raise SettingsError(
-        "no credentials: set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, "
-        f"or use --signature anonymous for a public bucket{trouble}"
+        f"no access key found (looked in {places}); set OSS_ACCESS_KEY_ID and"
+        f" OSS_ACCESS_KEY_SECRET, or use --signature anonymous for a public bucket{trouble}"
     )
 
 
