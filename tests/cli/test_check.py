@@ -183,9 +183,9 @@ def test_where_parts_would_be_kept(check: Check, tmp_path: Path) -> None:
     outcome, text = check.outcomes("--cache-dir", str(tmp_path / "file"))["cache"]
     assert (outcome, check.status) == ("wrong", 1)
     assert text == f"{tmp_path}/file may not be written; choose another with --cache-dir"
-    outcome, text = check.outcomes("--cache-dir", "/proc/here")["cache"]
+    outcome, text = check.outcomes("--cache-dir", str(tmp_path / "file/x"))["cache"]
     assert outcome == "wrong"
-    assert text == "/proc/here cannot be made; choose another with --cache-dir"
+    assert text == f"{tmp_path}/file/x cannot be made; choose another with --cache-dir"
 
 
 def test_wrong_usage(check: Check) -> None:
