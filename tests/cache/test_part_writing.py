@@ -69,7 +69,7 @@ def test_a_failed_write_keeps_its_cause_and_marks_nothing(
 ) -> None:
     store = CacheStore.open(settings, data_file=FullDisk)
     entry = store.acquire(parts.version(2))
-    with pytest.raises(CacheError, match="No space left") as raised:
+    with pytest.raises(CacheError, match="no space left") as raised:
         parts.write(entry, 0, 2)
     assert isinstance(raised.value.__cause__, OSError)
     assert entry.progress.present_count == 0

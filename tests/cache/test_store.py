@@ -128,7 +128,7 @@ def test_a_failed_sync_discards_the_entry(
     store.commit()
     with caplog.at_level(logging.WARNING):
         store.sync()
-    assert "Input/output error" in caplog.text
+    assert "input/output error" in caplog.text
     assert entry.progress.present_count == 0
     with pytest.raises(CacheError, match="discarded"):
         parts.write(entry, 0, 1)

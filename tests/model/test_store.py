@@ -137,7 +137,7 @@ class StoreMachine(RuleBasedStateMachine):
                     write(entry, missing.start, missing.stop)
                     self.wrote(version, missing)
                 else:
-                    with pytest.raises(CacheError, match="No space left"):
+                    with pytest.raises(CacheError, match="no space left"):
                         write(entry, missing.start, missing.stop)
 
     def wrote(self, version: ObjectVersion, run: Sequence[int]) -> None:
