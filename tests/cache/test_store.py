@@ -128,7 +128,7 @@ def test_a_failed_sync_discards_the_entry(
     store.commit()
     with caplog.at_level(logging.WARNING):
         store.sync()
-    assert "input/output error" in caplog.text
+    assert "input/output error" in caplog.text.lower()
     assert entry.progress.present_count == 0
     with pytest.raises(CacheError, match="discarded"):
         parts.write(entry, 0, 1)
@@ -187,7 +187,7 @@ def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Part
     ballast.write_bytes(bytes(1 << 20))
     store = CacheStore.open(settings)
     entry = store.acquire(parts.version(200))
-    with pytest.raises(CacheError, match="No space left"):  # noqa: PT012
+    with pytest.raises(CacheError, match="no space left"):  # noqa: PT012
         for part in range(200):
             parts.write(entry, part, part + 1)
     stored = entry.progress.present_count
