@@ -12,10 +12,16 @@ files are sparse and say nothing by themselves.
 *Data before bitmap.* A part is **written** in the catalogue only after its ``pwritev`` returned,
 and **synced** only after an ``fdatasync`` that began later has succeeded. A failed ``fdatasync``
 discards the whole entry: the kernel has dropped the dirty pages and will report success next time.
+Objects of one part are synced all at once, bytes, names and rows, by ``syncfs``; if that fails, all
+of them are discarded (``committer``).
 
-*Trust is per process.* A process serves unchecked only what it wrote or checked itself. Every
-other part, synced or not, is compared with its stored CRC-64 before its first use; a bad part costs
-one part. This is what makes it safe to commit *written* without waiting for the disk.
+*Trust is per process.* A process serves unchecked only what it wrote or checked itself and what is
+still in the page cache. Every other part, synced or not, is compared with its stored CRC-64 as it
+is read; a bad part costs one part. This is what makes it safe to commit *written* without waiting
+for the disk. At the first sign of a disk that lies or fails all trust ends (``trust``).
+
+*No removal is overtaken.* From the moment a part is taken for removal until its row and bytes are
+gone nobody takes it up again, whatever older news of it he has (``progress``).
 
 *Names are never used again.* A data file is called ``<row>-<random>.<segment>``. The row that
 names it is committed before the file is created, and is removed, durably, before the file is

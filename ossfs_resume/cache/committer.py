@@ -6,6 +6,13 @@ for the disk (``fdatasync``, without any lock that readers or writers need), the
 parts are synced with ``synchronous=FULL``. They are two because a slow disk may hold the second one
 up for as long as it likes, and the first must not wait.
 
+Objects of one part are made safe together: their rows are committed, then the whole file system is
+synced in one call (``syncfs``), the catalogue's log with them, which lies beside the data. An
+fdatasync for each would cost more than fetching them again, and a descriptor for each until then:
+theirs are closed as soon as they are committed. No row says that they are synced, for nobody asks:
+a part is compared at its first use either way. If the call fails, nobody can say whose bytes were
+lost, so all of that pass are discarded.
+
 A change that could not be committed stays with its entry and is tried again an interval later.
 When too much waits for the first thread (the second holds the catalogue's write lock while it waits
 for the disk), so do those who write.
@@ -38,7 +45,8 @@ class Committer:
     """Commits and syncs the entries that were announced.
 
     ``settled`` is called for every entry that was dealt with; ``discard`` for one whose data could
-    not be synced. Neither is called with a lock held that they could want.
+    not be synced. Neither is called with a lock held that they could want. ``sync_all`` waits for
+    the disk with all data files on it; raises CacheError.
     """
 
     def __init__(
@@ -48,14 +56,17 @@ class Committer:
         *,
         settled: EntryAction,
         discard: EntryAction,
+        sync_all: Callable[[], None],
     ) -> None:
         self._catalog = catalog
         self._settled = settled
         self._discard = discard
+        self._sync_all = sync_all
         self._lock = threading.Lock()
         # Sets in the order of their making, so that the same changes make the same transactions.
         self._changed: dict[Entry, None] = {}
         self._unsynced: dict[Entry, None] = {}
+        self._small: dict[Entry, None] = {}
         # A commit begins when there are commit_bytes, and while it runs there may be half again.
         self._backlog = Backlog(limit=settings.commit_bytes * 3 // 2, patience_s=_PATIENCE_S)
         self._commit_pass, self._sync_pass = threading.Lock(), threading.Lock()
@@ -90,14 +101,12 @@ class Committer:
         """``entry`` has changed. If bytes were written, waits while too many are not committed."""
         with self._lock:
             self._changed[entry] = None
-            has_unsynced = written_bytes > 0 and entry.progress.unsynced_bytes > 0
-            if has_unsynced:
-                self._unsynced[entry] = None
+            if written_bytes:
+                (self._small if entry.part_count == 1 else self._unsynced)[entry] = None
             self._backlog.add(written_bytes)
         self._commits.notify(written_bytes)
-        if has_unsynced:
-            self._syncs.notify(written_bytes)
         if written_bytes:
+            self._syncs.notify(written_bytes)
             self._backlog.wait()
 
     def announce_unsynced(self, entry: Entry) -> None:
@@ -139,6 +148,8 @@ class Committer:
                 self._again(synced, self._unsynced, self._syncs)
                 raise
             self._sync_ended(synced, is_committed=True)
+            # Last, for it waits for what other programs have written as well.
+            self._sync_small()
             self.sync_count += 1
             self._catalog.checkpoint_if_large()
         self._all_settled(entries)
@@ -165,12 +176,28 @@ class Committer:
     def _sync_file(self, entry: Entry) -> bool:
         try:
             return entry.sync_file()
-        except OSError as error:
-            _log.warning(
-                "cannot sync %r, its cached data is discarded: %s", entry.version.key, error
-            )
+        except CacheError as error:
+            _log.warning("%s; its cached data are discarded", error)
             self._discard(entry)
             return False
+
+    def _sync_small(self) -> None:
+        """Make the objects of one part safe that were written so far. Raises CacheError."""
+        with self._lock:
+            entries = self._taken(self._small)
+        if not entries:
+            return
+        try:
+            self.commit()
+        except CacheError:
+            self._again(entries, self._small, self._syncs)
+            raise
+        try:
+            self._sync_all()
+        except CacheError as error:
+            _log.warning("%s; the last %d small objects are discarded", error, len(entries))
+            for entry in entries:
+                self._discard(entry)
 
     @staticmethod
     def _taken(entries: dict[Entry, None]) -> list[Entry]:

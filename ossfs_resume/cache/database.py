@@ -17,11 +17,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from ossfs_resume.cache.failure import DamagedCatalog, is_damage, translated
+from ossfs_resume.cache.failure import DamagedCatalog, FailingDisk, is_damage, translated
 from ossfs_resume.cache.filesystem import is_read_only
 from ossfs_resume.cache.folder import SUSPECT_NAME, open_private
 from ossfs_resume.cache.opening import Connections, close, open_connections
@@ -50,6 +50,8 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._retry_at = 0.0
         self._is_closed = False
+        self.on_failing: Callable[[str], None] = lambda why: None
+        """Told why the disk cannot be trusted; with locks held, so it must not come back here."""
         try:
             self._connect()
         except (sqlite3.Error, OSError, CacheError) as error:
@@ -151,11 +153,16 @@ class Database:
         try:
             with translated(action):
                 yield
-        except DamagedCatalog:
-            with suppress(OSError):
-                mark = self._path.with_name(SUSPECT_NAME)
-                os.close(open_private(mark, os.O_WRONLY | os.O_CREAT))
+        except FailingDisk as error:
+            self.on_failing(str(error))
+            if isinstance(error, DamagedCatalog):
+                self._mark_suspect()
             raise
+
+    def _mark_suspect(self) -> None:
+        with suppress(OSError):
+            mark = self._path.with_name(SUSPECT_NAME)
+            os.close(open_private(mark, os.O_WRONLY | os.O_CREAT))
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -17,6 +17,7 @@ from ossfs_resume.cache import holes
 from ossfs_resume.cache.buffers import front, read_fully, scratch, without_front
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.segmentfiles import SegmentFiles
+from ossfs_resume.cache.syncfs import syncfs
 
 SEGMENT_BYTES = 1 << 40
 
@@ -56,8 +57,11 @@ class DataFile(SegmentFiles):
             return data + self.read(offset + here, length - here)
         return data
 
-    def read_nowait(self, offset: int, length: int) -> bytes | None:
-        """Exactly ``length`` bytes if all are in the page cache, otherwise None."""
+    def read_nowait(self, offset: int, length: int) -> memoryview | None:
+        """Exactly ``length`` bytes if all are in the page cache, otherwise None.
+
+        They are good until the same thread reads again.
+        """
         segment, position = divmod(offset, self.segment_bytes)
         if not self._folder.supports_nowait or position + length > self.segment_bytes:
             return None
@@ -68,7 +72,7 @@ class DataFile(SegmentFiles):
             if error.errno == errno.EOPNOTSUPP:
                 self._folder.supports_nowait = False
             return None
-        return bytes(view) if count == length else None
+        return view if count == length else None
 
     def punch(self, offset: int, length: int) -> None:
         """Give the space of these bytes back; needs ``lock_alone``."""
@@ -79,6 +83,11 @@ class DataFile(SegmentFiles):
             with self._changing(segment) as descriptor:
                 holes.punch(descriptor, position, here)
             offset += here
+
+    @staticmethod
+    def sync_all(descriptor: int) -> None:
+        """Wait for all data files on the file system of this descriptor at once."""
+        syncfs(descriptor)
 
     def data_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """The ranges between ``start`` and ``stop``, perhaps longer, that are not holes."""

@@ -1,8 +1,9 @@
 """One object version in the cache: what is there, reading it, adding to it, proving it.
 
 Bytes are in the file before a part is marked (``part_writing``), and are checked before a part is
-trusted (``part_check``). Reads give bytes of trusted parts only, and none that was removed
-meanwhile (``part_removal``). Whether an entry can still be added to is told in ``Progress``.
+trusted (``part_check``). Reads give bytes of parts that are trusted and in memory, and of others
+after a comparison; none that was removed meanwhile (``part_removal``). Whether an entry can still
+be added to, and why no removal can be overtaken, is told in ``progress``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,14 +13,14 @@ from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
 from ossfs_resume.cache.crc64 import combine_parts
-from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
-from ossfs_resume.cache.part_check import PartCheck
+from ossfs_resume.cache.part_check import Absent, Damaged, PartCheck
 from ossfs_resume.cache.part_removal import PartRemoval
 from ossfs_resume.cache.part_writing import PartWriting, Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
+from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError
 
 Announce = Callable[["Entry", int], None]
@@ -27,8 +28,7 @@ Announce = Callable[["Entry", int], None]
 wait until the catalogue keeps up."""
 
 
-class Absent(CacheError):
-    """Parts that were asked for are absent or unchecked, perhaps since a moment ago."""
+__all__ = ["Absent", "Announce", "Damaged", "Entry"]
 
 
 class Entry:
@@ -39,6 +39,7 @@ class Entry:
         version: ObjectVersion,
         progress: Progress,
         backing: Backing,
+        trust: Trust,
         announce: Announce,
         room: Room = lambda size: nullcontext(),
     ) -> None:
@@ -48,9 +49,10 @@ class Entry:
         """What is known of its parts, and whether more can be added."""
         self._backing = backing
         self._announce = announce
-        self._check = PartCheck(version, progress, backing)
+        self._trust = trust
+        self._check = PartCheck(version, progress, backing, trust)
         self._removal = PartRemoval(progress, backing)
-        self._writing = PartWriting(version, progress, backing, self._removal, room)
+        self._writing = PartWriting(version, progress, backing, trust, room)
 
     # --- memory only: any thread, no waiting ---
 
@@ -111,30 +113,32 @@ class Entry:
         Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
         inside the object. The first call may open the file.
         """
-        removals = self.progress.removals
-        self._require_readable(offset, length)
-        data = self._backing.file.read_nowait(offset, length) if length else b""
+        epoch, parts = self.progress.epoch, self._parts(offset, length)
+        if not self.progress.trusts(parts.start, parts.stop):
+            raise Absent(f"parts {parts} of {self.version.key!r} are absent or unchecked")
+        view = self._backing.file.read_nowait(offset, length) if length else memoryview(b"")
+        data = None if view is None else bytes(view)
         if data:
-            self._was_read(offset, length, removals)
+            if self._check.doubt_if_touched():
+                raise Absent(f"the data file of {self.version.key!r} was changed")
+            if self.progress.epoch != epoch:
+                raise Absent(f"parts of {self.version.key!r} were removed or doubted meanwhile")
+            self._was_read(offset, length)
         return data
 
     # --- blocking ---
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes.
+        """Exactly ``length`` bytes; whole parts are read and compared with their CRC for them.
 
-        Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
-        inside the object or the disk does not give them.
+        Raises Absent if a touched part is absent, Damaged if one is so from now on because its
+        bytes were not what had been stored, CacheError if the range is not inside the object or
+        the disk does not give them.
         """
-        removals = self.progress.removals
-        self._require_readable(offset, length)
-        if not length:
-            return b""
-        with translated(f"read {self.version.key!r}"):
-            data = self._backing.file.read(offset, length)
-        if len(data) != length:
-            raise CacheError(f"data file of {self.version.key!r} ends at {offset + len(data)}")
-        self._was_read(offset, length, removals)
+        self._parts(offset, length)
+        data = self._check.read(offset, length) if length else b""
+        if data:
+            self._was_read(offset, length)
         return data
 
     def check(self, first: int, stop: int) -> list[int]:
@@ -150,6 +154,7 @@ class Entry:
 
         Raises CacheError if the catalogue cannot be read.
         """
+        removals = self.progress.removals
         try:
             found = self._backing.stored(parts)
         except Superseded:
@@ -157,7 +162,7 @@ class Entry:
             return
         if found is not None:
             row, stored = found
-            self.progress.adopt(stored, row.crc64)
+            self.progress.adopt(stored, row.crc64, removals)
 
     def lose(self, parts: Iterable[int]) -> list[int]:
         """Make parts absent that cannot be read back, and check all others before their next use;
@@ -200,7 +205,7 @@ class Entry:
     def hold(self) -> None:
         """Open the file, if there is one, so that no other process removes it."""
         if self.progress.present_count:
-            with translated(f"open the data of {self.version.key!r}"):
+            with self._trust.translated(f"open the data of {self.version.key!r}"):
                 self._backing.file.hold()
 
     def lock_alone(self) -> bool:
@@ -230,18 +235,19 @@ class Entry:
         """
         if self.generation is None or self.part_count == 1 or not self.progress.has_read:
             return 0
-        with translated(f"remove parts of {self.version.key!r}"):
+        with self._trust.translated(f"remove parts of {self.version.key!r}"):
             return self._removal.remove(size, keep, ahead=ahead)
 
     def sync_file(self) -> bool:
         """Wait for the disk; ``progress.syncing()`` are the parts that are safe afterwards.
 
-        False if there was nothing to sync. Raises OSError if anything may be lost.
+        False if there was nothing to sync. Raises CacheError if anything may be lost.
         """
         if not self.progress.begin_sync():
             return False
         try:
-            self._backing.file.sync()
+            with self._trust.translated(f"sync {self.version.key!r}"):
+                self._backing.file.sync()
         finally:
             self.progress.leave_file()
         return True
@@ -249,7 +255,7 @@ class Entry:
     def discard(self) -> None:
         """Forget every part, clear the row, unlink the file. Does nothing the second time."""
         if self.progress.discard():
-            with translated(f"remove the data of {self.version.key!r}"):
+            with self._trust.translated(f"remove the data of {self.version.key!r}"):
                 self._backing.discard()
 
     def unlink(self) -> None:
@@ -258,8 +264,8 @@ class Entry:
 
     def close(self) -> None:
         """Close the file. No other call may be under way."""
-        with translated(f"close the data of {self.version.key!r}"):
-            self._backing.close(unlink=not self.progress.is_open)
+        with self._trust.translated(f"close the data of {self.version.key!r}"):
+            self._backing.close(unlink=self.progress.is_superseded)
 
     def __repr__(self) -> str:
         return f"<Entry {self.version.key!r} {self.stock!r} {self.progress!r}>"
@@ -270,19 +276,12 @@ class Entry:
         except OSError:
             return None
 
-    def _was_read(self, offset: int, length: int, removals: int) -> None:
-        """Raise Absent if the bytes just read may be those of a hole or somebody else's, else
-        remember the reading."""
-        if self._check.doubt_if_touched():
-            raise Absent(f"the data file of {self.version.key!r} was changed")
-        if self.progress.removals != removals:
-            raise Absent(f"parts of {self.version.key!r} were removed meanwhile")
+    def _was_read(self, offset: int, length: int) -> None:
         if self.progress.was_read(offset, length):
             self._announce(self, 0)
 
-    def _require_readable(self, offset: int, length: int) -> None:
+    def _parts(self, offset: int, length: int) -> range:
+        """The parts that these bytes touch. Raises CacheError."""
         if offset < 0 or length < 0 or offset + length > self.version.size:
             raise CacheError(f"{length} bytes at {offset} are not inside {self.version.key!r}")
-        parts = self.geometry.parts(offset, length)
-        if not self.progress.trusts(parts.start, parts.stop):
-            raise Absent(f"parts {parts} of {self.version.key!r} are absent or unchecked")
+        return self.geometry.parts(offset, length)

@@ -90,7 +90,9 @@ class Freeing:
             if self._catalog.pinned([entry.version.key]) == [True]:
                 continue
             keep = min(max(capacity // 8 // entry.geometry.part_size, 2), LATEST_PARTS)
-            removed = self.insist(partial(entry.remove_parts, need.size, keep, ahead=ahead))
+            removed = self.insist(
+                partial(self._removal.remove_parts, entry, need.size, keep, ahead=ahead)
+            )
             self.evicted_bytes += removed
             need = need.less(removed, 0)
         return need

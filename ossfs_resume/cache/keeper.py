@@ -32,7 +32,8 @@ class Keeper:
         self._freeing.listener = listener
 
     def found_bad(self, versions: Sequence[ObjectVersion]) -> None:
-        """Another process found bad bytes in these."""
+        """Bytes of these may be bad that were read here: another process found some, or the disk
+        cannot be trusted."""
         self._freeing.listener(versions)
 
     def capacity(self) -> int:

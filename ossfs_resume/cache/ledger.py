@@ -4,15 +4,18 @@ A part is ::
 
     absent ---- wrote ----> present, trusted
     present, unchecked ---- checked ----> present, trusted
-                       \\--- forget -----> absent
+    present ---- take, forget ----> leaving ---- gone ----> absent
 
-and, beside that, *uncommitted* until the catalogue knows it, and *unsynced* until an fdatasync
+A part is *leaving* until its row and its bytes are gone: absent for everybody who asks, and closed
+to whoever has older news of it (``adopt``). One that is being written is never taken meanwhile.
+
+Beside that, a part is *uncommitted* until the catalogue knows it, and *unsynced* until an fdatasync
 that began after its write has succeeded. ``begin_sync`` moves the unsynced parts to *syncing*; a
 part that is written again meanwhile goes back to unsynced, because that fdatasync may have missed
 the new bytes.
 
-Objects of one part are never unsynced: their CRC proves them, an fdatasync each would cost more
-than fetching them again after a power cut.
+Objects of one part are never unsynced here: an fdatasync for each would cost too much, and an open
+descriptor until then. The committer syncs them all together (``Committer.sync``).
 """
 
 import struct
@@ -32,6 +35,8 @@ class PartLedger:
         self._geometry = geometry
         self._tracks_sync = count > 1
         self._found_bad: set[int] = set()
+        self._leaving: set[int] = set()
+        self._being_written: list[range] = []
         self._trusted = PartBitmap(count)
         self._uncommitted = PartBitmap(count)
         self._syncing = PartBitmap(count)
@@ -91,9 +96,22 @@ class PartLedger:
         """The stored CRC-64 of every part; without meaning for an absent one."""
         return struct.unpack(f"<{self._geometry.part_count}Q", self._crcs)
 
-    def wrote(self, first: int, crcs: Sequence[int]) -> None:
+    def is_leaving(self, parts: range) -> bool:
+        """Whether any of the parts is on its way out."""
+        return not self._leaving.isdisjoint(parts)
+
+    def begin_writing(self, parts: range) -> None:
+        """Parts that are not leaving are about to be written: none of them may leave now."""
+        self._being_written.append(parts)
+
+    def end_writing(self, parts: range) -> None:
+        """They were written, or not."""
+        self._being_written.remove(parts)
+
+    def wrote(self, first: int, crcs: Sequence[int], *, is_trusted: bool = True) -> None:
         """Parts from ``first`` on are in the file now."""
         stop = first + len(crcs)
+        self._found_bad.difference_update(range(first, stop))
         self._crcs[first * CRC_BYTES : stop * CRC_BYTES] = b"".join(
             crc.to_bytes(CRC_BYTES, "little") for crc in crcs
         )
@@ -102,15 +120,17 @@ class PartLedger:
             self._unsynced.set_run(first, stop)
             self._syncing.clear_run(first, stop)
         self._present.set_run(first, stop)
-        self._trusted.set_run(first, stop)
+        if is_trusted:
+            self._trusted.set_run(first, stop)
 
     def adopt(self, stored: StoredPart) -> None:
         """Another process stored a part. It also syncs it.
 
-        Not one that was found bad here: the catalogue may not have been told yet.
+        Not one that is leaving, nor one that was found bad here: perhaps the catalogue cannot be
+        told.
         """
         part = stored.number
-        if not self._present.test(part) and part not in self._found_bad:
+        if not (self._present.test(part) or part in self._leaving or part in self._found_bad):
             self._crcs[part * CRC_BYTES : (part + 1) * CRC_BYTES] = stored.crc.to_bytes(
                 CRC_BYTES, "little"
             )
@@ -139,37 +159,38 @@ class PartLedger:
         self._read.set_run(offset // size, max(last, offset // size))
 
     def take(self, count: int, keep: Container[int], *, ahead: bool) -> list[int]:
-        """Make up to ``count`` parts absent that are not to be kept, and return them, rising.
+        """Let up to ``count`` parts leave that are not to be kept, and return them, rising.
 
         Parts that were read, the lowest first; with ``ahead``, then the highest others.
         """
-        read = self._numbers(self._read)
-        taken = list(islice((part for part in read if part not in keep), count))
-        self.drop(taken)
+        read = self._removable(self._read, keep)
+        taken = list(islice((part for part in read if self._present.test(part)), count))
+        self._drop(taken)
         if ahead and len(taken) < count:
-            others = [part for part in self._numbers(self._present) if part not in keep]
-            others = others[len(taken) - count :]
-            self.drop(others)
+            others = list(self._removable(self._present, keep))[len(taken) - count :]
+            self._drop(others)
             taken = sorted(taken + others)
         return taken
 
-    def drop(self, parts: Iterable[int]) -> None:
-        """Make parts absent whose bytes are going to be removed."""
-        for part in parts:
-            for bitmap in self._all():
-                bitmap.clear(part)
+    def gone(self, parts: Iterable[int]) -> None:
+        """The row and the bytes of parts that were leaving are gone, or stay for good."""
+        self._leaving.difference_update(parts)
 
     def distrust_all(self) -> None:
         """Let every part be checked again before its next use."""
         self._trusted.clear_run(0, len(self._trusted))
 
     def forget(self, parts: Iterable[int]) -> list[int]:
-        """Make those of the parts absent that are still unchecked, and return them."""
-        forgotten = [p for p in parts if self._present.test(p) and not self._trusted.test(p)]
+        """Let those of the parts leave that are still unchecked, and return them."""
+        forgotten = [
+            part
+            for part in parts
+            if self._present.test(part)
+            and not self._trusted.test(part)
+            and not self._is_being_written(part)
+        ]
         self._found_bad.update(forgotten)
-        for part in forgotten:
-            for bitmap in (self._present, self._unsynced, self._syncing):
-                bitmap.clear(part)
+        self._drop(forgotten)
         return forgotten
 
     def distrust(self, parts: Iterable[int]) -> None:
@@ -217,6 +238,20 @@ class PartLedger:
         """The catalogue could not be told; they stay to be synced."""
         self._unsynced.update(self.syncing())
         self.end_sync()
+
+    def _drop(self, parts: Iterable[int]) -> None:
+        self._leaving.update(parts)
+        for part in parts:
+            for bitmap in self._all():
+                bitmap.clear(part)
+
+    def _removable(self, parts: PartBitmap, keep: Container[int]) -> Iterator[int]:
+        for part in self._numbers(parts):
+            if part not in keep and not self._is_being_written(part):
+                yield part
+
+    def _is_being_written(self, part: int) -> bool:
+        return any(part in parts for parts in self._being_written)
 
     def _all(self) -> tuple[PartBitmap, ...]:
         return (

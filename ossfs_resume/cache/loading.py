@@ -13,7 +13,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.part_writing import Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryRow, StoredParts
-from ossfs_resume.cache.trust import TrustMemory
+from ossfs_resume.cache.trust import Trust
 
 
 class Loader:
@@ -25,7 +25,7 @@ class Loader:
         catalog: Catalog,
         make_file: FileFactory,
         part_size: int,
-        trust: TrustMemory,
+        trust: Trust,
         announce: Announce,
         room: Room,
     ) -> None:
@@ -46,7 +46,6 @@ class Loader:
             entry = self._entry(version, row, parts)
             entry.hold()
             if entry.stands_on(self._catalog.find(version)):
-                self._trust_again(entry)
                 return entry
             entry.close()
 
@@ -55,6 +54,13 @@ class Loader:
         entry = self._entry(version)
         entry.progress.supersede()
         return entry
+
+    def trust_again(self, entry: Entry) -> None:
+        """What was trusted when it was closed. Only once it can be found by whoever ends trust."""
+        epoch = entry.progress.epoch
+        if entry.stock is not None:
+            trusted = self._trust.memory.recall(entry.stock.row_id, entry.seen)
+            entry.progress.trust(trusted, epoch)
 
     def _entry(
         self, version: ObjectVersion, row: EntryRow | None = None, parts: StoredParts | None = None
@@ -65,8 +71,4 @@ class Loader:
             geometry = Geometry(version.size, row.part_size)
         progress = Progress(geometry, row, parts)
         backing = Backing(self._catalog, self._make_file, version, geometry, row)
-        return Entry(version, progress, backing, self._announce, self._room)
-
-    def _trust_again(self, entry: Entry) -> None:
-        if entry.stock is not None:
-            entry.progress.trust(self._trust.recall(entry.stock.row_id, entry.seen))
+        return Entry(version, progress, backing, self._trust, self._announce, self._room)

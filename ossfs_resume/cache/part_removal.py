@@ -1,14 +1,13 @@
 """Removing parts of an entry that is in use, to make room; whole entries go in ``removal``.
 
-Parts are cleared in memory, then durably in the catalogue, and only then punched, so that neither
-a reader nor a crash takes a hole for bytes. Whoever wants to write a part that is on its way out
-waits until it is gone, or its new bytes would be punched. Nothing is removed from a file that
-another process uses too.
+Parts are taken in memory, cleared durably in the catalogue, and only then punched, so that neither
+a reader nor a crash takes a hole for bytes; ``Progress`` says why nobody can overtake that. Nothing
+is removed from a file that another process uses too, and the file is locked from before the taking
+until after the punch, or another process could adopt from the catalogue what is about to go.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 
 from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.progress import Progress
@@ -20,13 +19,8 @@ class PartRemoval:
     def __init__(self, progress: Progress, backing: Backing) -> None:
         self._progress = progress
         self._backing = backing
-        self._changed = threading.Condition()
-        self._leaving: frozenset[int] = frozenset()
-
-    def wait_for(self, parts: range) -> None:
-        """Wait until none of these parts is on its way out."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._leaving.isdisjoint(parts))
+        # The second would give up the lock on the file under the first.
+        self._one_at_a_time = threading.Lock()
 
     def remove(self, size: int, keep: int, *, ahead: bool) -> int:
         """Remove about ``size`` bytes of parts that were read, except the ``keep`` latest parts;
@@ -34,33 +28,33 @@ class PartRemoval:
 
         Raises CacheError or OSError.
         """
-        geometry, file = self._progress.geometry, self._backing.file
-        if not file.lock_alone():
-            return 0
-        try:
-            return self._remove(partial(self._take, -(-size // geometry.part_size), keep, ahead))
-        finally:
-            file.share()
+        count = -(-size // self._progress.geometry.part_size)
+        with self._one_at_a_time:
+            if not self._backing.file.lock_alone():
+                return 0
+            try:
+                return self._remove(count, keep, ahead)
+            finally:
+                self._backing.file.share()
 
-    def _remove(self, take: Callable[[], list[int]]) -> int:
+    def _remove(self, count: int, keep: int, ahead: bool) -> int:
         part_size = self._progress.geometry.part_size
+        taken: list[int] = []
+
+        def take() -> list[int]:
+            taken.extend(self._progress.take(count, keep, ahead=ahead))
+            return taken
+
         try:
             parts = self._backing.remove_parts(take)
             for run in _runs(parts):
                 # Whole parts, for half a block at the end of the file would stay.
                 self._backing.file.punch(run.start * part_size, len(run) * part_size)
         finally:
-            with self._changed:
-                self._leaving = frozenset()
-                self._changed.notify_all()
+            if taken:
+                self._progress.gone(taken)
         self._backing.tell_allocated()
         return len(parts) * part_size
-
-    def _take(self, count: int, keep: int, ahead: bool) -> list[int]:
-        with self._changed:
-            taken = self._progress.take(count, keep, ahead=ahead)
-            self._leaving = frozenset(taken)
-        return taken
 
 
 def _runs(parts: Iterable[int]) -> Iterator[range]:

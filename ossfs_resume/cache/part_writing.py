@@ -1,7 +1,8 @@
 """Adding whole parts to an open entry.
 
 Bytes are in the file before a part is marked; a part that could not be written is not marked. An
-entry whose row or file another process removed is superseded the moment that a writer notices.
+entry whose row or file another process removed is superseded the moment that a writer notices. No
+part is written while it is being removed, nor removed while it is being written.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +12,9 @@ from itertools import chain
 from ossfs_resume.cache.backing import Backing, Superseded
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.part_removal import PartRemoval
 from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.trust import Trust
 
 Parts = Sequence[Sequence[bytes]]
 """Consecutive parts, each as its chunks."""
@@ -31,13 +31,13 @@ class PartWriting:
         version: ObjectVersion,
         progress: Progress,
         backing: Backing,
-        removal: PartRemoval,
+        trust: Trust,
         room: Room,
     ) -> None:
         self._version = version
         self._progress = progress
         self._backing = backing
-        self._removal = removal
+        self._trust = trust
         self._room = room
 
     def write(self, first: int, parts: Parts) -> int:
@@ -49,12 +49,12 @@ class PartWriting:
         self._require_lengths(first, parts)
         crcs = [checksum(chunks) for chunks in parts]
         self._progress.require_open()
-        self._removal.wait_for(range(first, first + len(parts)))
-        file = self._backed_file()
-        with self._room(stop - offset):
-            with translated(f"write {self._version.key!r}"):
-                self._write(file, offset, parts)
-            self._progress.wrote(first, crcs)
+        with self._progress.writing(range(first, first + len(parts))) as epoch:
+            file = self._backed_file()
+            with self._room(stop - offset):
+                with self._trust.translated(f"write {self._version.key!r}"):
+                    self._write(file, offset, parts)
+                self._progress.wrote(first, crcs, epoch)
         return stop - offset
 
     def _require_lengths(self, first: int, parts: Parts) -> None:

@@ -5,14 +5,63 @@ through the open descriptor, nothing can be added) or *discarded* (by this proce
 present any more). It never goes back; a new ``CacheStore.acquire`` gives an entry of another row.
 
 Everything here is memory behind one lock, which is never held while waiting for a disk or for the
-catalogue. Nothing blocks and nothing raises, except ``require_open``.
+catalogue. Nothing raises, except ``require_open`` and what calls it; nothing blocks, except
+``begin_writing``.
+
+What may not be overtaken
+-------------------------
+
+A part becomes absent in three places, one after the other: here, in the catalogue, in the file.
+Meanwhile, other tasks of this process have old news of it in their hands: a row that was read
+before the commit, bytes that were read before the punch. If one of them could report after the
+part has left, a hole would be served as a trusted part. So
+
+- a part is *leaving* from the moment it is taken until its row and bytes are gone. It is absent, is
+  not adopted, and whoever wants to write it waits; a part that is being written is not taken.
+- every report names the ``epoch`` from before its row or bytes were read, and counts for nothing if
+  that has moved. ``removals`` moves when parts begin to leave and when they are gone; ``epoch``
+  moves with it, and whenever there is doubt about the bytes.
+
+======================  ==============================  ==========================================
+parts become absent by  held from taking to the end     leaving until; who may still have news
+======================  ==============================  ==========================================
+eviction of parts       the file, alone; the entry, so  punched. Another process opens the file
+(``PartRemoval``)       that nobody closes it           after the punch, and compares
+eviction of entries     the file, alone; the version,   unlinked. Nobody here has the entry; it is
+(``Removal.evict``)     so that nobody acquires it      discarded before it can be had again
+discard                 ``CacheStore._opening``         for ever: a discarded entry takes nothing
+(``Entry.discard``)                                     up. Others keep their descriptor, and bytes
+bad and unreadable      the catalogue's writer          cleared in the catalogue; the bytes stay.
+parts (``PartCheck``)                                   Refused afterwards too (``found bad``)
+repair by another       nothing: it cleared rows only   at once: everything is doubted, and what
+process (``Repairs``)                                   its check finds bad leaves as above
+renewal                 ``CacheStore._opening``         never: a superseded entry takes nothing
+(``Renewal``)                                           up and reads through its descriptor
+======================  ==============================  ==========================================
+
+======================  ==========================================================================
+parts become present by  why that cannot overtake a removal
+======================  ==========================================================================
+``wrote``               was announced (``begin_writing``) before its bytes went to the file
+``adopt``               refused for leaving parts, and if ``removals`` moved since the row was read
+loading                 under ``_opening``; the row is read again once the file is held
+======================  ==========================================================================
+
+======================  ==========================================================================
+parts are trusted by    why that cannot overtake a removal, or the end of trust
+======================  ==========================================================================
+``wrote``               if the epoch moved since the writing began it is present and unchecked
+``checked``             refused if the epoch moved since the bytes were read
+``trust``               refused if the epoch moved since it was recalled, which is done once only
+======================  ==========================================================================
 """
 
 import enum
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from types import MappingProxyType
 
@@ -49,9 +98,13 @@ class Progress:
         self._is_read = False
         self._is_acquired = True
         self._latest: deque[int] = deque(maxlen=LATEST_PARTS)
+        self._has_copies = False
         self.removals = 0
-        """Rises before bytes of present parts are removed: what was read meanwhile is worthless."""
+        """Rises when parts begin to leave and when they are gone."""
+        self.epoch = 0
+        """Rises with ``removals`` and with every doubt: what was read meanwhile is worthless."""
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     # --- for the entry's users ---
 
@@ -95,10 +148,10 @@ class Progress:
         with self._lock:
             return self._ledger.unchecked(first, stop)
 
-    def crc(self, part: int) -> int:
-        """The stored CRC-64 of a present part."""
+    def crc(self, part: int) -> int | None:
+        """The stored CRC-64 of a part; None if it is absent."""
         with self._lock:
-            return self._ledger.crc(part)
+            return None if self._ledger.missing(part, part + 1) else self._ledger.crc(part)
 
     def crcs(self, passed: Mapping[int, int] = _NONE) -> Sequence[int] | None:
         """The CRC-64 of every part, of absent ones from ``passed``, or None if one is in neither.
@@ -118,36 +171,58 @@ class Progress:
             crcs[part] = passed[part]
         return crcs
 
-    def wrote(self, first: int, crcs: Sequence[int]) -> None:
+    @contextmanager
+    def writing(self, parts: range) -> Iterator[int]:
+        """Write parts inside, none of which leaves meanwhile; the epoch to say ``wrote`` with.
+
+        Waits until those that are leaving are gone.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._ledger.is_leaving(parts))
+            self._ledger.begin_writing(parts)
+            epoch = self.epoch
+        try:
+            yield epoch
+        finally:
+            with self._lock:
+                self._ledger.end_writing(parts)
+
+    def wrote(self, first: int, crcs: Sequence[int], epoch: int) -> None:
         """The bytes of these parts are in the file. Raises CacheError, and marks nothing, if they
         are in a file that no longer counts."""
         with self._lock:
             self.require_open()
-            self._ledger.wrote(first, crcs)
+            self._ledger.wrote(first, crcs, is_trusted=epoch == self.epoch)
 
-    def adopt(self, stored: Iterable[StoredPart], crc64: int | None) -> None:
-        """The catalogue has these parts by now; another process stored them."""
+    def adopt(self, stored: Iterable[StoredPart], crc64: int | None, removals: int) -> None:
+        """The catalogue has these parts by now; another process stored them.
+
+        ``removals`` is from before it was asked.
+        """
         with self._lock:
-            if self.is_open:
+            if self.is_open and removals == self.removals:
                 for part in stored:
                     self._ledger.adopt(part)
             if self.crc64 is None:
                 self.crc64 = crc64
 
-    def checked(self, part: int) -> None:
-        """The bytes of a part are what its CRC says."""
+    def checked(self, part: int, epoch: int) -> None:
+        """The bytes of a part are what its CRC says; ``epoch`` is from before they were read."""
         with self._lock:
-            self._ledger.checked(part)
+            if epoch == self.epoch:
+                self._ledger.checked(part)
 
     def trusted(self) -> bytes:
         """The trusted parts, packed, of a settled entry."""
         with self._lock:
             return self._ledger.trusted()
 
-    def trust(self, trusted: bytes) -> None:
-        """Present parts that this process trusted before it closed the entry."""
+    def trust(self, trusted: bytes, epoch: int) -> None:
+        """Present parts that this process trusted before it closed the entry; ``epoch`` is from
+        before that was recalled."""
         with self._lock:
-            self._ledger.trust(trusted)
+            if epoch == self.epoch:
+                self._ledger.trust(trusted)
 
     def use(self) -> None:
         """Somebody begins, or ends, to use it."""
@@ -160,8 +235,13 @@ class Progress:
             if not self._latest or self._latest[-1] != part:
                 self._latest.append(part)
             self._ledger.was_read(offset, length)
-            is_first, self._is_read = not self._is_read, True
+            is_first, self._is_read, self._has_copies = not self._is_read, True, True
             return is_first
+
+    def forget_copies(self) -> bool:
+        """Whether anything was read since this was last asked: somebody may have a copy."""
+        had_copies, self._has_copies = self._has_copies, False
+        return had_copies
 
     @property
     def has_read(self) -> bool:
@@ -169,20 +249,31 @@ class Progress:
         return self._is_read
 
     def take(self, count: int, keep: int, *, ahead: bool) -> list[int]:
-        """Make up to ``count`` parts absent whose bytes are going to be removed, and return them,
+        """Let up to ``count`` parts leave whose bytes are going to be removed, and return them,
         rising: parts that were read, except the ``keep`` latest; with ``ahead`` also others."""
         with self._lock:
             if not self.is_open:
                 return []
-            taken = self._ledger.take(count, frozenset(list(self._latest)[-keep:]), ahead=ahead)
-            self.removals += bool(taken)
-            self.is_verified = self.is_verified and not taken
-            return taken
+            latest = frozenset(list(self._latest)[-keep:])
+            return self._left(self._ledger.take(count, latest, ahead=ahead))
 
-    def doubt(self) -> None:
-        """Let every part be checked again before its next use."""
+    def gone(self, parts: Iterable[int]) -> None:
+        """What was said by ``take``, ``forget`` or ``lose`` to leave is gone from where it was."""
+        with self._changed:
+            self._ledger.gone(parts)
+            self._moved()
+            self._changed.notify_all()
+
+    def doubt(self, since: int | None = None) -> int:
+        """Let every part be checked again before its next use; the epoch that begins with that.
+
+        With ``since`` an epoch that is over at once if anything else has moved since that one.
+        """
         with self._lock:
+            is_alone = since in (None, self.epoch)
             self._ledger.distrust_all()
+            self.epoch += 1
+            return self.epoch if is_alone else -1
 
     def distrust(self) -> None:
         """The same, and the object counts as proven no more."""
@@ -190,18 +281,16 @@ class Progress:
         self.is_verified = False
 
     def forget(self, parts: Iterable[int]) -> list[int]:
-        """Make parts absent whose bytes are not what their CRC says; those that are so now."""
+        """Let parts leave whose bytes are not what their CRC says; those that do so now."""
         with self._lock:
-            forgotten = self._ledger.forget(parts)
-            self.is_verified = self.is_verified and not forgotten
-            return forgotten
+            return self._left(self._ledger.forget(parts))
 
     def lose(self, parts: Iterable[int]) -> list[int]:
-        """Make parts absent that cannot be read, trusted or not; those that are so now."""
+        """Let parts leave that cannot be read, trusted or not; those that do so now."""
         parts = list(parts)
         with self._lock:
             self._ledger.distrust(parts)
-        return self.forget(parts)
+            return self._left(self._ledger.forget(parts))
 
     def proved(self, *, is_good: bool) -> None:
         """The CRCs of all parts combine, or not, to that of the object."""
@@ -220,10 +309,25 @@ class Progress:
         with self._lock:
             was_discarded = self._state is _State.DISCARDED
             self._state = _State.DISCARDED
-            self.removals += 1
+            self._moved()
             self.is_verified = False
             self._ledger.forget_all()
             return not was_discarded
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another process removed the row, and perhaps not all of the file."""
+        return self._state is _State.SUPERSEDED
+
+    def _left(self, parts: list[int]) -> list[int]:
+        if parts:
+            self._moved()
+            self.is_verified = False
+        return parts
+
+    def _moved(self) -> None:
+        self.removals += 1
+        self.epoch += 1
 
     # --- for the committer ---
 

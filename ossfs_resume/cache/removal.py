@@ -1,8 +1,9 @@
-"""Removing whole entries that nobody uses, many in one transaction.
+"""Removing whole entries that nobody uses, many in one transaction; and parts of those in use.
 
 Nobody: an entry that this process holds is in the table, one that another process holds has its
 file locked. A version that is on its way out is *leaving*; whoever wants to acquire it waits until
-it is gone, and everybody else goes on. Rows are cleared durably before files are unlinked.
+it is gone, and everybody else goes on. Rows are cleared durably before files are unlinked, which
+are locked from before the one until after the other. What ``progress`` says of removals holds.
 """
 
 import threading
@@ -79,6 +80,16 @@ class Removal:
         finally:
             self._let_go(taken)
 
+    def remove_parts(self, entry: Entry, size: int, keep: int, *, ahead: bool) -> int:
+        """``Entry.remove_parts``; the entry is held, so that nobody closes the file under it."""
+        if not self._table.hold_on(entry):
+            return 0
+        try:
+            return entry.remove_parts(size, keep, ahead=ahead)
+        finally:
+            self._table.release(entry)
+            self._close_if_idle(entry)
+
     def _take(self, records: Sequence[EntryRecord]) -> list[_Victim]:
         taken = []
         with self._changed:
@@ -96,10 +107,11 @@ class Removal:
             return []
         with self._catalog.transaction(durable=True) as transaction:
             cleared = [victim for victim in victims if transaction.evict(victim.generation)]
-            for victim in cleared:
-                if victim.entry is not None:
-                    self._table.hide(victim.entry)
-                    victim.entry.progress.discard()
+        # After the commit, which may fail, and before anybody can acquire it again.
+        for victim in cleared:
+            if victim.entry is not None:
+                self._table.hide(victim.entry)
+                victim.entry.progress.discard()
         for victim in cleared:
             with translated(f"remove the data of {victim.record.version.key!r}"):
                 if victim.file is not None:

@@ -17,7 +17,7 @@ from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.table import EntryTable
-from ossfs_resume.cache.trust import TrustMemory
+from ossfs_resume.cache.trust import Trust
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Renewal:
         folder: StoreFolder,
         catalog: Catalog,
         table: EntryTable,
-        trust: TrustMemory,
+        trust: Trust,
         claims: Claims,
         opening: threading.Condition,
         begun: Callable[[], None],
@@ -83,4 +83,4 @@ class Renewal:
         for entry in self._table.entries():
             self._table.hide(entry)
             entry.progress.supersede()
-        self._trust.clear()
+        self._trust.memory.clear()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.table import EntryTable
-from ossfs_resume.cache.trust import TrustMemory
+from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError
 
 
@@ -21,7 +21,7 @@ class Repairs:
         self,
         catalog: Catalog,
         table: EntryTable,
-        trust: TrustMemory,
+        trust: Trust,
         found_bad: Callable[[Sequence[ObjectVersion]], None],
     ) -> None:
         self._catalog = catalog
@@ -37,7 +37,7 @@ class Repairs:
         news = self._catalog.repairs(self._heard)
         if not news:
             return
-        self._trust.clear()
+        self._trust.memory.clear()
         versions = list(dict.fromkeys(news.values()))
         for version in versions:
             if (entry := self._table.find(version)) is not None:

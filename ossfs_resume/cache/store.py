@@ -32,8 +32,9 @@ from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.renewal import Renewal
 from ossfs_resume.cache.repairs import Repairs
+from ossfs_resume.cache.syncfs import FolderSync
 from ossfs_resume.cache.table import EntryTable
-from ossfs_resume.cache.trust import TrustMemory
+from ossfs_resume.cache.trust import Trust, Trusted
 from ossfs_resume.cache.watch import Watch
 from ossfs_resume.errors import CacheError
 
@@ -54,14 +55,20 @@ class CacheStore:
         self._catalog = catalog
         self._opening = threading.Condition()
         self._table = EntryTable()
-        self._trust = TrustMemory()
+        self._trust = Trust(self._table.opened, lambda versions: self.keeper.found_bad(versions))
+        catalog.on_failing = self._trust.end
         self._discarded = 0
         self.claims = Claims(folder.path / "claims")
         """Which parts the processes that share the store are fetching."""
         self.notes = Notes(catalog)
         """What is kept beside objects."""
+        self._disk = FolderSync(folder.path, data_file.sync_all)
         self._committer = Committer(
-            catalog, settings, settled=self._close_if_idle, discard=self._discard_or_log
+            catalog,
+            settings,
+            settled=self._close_if_idle,
+            discard=self._discard_or_log,
+            sync_all=self._sync_all,
         )
         data = DataFolder(folder.data)
         self._leftovers = Leftovers(catalog, data)
@@ -93,7 +100,7 @@ class CacheStore:
             self._trust,
             self.claims,
             self._opening,
-            self.notes.begun_anew,
+            self._begun_anew,
         )
         repairs = Repairs(catalog, self._table, self._trust, self.keeper.found_bad)
         self._watch = Watch((renewal.look, repairs.look, self._reclaimer.look))
@@ -155,6 +162,7 @@ class CacheStore:
             if entry is None:
                 entry = self._loader.load(version)
                 self._table.add(entry)
+                self._loader.trust_again(entry)
                 self._committer.announce(entry, 0)
                 self._committer.announce_unsynced(entry)
         entry.progress.use()
@@ -241,16 +249,31 @@ class CacheStore:
         if written_bytes:
             self._reclaimer.wrote(written_bytes)
 
+    def _sync_all(self) -> None:
+        with self._trust.translated("sync the cache's disk"):
+            self._disk.sync()
+
+    def _begun_anew(self) -> None:
+        self._disk.reopen()
+        self.notes.begun_anew()
+
     def _discard_or_log(self, entry: Entry) -> None:
-        try:
-            self.discard(entry)
-        except CacheError as error:
-            _log.warning("cannot discard %r: %s", entry.version.key, error)
+        """What was written to the file of ``entry`` is lost, for whoever opened it since too."""
+        current = self._table.find(entry.version)
+        stands_on_it = current is not None and current.stock == entry.stock
+        for one in {entry, current} if current is not None and stands_on_it else {entry}:
+            try:
+                self.discard(one)
+            except CacheError as error:
+                _log.warning("cannot discard %r: %s", entry.version.key, error)
 
     def _close_if_idle(self, entry: Entry) -> None:
+        epoch = self._trust.memory.epoch
         if self._table.remove_if_idle(entry):
             if entry.generation:
-                self._trust.remember(entry.generation.row_id, entry.progress.trusted(), entry.seen)
+                was_read = entry.progress.forget_copies()
+                trusted = Trusted(entry.version, entry.progress.trusted(), entry.seen, was_read)
+                self._trust.memory.remember(entry.generation.row_id, trusted, epoch)
             entry.close()
 
     def _stop(self) -> bool:
@@ -270,4 +293,5 @@ class CacheStore:
         finally:
             self._catalog.close()
             self.claims.close()
+            self._disk.close()
             self._folder.unregister_owner()

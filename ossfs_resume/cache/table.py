@@ -11,6 +11,7 @@ import threading
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.progress import Progress
 from ossfs_resume.errors import CacheError
 
 
@@ -36,6 +37,14 @@ class EntryTable:
                 return None
             self._holders[entry] += 1
             return entry
+
+    def hold_on(self, entry: Entry) -> bool:
+        """One more holder for an entry that is still here; whether it is."""
+        with self._lock:
+            if self._is_closed or entry not in self._holders:
+                return False
+            self._holders[entry] += 1
+            return True
 
     def add(self, entry: Entry) -> None:
         """An entry that has one holder."""
@@ -83,6 +92,10 @@ class EntryTable:
         """Every entry, hidden ones included."""
         with self._lock:
             return list(self._holders)
+
+    def opened(self) -> list[tuple[ObjectVersion, Progress]]:
+        """What is known of the parts of every entry, hidden ones included."""
+        return [(entry.version, entry.progress) for entry in self.entries()]
 
     def close(self) -> bool:
         """Give out no entries any more; False if that was so before."""

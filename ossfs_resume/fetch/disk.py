@@ -63,6 +63,12 @@ class Disk:
             trouble.settle(trio.current_time())
         return self.writing.error or self.reading.error
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it was left alone of late: nothing that it gives is believed unchecked. Asked
+        before each read, so it is cheap while all is well."""
+        return bool(self.writing.error or self.reading.error) and bool(self.error)
+
     def is_ill_for(self, entry: Entry) -> bool:
         """Whether what is fetched of this entry is likely not to be kept."""
         return bool(self.error) or not entry.progress.is_open
@@ -84,14 +90,10 @@ class Disk:
             raise
 
     async def read(self, download: Download, offset: int, length: int) -> bytes:
-        """Exactly these bytes of trusted parts. Raises CacheError."""
+        """Exactly these bytes, compared with what was stored. Raises Absent (Damaged) if parts are
+        not there any more, CacheError."""
         entry = download.entry
         return await self._read(download, lambda: entry.read(offset, length))
-
-    async def check(self, download: Download, parts: range) -> list[int]:
-        """Check what this process has not checked yet; the bad parts. Raises CacheError."""
-        entry = download.entry
-        return await self._read(download, lambda: entry.check(parts.start, parts.stop))
 
     async def refresh(self, download: Download, parts: range) -> None:
         """See what other processes have brought meanwhile, if the catalogue can be read."""

@@ -1,4 +1,4 @@
-"""Making parts ready for a reader: present, checked, and a complete object proven.
+"""Making parts ready for a reader: present, and a complete object proven.
 
 A reader never talks to a transfer. It says which parts it needs, waits for the transfer that claims
 the first missing one to move, and looks at the bitmap again. So a transfer may fail, be split or be
@@ -82,7 +82,6 @@ class Readiness:
         return (
             (download.proven or not entry.progress.is_complete)
             and not self.missing(download, parts)
-            and not entry.unchecked(parts.start, parts.stop)
             and not self._stopping
             and not isinstance(download.stale, CorruptObject)
         )
@@ -99,16 +98,13 @@ class Readiness:
     ) -> None:
         """Return when all ``parts`` are ready.
 
-        ``from_memory`` is for parts that the disk has and does not give. Raises CacheError if it
-        does not give what is to be checked.
+        ``from_memory`` is for parts that the disk has and does not give.
         """
         since = trio.current_time()
         while from_memory or not self.is_ready(download, parts):
             if isinstance(download.stale, CorruptObject):
                 await self._prover.prove(download)  # whoever is told of bad data finds them gone
             self.raise_if_hopeless(download, parts, from_memory=from_memory)
-            if not from_memory:
-                await self._check(download, parts)
             missing = self._loose.absent if from_memory else self.missing
             transfers = self._demand(download, missing(download, parts))
             if transfers:
@@ -124,13 +120,6 @@ class Readiness:
         for transfer in transfers:
             self._pool.write_soon(transfer)
         return transfers
-
-    async def _check(self, download: Download, parts: range) -> None:
-        if download.entry.unchecked(parts.start, parts.stop):
-            for part in await self._disk.check(download, parts):
-                download.proven = False
-                key = download.meta.key
-                log.warning("%s: cached part %d is damaged, fetching it again", key, part)
 
     async def _wait(self, transfer: Transfer, parts: range, since: float) -> None:
         """Wait until ``transfer`` moved. Raises NoProgress."""

@@ -6,6 +6,9 @@ What may not change:
 - The cache's disk never causes a reader's error. What it has and does not give is fetched again,
   and read from memory.
 - A part that somebody waits for stays in memory until it was read (`LooseParts.wanted`).
+- What is neither trusted nor in the page cache, and everything while the disk is in trouble, is
+  compared with its CRC-64 by the call that reads it. Damaged parts are fetched again; if they are
+  damaged again at once, they are read from memory.
 """
 
 import logging
@@ -13,7 +16,7 @@ from contextlib import suppress
 
 import trio
 
-from ossfs_resume.cache.entry import Absent
+from ossfs_resume.cache.entry import Absent, Damaged
 from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.calls import Hanging
 from ossfs_resume.fetch.disk import Disk
@@ -36,10 +39,7 @@ class PartReader:
         """The bytes if they can be had without waiting for anything."""
         if not self._readiness.is_ready(download, download.entry.geometry.parts(offset, length)):
             return None
-        try:
-            return download.entry.read_nowait(offset, length)
-        except CacheError:
-            return None
+        return self._read_nowait(download, offset, length)
 
     async def read(self, download: Download, offset: int, length: int) -> bytes:
         """Read when the parts are there; if the disk does not give them, from the origin."""
@@ -57,17 +57,24 @@ class PartReader:
                 return await self._gather(download, parts, offset, length)
 
     async def _read_kept(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+        was_damaged = False
         while True:
             await self._readiness.make_ready(download, parts)
-            # Eviction of parts does not wait for readers: those who were late read again.
-            with suppress(Absent):
+            try:
                 return await self._gather(download, parts, offset, length)
+            except Damaged as error:
+                self._found_damaged(download, error)
+                if was_damaged:
+                    raise
+                was_damaged = True
+            except Absent:
+                pass  # Eviction of parts does not wait for readers: those who were late read again.
             await trio.lowlevel.checkpoint()
 
     async def _gather(self, download: Download, parts: range, offset: int, length: int) -> bytes:
         """The bytes of parts that are ready, each from memory if it is there. Raises CacheError."""
         if not any(self._loose.has(download, part) for part in parts):
-            data = download.entry.read_nowait(offset, length)
+            data = self._read_nowait(download, offset, length)
             return await self._disk.read(download, offset, length) if data is None else data
         pieces = []
         for part in parts:
@@ -79,3 +86,18 @@ class PartReader:
             else:
                 pieces.append(data[first - start : last - start])
         return b"".join(pieces)
+
+    def _read_nowait(self, download: Download, offset: int, length: int) -> bytes | None:
+        """Trusted bytes from the page cache; None: ask the disk."""
+        if self._disk.is_failing:
+            return None
+        with suppress(CacheError):
+            return download.entry.read_nowait(offset, length)
+        return None
+
+    @staticmethod
+    def _found_damaged(download: Download, error: Damaged) -> None:
+        download.proven = False
+        for part in error.parts:
+            key = download.meta.key
+            log.warning("%s: cached part %d is damaged, fetching it again", key, part)

@@ -2,7 +2,7 @@
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
-from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredParts
+from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredPart, StoredParts
 
 FIVE_PARTS = Geometry(5 * 16 - 3, 16)
 STORED = StoredParts(
@@ -87,7 +87,37 @@ def test_a_failed_sync_leaves_its_parts_unsynced() -> None:
     assert ledger.unsynced_count == 1
 
 
-def test_objects_of_one_part_are_never_unsynced() -> None:
+def test_objects_of_one_part_are_not_synced_one_by_one() -> None:
     ledger = PartLedger(Geometry(10, 16))
     ledger.wrote(0, [1])
     assert not ledger.begin_sync()
+
+
+def test_a_part_that_is_leaving_is_not_adopted_and_one_that_is_written_does_not_leave() -> None:
+    ledger = PartLedger(FIVE_PARTS, STORED)
+    ledger.was_read(0, 4 * 16)
+    ledger.begin_writing(range(1, 2))
+    assert ledger.take(3, frozenset({3}), ahead=True) == [0, 2]
+    for part in range(3):
+        ledger.adopt(StoredPart(part, part))
+        ledger.checked(part)
+    assert ledger.missing(0, 4) == [range(1), range(2, 3)]
+    assert ledger.is_leaving(range(3))
+    assert not ledger.trusts(2, 3)
+    ledger.gone([0, 2])
+    ledger.end_writing(range(1, 2))
+    ledger.adopt(StoredPart(2, 2))
+    assert ledger.missing(0, 4) == [range(1)]
+    assert ledger.take(9, frozenset(), ahead=True) == [1, 2, 3]
+
+
+def test_a_part_found_bad_is_adopted_again_only_after_it_was_written_here() -> None:
+    ledger = PartLedger(FIVE_PARTS, STORED)
+    assert ledger.forget([0]) == [0]
+    ledger.gone([0])
+    ledger.adopt(StoredPart(0, 0))
+    assert ledger.missing(0, 1) == [range(1)]
+    ledger.wrote(0, [0])
+    ledger.take(1, frozenset(), ahead=True)
+    ledger.gone([3])
+    assert ledger.missing(0, 5) == [range(3, 5)]

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ossfs_resume.cache import CacheSettings, CacheStore
-from ossfs_resume.cache.trust import TrustMemory
+from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion
+from ossfs_resume.cache.trust import Trusted, TrustMemory
 
 Parts = Any  # of conftest.py
 
@@ -87,9 +87,23 @@ def test_an_object_of_one_part_is_never_synced_and_so_checked_each_time(
     store.release(again)
 
 
-def test_the_longest_closed_is_forgotten_first() -> None:
+def test_the_longest_closed_is_forgotten_first_and_each_is_recalled_once() -> None:
     memory = TrustMemory(limit=3 * (256 + 10))
+
+    def remember(row: int, parts: bytes, epoch: int = 0) -> None:
+        memory.remember(
+            row, Trusted(ObjectVersion(str(row), "", 1), parts, {}, row % 2 == 0), epoch
+        )
+
     for row in range(4):
-        memory.remember(row, bytes(9) + bytes([row + 1]), {})
-        memory.remember(1, b"b" * 10, {})
+        remember(row, bytes(9) + bytes([row + 1]))
+        remember(1, b"b" * 10)
     assert [memory.recall(row, {})[-1:] for row in range(4)] == [b"", b"b", b"\x03", b"\x04"]
+    assert memory.recall(1, {}) == b""
+    remember(1, b"1")
+    remember(2, b"2")
+    assert [version.key for version in memory.clear()] == ["2"]
+    remember(3, b"3")
+    assert memory.recall(3, {}) == b"", "it was looked at before all was forgotten"
+    remember(3, b"3", memory.epoch)
+    assert memory.recall(3, {}) == b"3"

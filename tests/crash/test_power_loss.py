@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.powercut.disk import Disk, Fate, Image, Link, Operation, SyncFile
+from support.powercut.disk import Disk, Fate, Image, Link, Operation, SyncAll, SyncFile
 from support.powercut.recorder import Recorder
 from support.powercut.verdict import judge, lay_out
 from support.powercut.workload import Workload
@@ -111,7 +111,11 @@ def without_data_syncs(operations: list[Operation]) -> list[Operation]:
     """As many operations, but no sync of a data file has done anything."""
     data = {op.file for op in operations if isinstance(op, Link) and "/data/" in op.path}
     return [
-        SyncFile(op.file, 0) if isinstance(op, SyncFile) and op.file in data else op
+        SyncFile(op.file, 0)
+        if isinstance(op, SyncFile) and op.file in data
+        else SyncAll(0)
+        if isinstance(op, SyncAll)
+        else op
         for op in operations
     ]
 

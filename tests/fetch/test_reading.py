@@ -1,8 +1,14 @@
 """Readers get exact bytes, and each part is fetched once."""
 
+from pathlib import Path
+
+import pytest
 import trio
 
+from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.readahead import AccessPattern
 from support.fetching import PART, SIZE, Running, read_all
 
@@ -66,3 +72,46 @@ async def test_parts_removed_beside_a_reader_are_fetched_again(
         assert download.entry.missing(0, 20)
         assert await read_all(engine, download) == origin.content["a"]
         engine.close(download)
+
+
+async def test_while_the_disk_is_in_trouble_what_it_has_is_compared_at_each_read(
+    origin, store: CacheStore, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read_all(engine, download)
+        before = origin.fetched
+        engine._disk.writing.failed(CacheError("no room"), trio.current_time())
+
+        def trust(offset: int, length: int) -> bytes:
+            raise AssertionError("served unchecked")
+
+        monkeypatch.setattr(download.entry, "read_nowait", trust)
+        assert await read_all(engine, download) == origin.content["a"]
+        assert origin.fetched == before
+        engine.close(download)
+
+
+class LyingFile(DataFile):
+    """Gives zeros for everything."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        return bytes(length)
+
+    def read_nowait(self, offset: int, length: int) -> None:
+        return None
+
+
+async def test_what_is_damaged_each_time_is_read_from_memory(
+    origin, tmp_path: Path, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    store = CacheStore.open(CacheSettings(tmp_path, "bucket", PART), data_file=LyingFile)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        for _ in range(2):
+            data = await engine.read(download, AccessPattern(), 5 * PART, 2 * PART)
+            assert data == origin.content["a"][5 * PART : 7 * PART]
+        engine.close(download)
+    store.close()

@@ -49,6 +49,13 @@ class SyncDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncAll:
+    """Of all files and names there are."""
+
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """The name ``path``, relative to the root, becomes that of ``file``; None: of nothing."""
 
@@ -56,7 +63,7 @@ class Link:
     file: int | None
 
 
-Operation = Write | Truncate | SyncFile | SyncDirectory | Link
+Operation = Write | Truncate | SyncFile | SyncDirectory | SyncAll | Link
 Image = dict[str, bytes | None]
 """Contents by relative path; None is a directory."""
 
@@ -104,6 +111,11 @@ class Disk:
                 self._sync_file(operation)
             case SyncDirectory():
                 self._sync_directory(operation)
+            case SyncAll():
+                for number in self._files:
+                    self._sync_file(SyncFile(number, operation.before))
+                for folder in {str(PurePosixPath(path).parent) for path in self._pending_names}:
+                    self._sync_directory(SyncDirectory(folder, operation.before))
         self._count += 1
 
     def image(self, fate: Fate, chance: random.Random) -> Image:

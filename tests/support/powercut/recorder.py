@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from ossfs_resume.cache import datafile
 from support.powercut.disk import (
     DIRECTORY,
     Link,
     Operation,
+    SyncAll,
     SyncDirectory,
     SyncFile,
     Truncate,
@@ -82,6 +84,9 @@ class Recorder:
                 stack.enter_context(
                     mock.patch.object(os, name, _bound(replaced, getattr(os, name)))
                 )
+            stack.enter_context(
+                mock.patch.object(datafile, "syncfs", _bound(self._syncfs, datafile.syncfs))
+            )
             yield
 
     def _os_open(self, real: Any, path: Any, flags: int, *rest: Any, **more: Any) -> int:
@@ -112,6 +117,11 @@ class Recorder:
             self._add(SyncDirectory(name, before) if is_folder else SyncFile(number, before))
 
     _os_fdatasync = _os_fsync
+
+    def _syncfs(self, real: Any, descriptor: int) -> None:
+        before = len(self.operations)
+        real(descriptor)
+        self._add(SyncAll(before))
 
     def _os_unlink(self, real: Any, path: Any, **more: Any) -> None:
         if os.path.lexists(path):

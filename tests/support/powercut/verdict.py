@@ -45,9 +45,10 @@ def _judge_facts(store: CacheStore, promises: Promises) -> None:
 
 def _judge_parts(entry: Entry, synced: set[int]) -> None:
     before = _present(entry)
-    serve(entry)  # whatever is served without a check
-    bad = set(entry.check(0, entry.part_count))
-    assert _present(entry) == before - bad
+    served = serve(entry)  # whatever is not what was stored becomes absent,
+    entry.check(0, entry.part_count)  # and whatever cannot be read
+    assert _present(entry) == served
+    bad = before - served
     assert synced <= before, f"synced parts of {entry.version} are not in the catalogue"
     assert not synced & bad, f"synced parts of {entry.version} are bad"
     assert _present(entry) == serve(entry)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from ossfs_resume.cache import CacheSettings, CacheStore, Entry, Geometry, ObjectVersion
+from ossfs_resume.cache import CacheSettings, CacheStore, Entry, ObjectVersion
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.datafile import DataFile
 from support.powercut.recorder import Recorder
@@ -128,9 +128,7 @@ class Workload:
     def _sync(self) -> None:
         self._store.sync()
         for version, parts in self._written.items():
-            # The CRC of a small object proves it; an fdatasync for each would cost too much.
-            if Geometry(version.size, PART).part_count > 1:
-                self.promises.synced.setdefault(version, set()).update(parts)
+            self.promises.synced.setdefault(version, set()).update(parts)
         self._promise()
 
     def _sync_while_writing(self) -> None:
