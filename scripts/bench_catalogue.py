@@ -92,7 +92,7 @@ def measure(settings: CacheSettings, rows: int) -> int:
     opened_s = timed(lambda: stores.append(CacheStore.open(settings)))
     first_question_s = timed(stores[0].notes.recall_directories)
     stores[0].close()
-    catalog = Catalog(path)
+    catalog = Catalog(path).open()
     chance = random.Random(2)
     wanted = [version(chance.randrange(rows)) for _ in range(1000)]
     lookup_s = timed(lambda: [catalog.find(one) for one in wanted]) / len(wanted)

@@ -32,6 +32,13 @@ is alive, and can be removed at any time.
 for and is refused if that is gone, inside ``BEGIN IMMEDIATE``. Nothing that another thread or
 process still has in hand can put a bit over a file that it did not write.
 
+*Nothing is mapped, nothing followed.* No file of the cache is mapped into memory, where a failing
+disk could turn it into a signal (``opening``, ``sharing``); every one is reached through open
+directories that are ours, and no link is followed (``directory``).
+
+*There is always room to remove.* A mebibyte is reserved before anything is kept (``ballast``), and
+on a disk that has none left files go before their rows (``removal``).
+
 What a crash leaves behind
 --------------------------
 
@@ -54,6 +61,9 @@ after parts were cleared, before     bytes that no bit claims        fetched aga
 they are punched
 during the unlink of segments        some segments that no row names removed in the background
 while verified is not yet committed  complete, not verified          proved again from stored CRCs
+after a file was emptied for want    a row without a file            its parts are absent at first
+of room, before its row is removed                                   use
+while the catalogue is handed over   either kind of journal          opened alone, and replayed
 while a catalogue is moved aside     data moved, catalogue still     moved aside again at next open
                                      in place
 owner dies                           ``owners/<uuid>``, unlocked     unlinked at the next open

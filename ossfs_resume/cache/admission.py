@@ -73,10 +73,18 @@ class Account:
 
 
 class Admission:
-    """``free_bytes`` asks the disk, of which ``headroom`` bytes stay free. Raises CacheError."""
+    """``free_bytes`` asks the disk, of which ``headroom`` bytes stay free; ``require_reserve`` sees
+    to it that what is kept can be removed again. Raises CacheError."""
 
-    def __init__(self, account: Account, free_bytes: Callable[[], int], free: Free) -> None:
+    def __init__(
+        self,
+        account: Account,
+        free_bytes: Callable[[], int],
+        free: Free,
+        require_reserve: Callable[[], None] = lambda: None,
+    ) -> None:
         self.account = account
+        self._require_reserve = require_reserve
         self._free_bytes = free_bytes
         self._free = free
         self._impatient_at = -_RETRY_S
@@ -87,6 +95,7 @@ class Admission:
         """Write so many bytes inside. Raises CacheError if there is no room to be made."""
         self._admit(size)
         try:
+            self._require_reserve()
             yield
         finally:
             self.account.done(size)

@@ -18,6 +18,7 @@ from ossfs_resume.cache import workbench
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.datafolder import FoundFile
 from ossfs_resume.cache.failure import DamagedCatalog, translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
@@ -195,14 +196,15 @@ class _Checker:
     def check_files(self) -> None:
         """Files that no row names; the order of the two questions makes this safe."""
         for files in self._bench.data.listing():
-            stored = self._catalog.files({row_id for row_id, _, _ in files})
-            for row_id, suffix, path in files:
-                if row_id not in stored or stored[row_id].suffix != suffix:
-                    self._check_orphan(path)
+            stored = self._catalog.files({file.row_id for file in files})
+            for file in files:
+                if file.row_id not in stored or stored[file.row_id].suffix != file.suffix:
+                    self._check_orphan(file)
 
-    def _check_orphan(self, path: Path) -> None:
+    def _check_orphan(self, file: FoundFile) -> None:
         if self._repair:
-            path.unlink(missing_ok=True)
+            file.directory.unlink(file.name)
+        path = file.directory.path / file.name
         self._found("orphan", "", f"the file {quoted(path)} belongs to no object", self._repair)
 
     def _found(self, kind: str, key: str, text: str, is_repaired: bool) -> None:

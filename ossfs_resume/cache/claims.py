@@ -11,33 +11,37 @@ Claims save requests. No byte depends on them: without the file everybody fetche
 import fcntl
 import logging
 import os
+from collections.abc import Callable
 from hashlib import blake2b
-from pathlib import Path
 
-from ossfs_resume.cache.folder import open_private
+from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.geometry import MAX_PARTS
 from ossfs_resume.cache.locks import is_held_by_others, lock
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import encoded
+from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
+
+NAME = "claims"
 
 _PRESENCE = 1 << 62
 """Beyond all places: every process holds a shared lock here, so that others see it."""
 
 
 class Claims:
-    """The claims of one process. Nothing blocks, nothing raises."""
+    """The claims of one process, in the folder that ``current`` says. Nothing blocks, nothing
+    raises."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, current: Callable[[], Directory]) -> None:
+        self._current = current
         self._descriptor = -1
         self.reopen()
 
     def reopen(self) -> None:
         """Give up everything, and begin with the file that has the name by now."""
         try:
-            descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
+            descriptor = self._current().open(NAME, os.O_RDWR | os.O_CREAT)
             if self._descriptor < 0:
                 self._descriptor = descriptor
             else:
@@ -45,7 +49,7 @@ class Claims:
                 os.dup2(descriptor, self._descriptor, inheritable=False)
                 os.close(descriptor)
             self._lock(fcntl.F_RDLCK, _PRESENCE, 1)
-        except OSError as error:
+        except (OSError, CacheError) as error:
             _log.debug("cannot see what other processes fetch: %s", error)
 
     def __repr__(self) -> str:

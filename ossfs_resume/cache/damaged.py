@@ -16,24 +16,26 @@ from ossfs_resume.errors import CacheError
 _log = logging.getLogger(__name__)
 
 
-def open_catalog(folder: StoreFolder) -> Catalog:
-    """The catalogue of a folder that nobody else opens or renews meanwhile, new if need be.
+def open_catalog(folder: StoreFolder, catalog: Catalog) -> None:
+    """Open the catalogue of a folder that nobody else opens or renews meanwhile, new if need be.
 
-    Raises CacheError if it is damaged and in use or on a read-only disk, OSError.
+    Raises CacheError if it is damaged and in use or on a read-only disk, LockedOut if another
+    process does not let go of it, OSError.
     """
+    folder.forget_dead_owners()
     others = folder.other_owners()
     folder.prepare()
     try:
         require_catalog(folder)
-        return _opened(folder, is_alone=not others)
+        _open(folder, catalog, is_alone=not others)
     except DamagedCatalog as error:
         if others:
             raise CacheError(f"{error}; it is left alone, for another mount uses it") from error
         if folder.is_read_only:
             raise
         _log.error("%s; it is moved to %s, with its data", error, folder.move_aside())
-    folder.prepare()
-    return Catalog(folder.catalog)
+        folder.prepare()
+        catalog.open()
 
 
 def require_catalog(folder: StoreFolder) -> None:
@@ -42,17 +44,16 @@ def require_catalog(folder: StoreFolder) -> None:
         raise DamagedCatalog(f"the catalogue {folder.catalog} is empty, but there are data")
 
 
-def _opened(folder: StoreFolder, *, is_alone: bool) -> Catalog:
-    catalog = Catalog(folder.catalog)
-    if is_alone and not folder.is_read_only and folder.suspect.exists():
+def _open(folder: StoreFolder, catalog: Catalog, *, is_alone: bool) -> None:
+    catalog.open()
+    if is_alone and not folder.is_read_only and folder.is_suspect:
         try:
             _require_integrity(catalog)
         except CacheError:
             with suppress(CacheError):
                 catalog.close()
             raise
-        folder.suspect.unlink()
-    return catalog
+        folder.clear_suspicion()
 
 
 def _require_integrity(catalog: Catalog) -> None:

@@ -1,92 +1,134 @@
 """The connections of the catalogue: who reads, who writes, and what a disk in trouble allows.
 
-Three connections: a writer, a reader that never waits for a writer (WAL), and one for checkpoints,
-which wait for the disk and so must not hold up either. On a disk in trouble there may be fewer (see
-``opening``), or none while another process keeps the catalogue locked: then every method raises
-CacheError, and opening is tried again every few seconds. A catalogue whose file was removed or
-replaced under it takes no more changes, which nobody would ever see, until it is reopened. One that
-turns out to be damaged raises DamagedCatalog, and is marked as suspect for whoever opens it next.
+Alone with it, three connections: a writer, a reader that never waits for a writer (WAL), and one
+for checkpoints, which wait for the disk and so must not hold up either. With others there are two,
+on a read-only disk one (see ``opening``), or none while the disk fails or another process keeps the
+catalogue locked: then every method raises CacheError, until somebody reopens it (``renewal``). A
+catalogue whose file was removed or replaced under it takes no more changes, which nobody would ever
+see, until it is reopened. One that turns out to be damaged raises DamagedCatalog, and is marked as
+suspect for whoever opens it next.
 
 ``synchronous`` is NORMAL, which never corrupts but may lose the last commits in a power cut: then
 parts are fetched again. It is FULL where losing the commit would leave a lie: parts marked synced,
 and a row removed before its file is. It is switched between transactions only.
+
+Who opens or reopens holds the folder's lock; only ``share`` needs none (see ``sharing``).
 """
 
 import logging
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
-from ossfs_resume.cache.failure import DamagedCatalog, FailingDisk, is_damage, translated
+from ossfs_resume.cache.directory import Directory
+from ossfs_resume.cache.failure import (
+    DamagedCatalog,
+    FailingDisk,
+    LockedOut,
+    is_damage,
+    is_locked,
+    translated,
+)
 from ossfs_resume.cache.filesystem import is_read_only
-from ossfs_resume.cache.folder import SUSPECT_NAME, open_private
-from ossfs_resume.cache.opening import Connections, close, open_connections
+from ossfs_resume.cache.folder import SUSPECT_NAME
+from ossfs_resume.cache.opening import Connections, close, leave_wal, open_connections
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_BYTES = 4 << 20
-_RETRY_INTERVAL_S = 5.0
-_ROOM_BYTES = 1 << 20
-"""What must be free before a catalogue that was opened on a full disk is opened anew."""
+
+SHARING_PATIENCE_S = 5.0
+REOPENING_PATIENCE_S = 0.5
+"""How long to wait for one who has the catalogue for himself: at the start, and when it is tried
+again while readers wait for the same locks."""
 
 
 class Database:
     """An open catalogue. Every method may block, is thread-safe and raises CacheError."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create ``path``. Raises DamagedCatalog, or CacheError for any other reason."""
+    def __init__(self, path: Path, has_company: Callable[[], bool] = lambda: False) -> None:
+        """Nothing is opened yet. ``has_company`` says whether another process uses the store."""
         self._path = path
+        self._has_company = has_company
         self._wal = path.with_name(path.name + "-wal")
         # To be taken in this order by whoever needs both.
         self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
+        # Held while a checkpoint waits for the disk, and by whoever closes its connection.
+        self._checkpoint_lock = threading.Lock()
         self._is_durable = False
         self._connections: Connections | None = None
         self._file: tuple[int, int] | None = None
-        self._retry_at = 0.0
-        self._is_closed = False
+        self._why_closed = "it is closed"
         self.on_failing: Callable[[str], None] = lambda why: None
         """Told why the disk cannot be trusted; with locks held, so it must not come back here."""
+
+    def open(self) -> Self:
+        """Open or create it. Raises DamagedCatalog, or CacheError for any other reason; LockedOut
+        if another process does not let go of it within five seconds."""
         try:
-            self._connect()
-        except (sqlite3.Error, OSError, CacheError) as error:
-            if not _is_locked(error):
-                raise _open_error(path, error) from error
-            _log.warning("%s; going on without the cache", _open_error(path, error))
+            self._connect(SHARING_PATIENCE_S)
+        except (sqlite3.Error, OSError) as error:
+            raise _open_error(self._path, error) from error
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether questions can be asked at all."""
+        return self._connections is not None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it keeps every other process out."""
+        return self._connections is not None and self._connections.is_alone
 
     def close(self) -> None:
         """Close; the last user of the catalogue also merges its log."""
         with self._read_lock, self._write_lock, translated("close the catalogue"):
-            self._is_closed = True
-            connections, self._connections = self._connections, None
-            if connections is not None:
-                close(connections.every)
+            self._let_go("it is closed")
 
     def is_displaced(self) -> bool:
         """Whether its file was removed or replaced since it was opened. Raises OSError."""
         return self._file is not None and _identity(self._path) != self._file
 
     def is_limited(self) -> bool:
-        """Whether it was opened on a disk that allowed less than it does now. Raises OSError."""
+        """Whether it was opened on a read-only disk that may be written by now. Raises OSError."""
         connections = self._connections
-        if connections is None or not connections.is_limited or is_read_only(self._path.parent):
-            return False
-        space = os.statvfs(self._path.parent)
-        return space.f_bavail * space.f_frsize >= _ROOM_BYTES
+        return (
+            connections is not None
+            and connections.writer is None
+            and not is_read_only(self._path.parent)
+        )
 
     def reopen(self) -> None:
         """Open the file that has the name by now, which must be there. Raises CacheError."""
         with self._read_lock, self._write_lock, self._translated(f"open {self._path} again"):
-            connections, self._connections = self._connections, None
-            if connections is not None:
-                # SQLite sees that its file has moved and leaves alone what has the names now.
-                close(connections.every)
+            # SQLite sees that its file has moved and leaves alone what has the names now.
+            self._let_go("it is being opened again")
             self._connect()
+
+    def share(self) -> None:
+        """Let others in: from now on with a rollback journal. Raises CacheError."""
+        with self._read_lock, self._write_lock, self._translated(f"share {self._path}"):
+            connections = self._connections
+            if connections is None or connections.writer is None or not connections.is_alone:
+                return
+            others = [one for one in connections.every if one is not connections.writer]
+            close(others)
+            connections.every[:] = [connections.writer]
+            is_left = False
+            try:
+                leave_wal(connections.writer)
+                is_left = True
+            finally:
+                self._let_go("it is being shared")
+                # On a disk without room for the merge the others must go without.
+                self._connect(with_others=is_left)
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
@@ -109,39 +151,43 @@ class Database:
 
         Call from one thread at a time.
         """
-        with self._translated("checkpoint the catalogue"):
+        with self._checkpoint_lock, self._translated("checkpoint the catalogue"):
             connections = self._connections
-            if connections is None or not self._is_log_large():
-                return
-            if connections.checkpointer is not None:
+            if connections is not None and connections.checkpointer and self._is_log_large():
                 connections.checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            elif connections.writer is not None:
-                with self._write_lock:
-                    connections.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _is_log_large(self) -> bool:
         return self._wal.exists() and self._wal.stat().st_size > _CHECKPOINT_BYTES
 
-    def _connect(self) -> Connections:
-        """Open what was not opened yet. Raises sqlite3.Error, OSError or CacheError."""
-        self._retry_at = time.monotonic() + _RETRY_INTERVAL_S
-        connections = open_connections(self._path)
+    def _connect(
+        self, patience_s: float = REOPENING_PATIENCE_S, *, with_others: bool | None = None
+    ) -> None:
+        """Open what is not open. Raises sqlite3.Error, OSError or CacheError."""
+        if with_others is None:
+            with_others = self._has_company()
+        try:
+            self._connections = open_connections(self._path, patience_s, with_others=with_others)
+        except (sqlite3.Error, OSError, CacheError) as error:
+            self._why_closed = str(error)
+            raise
         self._file = _identity(self._path)
         self._is_durable = False
-        self._connections = connections
-        return connections
+
+    def _let_go(self, why: str) -> None:
+        with self._checkpoint_lock:
+            connections, self._connections = self._connections, None
+            self._why_closed = why
+            if connections is not None:
+                close(connections.every)
 
     def _require(self) -> Connections:
-        """The connections, opened now if they could not be before."""
-        with self._write_lock:
-            if self._connections is not None:
-                return self._connections
-            if self._is_closed or time.monotonic() < self._retry_at:
-                raise CacheError("the catalogue is closed or locked by another process")
-            return self._connect()
+        connections = self._connections
+        if connections is None:
+            raise CacheError(f"the catalogue cannot be used: {self._why_closed}")
+        return connections
 
     def _require_writer(self) -> sqlite3.Connection:
-        connections = self._connections or self._require()
+        connections = self._require()
         if connections.writer is None:
             raise CacheError(f"the cache's disk is read-only: {self._path.parent}")
         if self.is_displaced():
@@ -160,23 +206,20 @@ class Database:
             raise
 
     def _mark_suspect(self) -> None:
-        with suppress(OSError):
-            mark = self._path.with_name(SUSPECT_NAME)
-            os.close(open_private(mark, os.O_WRONLY | os.O_CREAT))
+        with suppress(OSError, CacheError):
+            os.close(Directory.at(self._path.parent).open(SUSPECT_NAME, os.O_WRONLY | os.O_CREAT))
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """The reader, looking at one moment of the catalogue."""
         with self._read_lock, self._translated("read the catalogue"):
-            connections = self._connections or self._require()
-            reader = connections.reader
-            with self._write_lock if connections.is_single else nullcontext():
-                reader.execute("BEGIN")
-                try:
-                    yield reader
-                finally:
-                    if reader.in_transaction:
-                        reader.execute("ROLLBACK")
+            reader = self._require().reader
+            reader.execute("BEGIN")
+            try:
+                yield reader
+            finally:
+                if reader.in_transaction:
+                    reader.execute("ROLLBACK")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -188,10 +231,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _is_locked(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
 def _open_error(path: Path, error: Exception) -> CacheError:
     text = f"cannot open the catalogue {path}: {error}"
-    return DamagedCatalog(text) if is_damage(error) else CacheError(text)
+    if is_damage(error):
+        return DamagedCatalog(text)
+    return LockedOut(text) if is_locked(error) else CacheError(text)

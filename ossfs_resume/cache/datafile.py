@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from ossfs_resume.cache import holes
 from ossfs_resume.cache.buffers import front, read_fully, scratch, without_front
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.datafolder import DataFolder, folder_name
 from ossfs_resume.cache.segmentfiles import SegmentFiles
 from ossfs_resume.cache.syncfs import syncfs
 
@@ -29,8 +29,8 @@ class DataFile(SegmentFiles):
 
     def __init__(self, folder: DataFolder, row_id: int, suffix: str, size: int) -> None:
         count = -(-size // self.segment_bytes)
-        super().__init__(folder.folder_of(row_id), f"{row_id}-{suffix}", count)
-        self._folder = folder
+        super().__init__(folder.current(), folder_name(row_id), f"{row_id}-{suffix}", count)
+        self._place = folder
 
     def write(self, offset: int, chunks: Iterable[bytes]) -> None:
         """Write all ``chunks`` one after the other from ``offset`` on.
@@ -63,14 +63,14 @@ class DataFile(SegmentFiles):
         They are good until the same thread reads again.
         """
         segment, position = divmod(offset, self.segment_bytes)
-        if not self._folder.supports_nowait or position + length > self.segment_bytes:
+        if not self._place.supports_nowait or position + length > self.segment_bytes:
             return None
         view = scratch(length)
         try:
             count = os.preadv(self._descriptor(segment), [view], position, os.RWF_NOWAIT)
         except OSError as error:
             if error.errno == errno.EOPNOTSUPP:
-                self._folder.supports_nowait = False
+                self._place.supports_nowait = False
             return None
         return view if count == length else None
 

@@ -258,9 +258,10 @@ class Entry:
             with self._trust.translated(f"remove the data of {self.version.key!r}"):
                 self._backing.discard()
 
-    def unlink(self) -> None:
-        """Remove the file of a discarded entry, after its row was cleared. Raises OSError."""
-        self._backing.file.unlink()
+    def unlink(self, *, at_once: bool) -> None:
+        """Remove the file of a discarded entry, which is locked (``DataFile.unlink``). Raises
+        OSError."""
+        self._backing.file.unlink(at_once=at_once)
 
     def close(self) -> None:
         """Close the file. No other call may be under way."""

@@ -14,6 +14,10 @@ _FAILING = (
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO,
     errno.EUCLEAN, errno.EBADMSG,  # file systems say so of broken metadata
 )  # fmt: skip
+_PASSING = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM,  # the last of what is immutable
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT,
+)  # fmt: skip
 _OTHER_IOERR = (
     sqlite3.SQLITE_IOERR_NOMEM,
     sqlite3.SQLITE_IOERR_SHMSIZE,  # of a full disk
@@ -31,6 +35,10 @@ class DamagedCatalog(FailingDisk):
     """The catalogue's file is no database or a broken one."""
 
 
+class LockedOut(CacheError):
+    """Another process has the catalogue for itself and does not let go of it."""
+
+
 @contextmanager
 def translated(action: str) -> Iterator[None]:
     """Raise CacheError ``cannot <action>: <reason>`` for OSError and sqlite3.Error, cause kept;
@@ -45,6 +53,21 @@ def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that its file is no database or a broken one."""
     # Errors of the module itself carry no code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether SQLite says that another process is in the way."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it is the trouble of a disk, or of another process, that may be over later; what the
+    user did wrong (a place that may not be used, or is not ours) does not pass."""
+    while isinstance(error, CacheError) and not isinstance(error, LockedOut):
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return error.errno in (*_FAILING, *_PASSING)
+    return isinstance(error, (LockedOut, sqlite3.OperationalError)) and not is_damage(error)
 
 
 def _kind(error: OSError | sqlite3.Error) -> type[CacheError]:

@@ -1,4 +1,4 @@
-"""The folder of one store: its layout, its permissions and who is using it.
+"""The folder of one store: its layout, and who is using it.
 
 ::
 
@@ -6,14 +6,16 @@
         lock               held (flock) while a process opens the store
         ballast            dropped when the disk has no room for a removal
         claims             byte ranges locked: the parts that somebody is fetching
-        owners/<uuid>      held (flock) as long as its process uses the store
-        catalog.sqlite3    and -wal, -shm
+        owners/<uuid>      held (flock) as long as its process uses the store, and says which it is
+        catalog.sqlite3    and -wal or -journal
         suspect            there if somebody found the catalogue damaged
         data/00 ... ff/    sparse data files
         damaged-<time>/    a catalogue that could not be read, with its data
 
 A lock says that an owner is alive where a process id cannot: ids repeat, and containers that share
-a directory do not share ids. The kernel drops the lock with the process, however it ends.
+a directory do not share ids. The kernel drops the lock with the process. But a process that was
+killed while one of its threads slept in a hung disk stays, with its locks, until the disk answers;
+of one in our own pid namespace /proc tells that its leader is gone.
 """
 
 import fcntl
@@ -24,124 +26,156 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.filesystem import is_read_only, require_local
+from ossfs_resume.errors import CacheError
 
 CATALOG_NAME = "catalog.sqlite3"
 SUSPECT_NAME = "suspect"
-
-
-def make_private_directory(path: Path) -> None:
-    """Create ``path`` with mode 0700 whatever the umask; leave an existing one as it is."""
-    try:
-        path.mkdir(0o700)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        make_private_directory(path.parent)
-        path.mkdir(0o700)
-    path.chmod(0o700)
-
-
-def make_durable_directory(path: Path) -> None:
-    """Create ``path`` and what is missing above it, mode 0700, so that a power cut keeps its name.
-
-    The name of a directory that exists already may have been lost with its maker, so it is made
-    durable too. A parent that may be written but not read cannot be synced.
-    """
-    if not path.parent.exists():
-        make_durable_directory(path.parent)
-    make_private_directory(path)
-    with suppress(PermissionError):
-        sync_directory(path.parent)
-
-
-def open_private(path: Path, flags: int) -> int:
-    """Open ``path`` close-on-exec; a file that this creates has mode 0600 whatever the umask."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    if flags & os.O_CREAT and os.fstat(descriptor).st_mode & 0o777 != 0o600:
-        os.fchmod(descriptor, 0o600)
-    return descriptor
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in ``path`` durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+_DATA = "data"
+_OWNERS = "owners"
 
 
 class StoreFolder:
-    """Paths, locks and owners of one store. Methods raise OSError, the constructor CacheError too
-    (a file system that cannot hold a cache)."""
+    """Paths, locks and owners of one store, which need not exist before ``opening``.
+
+    Methods raise OSError, and CacheError for what cannot hold a cache or is not ours.
+    """
 
     def __init__(self, directory: Path, identity: str) -> None:
         self.path = directory / identity
-        self.data = self.path / "data"
         self.catalog = self.path / CATALOG_NAME
-        self.suspect = self.path / SUSPECT_NAME
-        self._owners = self.path / "owners"
-        self._owner: tuple[Path, int] | None = None
-        self._make()
-
-    def _make(self) -> None:
-        require_local(self.path)
-        make_durable_directory(self.path)
-        if self.path.stat().st_mode & 0o777 != 0o700:
-            self.path.chmod(0o700)
-        make_private_directory(self._owners)
-        self.is_read_only = is_read_only(self.path)
+        self.is_read_only = False
         """Nobody can change anything here, so nobody need be told who uses it."""
+        self._directory: Directory | None = None
+        self._data: Directory | None = None
+        self._owner: tuple[str, int] | None = None
+
+    @property
+    def directory(self) -> Directory:
+        """The folder itself. Raises CacheError before it could be opened."""
+        if self._directory is None:
+            raise CacheError(f"the cache in {self.path.parent} is not open")
+        return self._directory
+
+    @property
+    def data(self) -> Directory:
+        """The folder of the data files; of those that are opened from now on. Raises CacheError."""
+        if self._data is None:
+            raise CacheError(f"the cache in {self.path.parent} has no data")
+        return self._data
+
+    @property
+    def _owners(self) -> Directory:
+        return self.directory.enter(_OWNERS)
+
+    def make(self) -> None:
+        """Open the folder, or make it; the one that has the name by now."""
+        require_local(self.path)
+        if self._directory is None or not self._directory.is_current():
+            above, name = Directory.made(self.path.parent), self.path.name
+            if is_read_only(above.path):
+                self._directory = above.enter(name)
+            else:
+                self._directory = above.make(name)
+                above.sync()
+        self.is_read_only = is_read_only(self.path)
+        if not self.is_read_only:
+            self.directory.make(_OWNERS)
 
     def prepare(self) -> None:
         """Create what SQLite would create with other permissions, and the data folder."""
-        make_durable_directory(self.data)
+        self.make_data()
         # Closing any descriptor of a file drops all POSIX locks that this process has on it.
-        if not self.catalog.exists():
-            os.close(open_private(self.catalog, os.O_RDWR | os.O_CREAT))
-
-    def has_lost_catalog(self) -> bool:
-        """Whether there are data, and nothing that says what they are."""
-        is_there = self.catalog.exists() and self.catalog.stat().st_size > 0
-        return not is_there and any(self.data.glob("*/*"))
+        if self.directory.stat(CATALOG_NAME) is None:
+            os.close(self.directory.open(CATALOG_NAME, os.O_RDWR | os.O_CREAT))
 
     def make_data(self) -> None:
         """The folder of the data files, unless it is there."""
-        if not self.is_read_only and not self.data.exists():
-            make_durable_directory(self.data)
+        if self._data is not None and self._data.is_current():
+            return
+        if self.directory.stat(_DATA) is not None:
+            self._data = self.directory.enter(_DATA)
+        elif not self.is_read_only:
+            self._data = self.directory.make(_DATA)
+            self.directory.sync()
+
+    def has_lost_catalog(self) -> bool:
+        """Whether there are data, and nothing that says what they are."""
+        status = self.directory.stat(CATALOG_NAME)
+        if status is not None and status.st_size > 0:
+            return False
+        if self.directory.stat(_DATA) is None:
+            return False
+        data = self.directory.enter(_DATA)
+        return any(data.enter(name).names() for name in data.names())
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether somebody found the catalogue damaged."""
+        return self.directory.stat(SUSPECT_NAME) is not None
+
+    def clear_suspicion(self) -> None:
+        """The catalogue was looked through and is sound."""
+        self.directory.unlink(SUSPECT_NAME)
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """Exclude every other process that opens this store."""
+        """Make what is missing, and exclude every other process that opens this store."""
+        self.make()
         flags = os.O_RDONLY if self.is_read_only else os.O_RDWR | os.O_CREAT
-        descriptor = open_private(self.path / "lock", flags)
+        descriptor = self.directory.open("lock", flags)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
 
+    # --- owners ---
+
     def register_owner(self) -> None:
         """Become an owner, unless the disk is read-only; only while ``opening`` is held."""
         if self.is_read_only:
             return
-        path = self._owners / str(uuid.uuid4())
-        descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._owner = (path, descriptor)
+        name = str(uuid.uuid4())
+        descriptor = self._owners.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        # Waits, for somebody may be looking at this very moment whether it is locked.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):  # of a full disk: the lock alone tells enough
+            os.write(descriptor, _myself().encode())
+        self._owner = (name, descriptor)
 
     def unregister_owner(self) -> None:
         """Stop being an owner; does nothing if it is none."""
         owner, self._owner = self._owner, None
         if owner:
-            _let_go(owner)
+            name, descriptor = owner
+            # What cannot be removed, on a disk in trouble, is removed by whoever finds it unlocked.
+            with suppress(OSError, CacheError):
+                self._owners.unlink(name)
+            os.close(descriptor)
+
+    def other_owners(self) -> list[int]:
+        """The process ids of others that are alive, 0 for one that cannot be known."""
+        if self.is_read_only:
+            return []
+        owners, mine = self._owners, self._owner[0] if self._owner else ""
+        found = (_living(owners, name) for name in owners.names() if name != mine)
+        return [pid for pid in found if pid is not None]
+
+    def forget_dead_owners(self) -> None:
+        """Remove what dead ones left; only while ``opening`` is held."""
+        if self.is_read_only:
+            return
+        owners, mine = self._owners, self._owner[0] if self._owner else ""
+        for name in owners.names():
+            if name != mine and _living(owners, name) is None:
+                owners.unlink(name)
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
         """Make what is missing, become an owner of what is there now, and exclude those who open
         it; if the block raises, the owner stays that of before."""
-        self._make()
         with self.opening():
             former, self._owner = self._owner, None
             try:
@@ -153,48 +187,68 @@ class StoreFolder:
                 self._owner = former
                 raise
         if former:
-            _let_go(former)
-
-    def other_owners(self) -> int:
-        """How many others are alive; unlinks what dead ones left. Only while ``opening``."""
-        if self.is_read_only:
-            return 0
-        mine = self._owner[0] if self._owner else None
-        return sum(_is_alive(path) for path in self._owners.iterdir() if path != mine)
+            name, descriptor = former
+            with suppress(OSError, CacheError):
+                self._owners.unlink(name)
+            os.close(descriptor)
 
     def move_aside(self) -> Path:
         """Put catalogue and data away together and return where to.
 
-        The catalogue goes last: as long as it is there, a crash leads here again. Its -wal must
-        never outlive it, or SQLite would replay it into the next catalogue; its mark may.
+        The catalogue goes last: as long as it is there, a crash leads here again. Its -wal or
+        -journal must never outlive it, or SQLite would replay it into the next catalogue; its mark
+        may.
         """
-        target = self.path / f"damaged-{time.time_ns()}"
-        make_private_directory(target)
-        log, shared = f"{CATALOG_NAME}-wal", f"{CATALOG_NAME}-shm"
-        for name in ("data", shared, log, CATALOG_NAME, SUSPECT_NAME):
-            source = self.path / name
-            if source.exists():
-                source.rename(target / name)
-        sync_directory(self.path)
-        return target
+        target = self.directory.make(f"damaged-{time.time_ns()}")
+        logs = (f"{CATALOG_NAME}-shm", f"{CATALOG_NAME}-wal", f"{CATALOG_NAME}-journal")
+        for name in (_DATA, *logs, CATALOG_NAME, SUSPECT_NAME):
+            self.directory.move(name, target)
+        self.directory.sync()
+        self._data = None
+        return target.path
 
 
-def _let_go(owner: tuple[Path, int]) -> None:
-    """What cannot be removed, on a disk in trouble, is removed by whoever finds it unlocked."""
-    path, descriptor = owner
-    with suppress(OSError):
-        path.unlink()
-    os.close(descriptor)
+def _myself() -> str:
+    """What the next one finds in an owner's file: pid, time of its start, and its pid namespace."""
+    pid = os.getpid()
+    return f"{pid} {_start_time(pid)} {_namespace()}\n"
 
 
-def _is_alive(owner: Path) -> bool:
-    descriptor = os.open(owner, os.O_RDWR | os.O_CLOEXEC)
+def _living(owners: Directory, name: str) -> int | None:
+    """The process of an owner, 0 if it cannot be known; None if it is dead."""
+    try:
+        descriptor = owners.open(name, os.O_RDWR)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    else:
-        owner.unlink()
-        return False
+        return _recorded(os.pread(descriptor, 200, 0).decode("ascii", "replace"))
     finally:
         os.close(descriptor)
+    return None
+
+
+def _recorded(text: str) -> int | None:
+    """The process that a locked owner's file names; None if its leader is gone."""
+    fields = text.split()
+    if len(fields) != 3 or fields[2] != _namespace() or not fields[0].isdecimal():
+        return 0
+    pid = int(fields[0])
+    return pid if _start_time(pid) == fields[1] else None
+
+
+def _start_time(pid: int) -> str:
+    """When a process began, in ticks since the boot; empty if it has ended (proc(5), stat)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "unknown"

@@ -1,11 +1,13 @@
 """What is removed to make room, and that a removal succeeds on a disk without any room.
 
 Whole entries that nobody uses, or parts of open objects; never anything that is pinned. A removal
-is a change of the catalogue, which itself needs some room: the *ballast* is let go of for that.
+is a change of the catalogue, which itself needs some room: the *ballast* is let go of for that, and
+if it is not there, or not enough, files go before their rows (``removal``).
 Whoever has copies of what is removed is told.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -14,6 +16,7 @@ from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.eviction import Candidate, Need
+from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import LATEST_PARTS
 from ossfs_resume.cache.records import EntryRecord
@@ -35,9 +38,15 @@ class Freeing:
     ``evicted_bytes``."""
 
     def __init__(
-        self, catalog: Catalog, table: EntryTable, removal: Removal, ballast: Ballast
+        self,
+        catalog: Catalog,
+        table: EntryTable,
+        removal: Removal,
+        ballast: Ballast,
+        commit: Callable[[], None],
     ) -> None:
         self._catalog = catalog
+        self._commit = commit
         self._table = table
         self._removal = removal
         self._ballast = ballast
@@ -54,13 +63,27 @@ class Freeing:
                 raise
             return action()
 
+    def commit(self) -> None:
+        """Bring the catalogue up to date, unless the disk has no room for that: what it does not
+        know of can stay, and something has to go."""
+        with suppress(DiskFull):
+            self.insist(self._commit)
+
     def nothing_is_short(self) -> None:
         """There is room for the ballast again."""
         self._ballast.load()
 
+    def require_ballast(self) -> None:
+        """Nothing is kept before there is the room to remove it again. Raises CacheError."""
+        with translated("reserve the room that a removal needs"):
+            self._ballast.require()
+
     def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
         """Remove those that nobody uses and that are not pinned; which were so."""
-        evicted = self.insist(partial(self._removal.evict, records))
+        try:
+            evicted = self.insist(partial(self._removal.evict, records))
+        except DiskFull:
+            evicted = self._removal.evict(records, files_first=True)
         self.evicted += len(evicted)
         self.evicted_bytes += sum(record.allocated for record in evicted)
         if evicted:

@@ -3,7 +3,7 @@
 Every method blocks and raises CacheError.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.freeing import RemovalListener
@@ -21,9 +21,8 @@ _PAGE = 256
 class Keeper:
     """Made by the store; ``store.keeper``."""
 
-    def __init__(self, catalog: Catalog, reclaimer: Reclaimer, commit: Callable[[], None]) -> None:
+    def __init__(self, catalog: Catalog, reclaimer: Reclaimer) -> None:
         self._catalog = catalog
-        self._commit = commit
         self._reclaimer = reclaimer
         self._freeing = reclaimer.freeing
 
@@ -78,7 +77,7 @@ class Keeper:
 
     def evict(self, version: ObjectVersion) -> None:
         """Remove what is cached of a version. Raises InUse if it is open or pinned."""
-        self._freeing.insist(self._commit)
+        self._freeing.commit()
         for record in self.records(version.key):
             if record.version == version and record.allocated + record.row.bytes_present:
                 self._evict(record)
@@ -93,7 +92,7 @@ class Keeper:
     def evict_below(self, path: str) -> int:
         """Remove what is cached of everything below a prefix, less what is open or pinned; how
         many versions were removed."""
-        self._freeing.insist(self._commit)
+        self._freeing.commit()
         evicted = 0
         batch: list[EntryRecord] = []
         for record in self.records(path):

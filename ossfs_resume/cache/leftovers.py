@@ -20,11 +20,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.datafolder import DataFolder, FoundFile
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
@@ -32,7 +30,7 @@ _log = logging.getLogger(__name__)
 _REST = 4
 """Seconds of rest for each second of work."""
 
-_Files = Mapping[int, Sequence[Path]]
+_Files = Mapping[int, Sequence[FoundFile]]
 """The data files of each row."""
 
 
@@ -72,22 +70,22 @@ class Leftovers:
         if removed:
             _log.info("removed %d data files that nothing referred to", removed)
 
-    def _look(self, files: Sequence[tuple[int, str, Path]]) -> int:
+    def _look(self, files: Sequence[FoundFile]) -> int:
         """Deal with one folder; how many files were removed."""
-        stored = self._catalog.files({row_id for row_id, _, _ in files})
+        stored = self._catalog.files({file.row_id for file in files})
         orphans, known = [], defaultdict(list)
-        for row_id, suffix, path in files:
-            if row_id in stored and stored[row_id].suffix == suffix:
-                known[row_id].append(path)
+        for file in files:
+            if file.row_id in stored and stored[file.row_id].suffix == file.suffix:
+                known[file.row_id].append(file)
             else:
-                orphans.append(path)
-        for path in orphans:
-            path.unlink(missing_ok=True)
+                orphans.append(file)
+        for file in orphans:
+            file.directory.unlink(file.name)
         self._count(
             {
-                row_id: paths
-                for row_id, paths in known.items()
-                if _taken(paths) != stored[row_id].allocated
+                row_id: found
+                for row_id, found in known.items()
+                if _taken(found) != stored[row_id].allocated
             }
         )
         return len(orphans)
@@ -95,14 +93,11 @@ class Leftovers:
     def _count(self, miscounted: _Files) -> None:
         if miscounted:
             with self._catalog.transaction() as transaction:
-                for row_id, paths in miscounted.items():
-                    transaction.set_allocated(row_id, _taken(paths))
+                for row_id, found in miscounted.items():
+                    transaction.set_allocated(row_id, _taken(found))
 
 
-def _taken(paths: Sequence[Path]) -> int:
+def _taken(files: Sequence[FoundFile]) -> int:
     """The bytes that the disk has given to these files."""
-    blocks = 0
-    for path in paths:
-        with suppress(FileNotFoundError):
-            blocks += path.stat().st_blocks
-    return blocks * 512
+    found = (file.directory.stat(file.name) for file in files)
+    return sum(status.st_blocks for status in found if status is not None) * 512

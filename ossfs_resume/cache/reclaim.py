@@ -29,8 +29,7 @@ _INTERVAL_S = 0.5
 
 
 class Reclaimer:
-    """``space`` asks the file system of the cache, ``commit`` brings the catalogue up to date; both
-    block and raise CacheError."""
+    """``space`` asks the file system of the cache; it blocks and raises CacheError."""
 
     def __init__(
         self,
@@ -39,7 +38,6 @@ class Reclaimer:
         freeing: Freeing,
         limits: Limits,
         space: Callable[[], os.statvfs_result],
-        commit: Callable[[], None],
     ) -> None:
         self._catalog = catalog
         self._table = table
@@ -48,10 +46,11 @@ class Reclaimer:
         self._limits = limits
         self._early = eviction.early(limits)
         self._space = space
-        self._commit = commit
         self._passing = threading.Lock()
         self._is_short = False
-        self.admission = Admission(Account(limits.size), self._free_bytes, self._free_for)
+        self.admission = Admission(
+            Account(limits.size), self._free_bytes, self._free_for, freeing.require_ballast
+        )
         """For those who write."""
         self.allocated = 0
         self._work = DelayedWork(
@@ -112,7 +111,7 @@ class Reclaimer:
         with self._passing:
             left = Need(0, 0)
             if eviction.excess(self.usage(), self._early):
-                self.freeing.insist(self._commit)
+                self.freeing.commit()
                 usage = self.usage()
                 left = self._free(eviction.excess(usage, self._early), usage)
             self._is_short = bool(left)
@@ -122,7 +121,7 @@ class Reclaimer:
     def _free_for(self, size: int, is_urgent: bool) -> bool:
         """Make room for so many bytes; False if nothing can be removed."""
         with self._passing:
-            self.freeing.insist(self._commit)
+            self.freeing.commit()
             usage, admission = self.usage(), self.admission
             size += admission.account.in_flight
             need = eviction.shortage(usage, self._limits, admission.headroom, size)

@@ -4,6 +4,12 @@ Nobody: an entry that this process holds is in the table, one that another proce
 file locked. A version that is on its way out is *leaving*; whoever wants to acquire it waits until
 it is gone, and everybody else goes on. Rows are cleared durably before files are unlinked, which
 are locked from before the one until after the other. What ``progress`` says of removals holds.
+
+There is one exception. On a disk without any room the catalogue cannot say that a row is gone, and
+what would give room is what cannot be removed. Then the files go first and give the room for it. A
+crash in between leaves rows without files, and no byte that could be wrong: nobody else has such a
+file open (it is locked), this process has forgotten the entry, and every other compares what it did
+not write itself with its CRC-64 first, and finds nothing. The parts are absent then, as they are.
 """
 
 import threading
@@ -69,14 +75,22 @@ class Removal:
         """Whether it is being removed at this moment; ask with ``changed`` held."""
         return version in self._leaving
 
-    def evict(self, records: Sequence[EntryRecord]) -> list[EntryRecord]:
+    def evict(
+        self, records: Sequence[EntryRecord], *, files_first: bool = False
+    ) -> list[EntryRecord]:
         """Remove those of the entries that nobody uses and that are not pinned; which were so.
 
-        Raises CacheError; what was not removed then is still there.
+        ``files_first`` is for a disk on which the catalogue has no room to say so: the files of
+        those that are not pinned go first. Raises CacheError; what was not removed then is still
+        there, with ``files_first`` perhaps as rows without a file.
         """
         taken = self._take(records)
         try:
-            return self._remove([victim for victim in taken if victim.lock_alone()])
+            locked = [victim for victim in taken if victim.lock_alone()]
+            if files_first:
+                locked = [victim for victim in locked if not victim.record.is_pinned]
+                self._unlink(locked, at_once=True)
+            return self._remove(locked)
         finally:
             self._let_go(taken)
 
@@ -107,18 +121,22 @@ class Removal:
             return []
         with self._catalog.transaction(durable=True) as transaction:
             cleared = [victim for victim in victims if transaction.evict(victim.generation)]
-        # After the commit, which may fail, and before anybody can acquire it again.
-        for victim in cleared:
+        # After the commit, which may fail.
+        self._unlink(cleared, at_once=False)
+        return [victim.record for victim in cleared]
+
+    def _unlink(self, victims: Sequence[_Victim], *, at_once: bool) -> None:
+        """Remove the files; before anybody can acquire one again nobody believes in it."""
+        for victim in victims:
             if victim.entry is not None:
                 self._table.hide(victim.entry)
                 victim.entry.progress.discard()
-        for victim in cleared:
+        for victim in victims:
             with translated(f"remove the data of {victim.record.version.key!r}"):
                 if victim.file is not None:
-                    victim.file.unlink()
+                    victim.file.unlink(at_once=at_once)
                 elif victim.entry is not None:
-                    victim.entry.unlink()
-        return [victim.record for victim in cleared]
+                    victim.entry.unlink(at_once=at_once)
 
     def _let_go(self, victims: Sequence[_Victim]) -> None:
         for victim in victims:

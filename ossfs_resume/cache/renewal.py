@@ -5,8 +5,8 @@ loaded from it is superseded: what is open can still be read through its descrip
 added to it. What is acquired from then on stands on the file that has the name by now. Row ids
 begin anew with another catalogue, so nothing that is remembered by row may outlive the change.
 
-A catalogue that was opened on a read-only or full disk is opened again when that is over; it is the
-same one, and everything that stands on it stays.
+A catalogue that was opened on a read-only disk, or could not be opened at all, is opened again when
+that is over; it is the same one, and everything that stands on it stays.
 """
 
 import logging
@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 REMOVAL_LOOKS = 5
 """How many looks a directory without a catalogue may go on to exist before it is used anew."""
+
+CLOSED_LOOKS = 5
+"""Every so manyth look tries to open what cannot be opened: readers wait while it does."""
 
 
 class Renewal:
@@ -47,27 +50,33 @@ class Renewal:
         self._opening = opening
         self._begun = begun
         self._looks_in_vain = 0
+        self._looks_closed = 0
 
     def look(self) -> None:
         """Renew what has to be renewed. Raises OSError or CacheError; all is as before then, and
         the next look tries again."""
-        is_displaced = self._catalog.is_displaced()
-        if not is_displaced and not self._catalog.is_limited():
+        is_displaced, is_open = self._catalog.is_displaced(), self._catalog.is_open
+        if is_open and not is_displaced and not self._catalog.is_limited():
             self._folder.make_data()
             return
-        if is_displaced and self._is_being_removed():
+        if (is_displaced and self._is_being_removed()) or not (is_open or self._is_due()):
             return
         with self._opening, self._folder.renewed():
             if is_displaced:
                 self._forget_all()
             self._catalog.reopen()
             self._claims.reopen()
-            if is_displaced:
+            if is_displaced or not is_open:
                 self._begun()
         if is_displaced:
             _log.warning("%s was removed or replaced; the cache begins anew", self._folder.path)
         else:
             _log.info("the cache in %s takes new data again", self._folder.path)
+
+    def _is_due(self) -> bool:
+        """Whether to try again now what could not be opened."""
+        self._looks_closed += 1
+        return self._looks_closed % CLOSED_LOOKS == 0
 
     def _is_being_removed(self) -> bool:
         """Whether to give somebody time: an ``rm -r`` fails if names appear under its hands."""

@@ -24,9 +24,11 @@ An old catalogue is brought up to date in steps, each from one version to the ne
 all of them. A step that was released is never changed.
 """
 
+import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from ossfs_resume.cache import remembered
 from ossfs_resume.errors import CacheError
@@ -117,18 +119,24 @@ _STEPS = (_FIRST, _SPACE, _ONE_STOCK)
 
 VERSION = len(_STEPS)
 
-_BUSY_TIMEOUT_S = 10.0
+PATIENCE_S = 10.0
 """How long to wait for another process's transaction; ours last milliseconds."""
 
+ALONE = "unix-excl"
+"""SQLite's VFS for files that one process alone uses: the index of the log lies on the heap."""
 
-def connect(path: Path, locking_mode: str = "NORMAL") -> sqlite3.Connection:
+
+def connect(path: Path, vfs: str = "", patience_s: float = PATIENCE_S) -> sqlite3.Connection:
     """A connection in autocommit mode, usable from any thread that holds its lock."""
     connection = sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        f"file:{quote(os.fsencode(path))}" + (f"?vfs={vfs}" if vfs else ""),
+        uri=True,
+        timeout=patience_s,
+        isolation_level=None,
+        check_same_thread=False,
     )
     try:
-        # Before anything that touches the file, and with it the shared memory.
-        connection.execute(f"PRAGMA locking_mode = {locking_mode}")
+        connection.execute("PRAGMA mmap_size = 0")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA synchronous = NORMAL")
         # A log that starts anew is cut to its real length, so its size says what is in it.
@@ -139,16 +147,16 @@ def connect(path: Path, locking_mode: str = "NORMAL") -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Switch to WAL; create the schema, or bring it up to date.
+def prepare(connection: sqlite3.Connection, journal: str) -> None:
+    """Switch to the kind of ``journal``; create the schema, or bring it up to date.
 
     Raises sqlite3.Error, or CacheError if the catalogue is of a newer version of this program or
-    the file system supports no WAL.
+    the kind of journal cannot be had.
     """
     version = require_known(connection)
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise CacheError(f"the cache's file system does not support SQLite's WAL (mode {mode})")
+    (mode,) = connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()
+    if mode != journal:
+        raise CacheError(f"the catalogue stays in journal mode {mode}, {journal} was asked for")
     if version < VERSION:
         _upgrade(connection, version)
     _add_remembered(connection)

@@ -15,19 +15,19 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from ossfs_resume.cache.folder import open_private, sync_directory
+from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.foreign import ForeignChanges, Seen
 from ossfs_resume.cache.locks import lock
 
 
 class SegmentFiles:
-    """``<name>.0`` to ``<name>.<count - 1>`` in ``directory``, as far as they exist: what a
-    ``DataFile`` is but for the bytes."""
+    """``<name>.0`` to ``<name>.<count - 1>`` in ``folder`` of ``data``, as far as they exist: what
+    a ``DataFile`` is but for the bytes."""
 
-    def __init__(self, directory: Path, name: str, count: int) -> None:
-        self._directory = directory
+    def __init__(self, data: Directory, folder: str, name: str, count: int) -> None:
+        self._data = data
+        self._folder = folder
         self._name = name
         self._count = count
         self._lock = threading.Lock()
@@ -62,8 +62,8 @@ class SegmentFiles:
         for descriptor in descriptors:
             os.fdatasync(descriptor)
         if has_new_names:
-            sync_directory(self._directory)
-            sync_directory(self._directory.parent)
+            self._data.enter(self._folder).sync()
+            self._data.sync()
 
     def hold(self) -> None:
         """Open all segments that exist, so that nobody else removes them."""
@@ -88,18 +88,21 @@ class SegmentFiles:
 
     def allocated(self) -> int:
         """The bytes that the disk has given to them."""
-        blocks = 0
-        for segment in range(self._count):
-            with suppress(FileNotFoundError):
-                blocks += os.stat(self._descriptors.get(segment, self._path(segment))).st_blocks
-        return blocks * 512
+        return sum(map(self._blocks, range(self._count))) * 512
 
-    def unlink(self) -> None:
-        """Remove the names; open descriptors go on, no segment is created any more."""
+    def unlink(self, *, at_once: bool = False) -> None:
+        """Remove the names; open descriptors go on, no segment is created any more.
+
+        ``at_once`` gives the space back before they are closed; needs ``lock_alone``.
+        """
         with self._lock:
             self._is_unlinked = True
-        for segment in range(self._count):
-            self._path(segment).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            directory = self._data.enter(self._folder)
+            for segment in range(self._count):
+                directory.unlink(self._file(segment))
+        for descriptor in self._opened() if at_once else ():
+            os.ftruncate(descriptor, 0)
 
     def close(self) -> None:
         """Close all descriptors; every later call raises OSError."""
@@ -126,7 +129,7 @@ class SegmentFiles:
 
     def _exists(self, segment: int) -> bool:
         """Whether a segment is there to be read."""
-        return segment in self._descriptors or self._path(segment).exists()
+        return segment in self._descriptors or self._stat(segment) is not None
 
     def _open_all(self) -> Sequence[int]:
         """Open all segments that exist; the descriptors of all that are open."""
@@ -161,30 +164,41 @@ class SegmentFiles:
         with self._lock:
             return list(self._descriptors.values())
 
-    def _path(self, segment: int) -> Path:
-        return self._directory / f"{self._name}.{segment}"
+    def _file(self, segment: int) -> str:
+        return f"{self._name}.{segment}"
+
+    def _stat(self, segment: int) -> os.stat_result | None:
+        try:
+            return self._data.enter(self._folder).stat(self._file(segment))
+        except FileNotFoundError:
+            return None
+
+    def _blocks(self, segment: int) -> int:
+        descriptor = self._descriptors.get(segment)
+        status = self._stat(segment) if descriptor is None else os.fstat(descriptor)
+        return 0 if status is None else status.st_blocks
 
     def _open(self, segment: int, *, create: bool) -> int:
         if self._is_closed:
             raise OSError(errno.EBADF, "data file is closed", self._name)
         try:
-            return _shared(open_private(self._path(segment), os.O_RDWR))
+            return self._open_existing(segment, is_changing=create)
         except FileNotFoundError:
             if not create or self._is_unlinked:
                 raise
-        except OSError as error:
-            if create or error.errno not in (errno.EROFS, errno.EACCES):
-                raise
-            return open_private(self._path(segment), os.O_RDONLY)
-        return self._create(segment)
-
-    def _create(self, segment: int) -> int:
         # Not its parents: a cache that was removed is not made again by a leftover of it.
-        with suppress(FileExistsError):
-            self._directory.mkdir(0o700)
-            self._directory.chmod(0o700)
+        directory = self._data.make(self._folder)
         self._has_new_names = True
-        return _shared(open_private(self._path(segment), os.O_RDWR | os.O_CREAT))
+        return _shared(directory.open(self._file(segment), os.O_RDWR | os.O_CREAT))
+
+    def _open_existing(self, segment: int, *, is_changing: bool) -> int:
+        directory, name = self._data.enter(self._folder), self._file(segment)
+        try:
+            return _shared(directory.open(name, os.O_RDWR))
+        except OSError as error:
+            if is_changing or error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            return directory.open(name, os.O_RDONLY)
 
 
 def _shared(descriptor: int) -> int:

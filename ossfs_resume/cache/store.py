@@ -19,7 +19,7 @@ from ossfs_resume.cache.damaged import open_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.entry import Entry
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.failure import may_pass, translated
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.geometry import Geometry
@@ -32,6 +32,7 @@ from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.renewal import Renewal
 from ossfs_resume.cache.repairs import Repairs
+from ossfs_resume.cache.sharing import LOOK_INTERVAL_S, Sharing
 from ossfs_resume.cache.syncfs import FolderSync
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import Trust, Trusted
@@ -58,11 +59,11 @@ class CacheStore:
         self._trust = Trust(self._table.opened, lambda versions: self.keeper.found_bad(versions))
         catalog.on_failing = self._trust.end
         self._discarded = 0
-        self.claims = Claims(folder.path / "claims")
+        self.claims = Claims(lambda: folder.directory)
         """Which parts the processes that share the store are fetching."""
         self.notes = Notes(catalog)
         """What is kept beside objects."""
-        self._disk = FolderSync(folder.path, data_file.sync_all)
+        self._disk = FolderSync(lambda: folder.directory, data_file.sync_all)
         self._committer = Committer(
             catalog,
             settings,
@@ -70,7 +71,7 @@ class CacheStore:
             discard=self._discard_or_log,
             sync_all=self._sync_all,
         )
-        data = DataFolder(folder.data)
+        data = DataFolder(lambda: folder.data)
         self._leftovers = Leftovers(catalog, data)
         make_file = partial(data_file, data)
         removal = Removal(catalog, self._table, make_file, self._opening, self._close_if_idle)
@@ -78,10 +79,9 @@ class CacheStore:
         self._reclaimer = Reclaimer(
             catalog,
             self._table,
-            Freeing(catalog, self._table, removal, Ballast(folder.path / "ballast")),
+            Freeing(catalog, self._table, removal, Ballast(lambda: folder.directory), self.commit),
             settings.limits,
             self.statvfs,
-            self.commit,
         )
         self._loader = Loader(
             catalog,
@@ -91,7 +91,7 @@ class CacheStore:
             self._announce,
             self._reclaimer.admission.room,
         )
-        self.keeper = Keeper(catalog, self._reclaimer, self.commit)
+        self.keeper = Keeper(catalog, self._reclaimer)
         """Space, pins and eviction on demand."""
         renewal = Renewal(
             folder,
@@ -103,30 +103,39 @@ class CacheStore:
             self._begun_anew,
         )
         repairs = Repairs(catalog, self._table, self._trust, self.keeper.found_bad)
-        self._watch = Watch((renewal.look, repairs.look, self._reclaimer.look))
+        self._watch = Watch("cache-watch", (renewal.look, repairs.look, self._reclaimer.look))
+        sharing = Sharing(folder, catalog)
+        self._sharing = Watch("cache-sharing", (sharing.look,), LOOK_INTERVAL_S)
 
     @classmethod
     def open(cls, settings: CacheSettings, *, data_file: type[DataFile] = DataFile) -> "CacheStore":
         """Open or create a store and start its background threads.
 
         Nothing is loaded, so this takes the same time for any number of entries. A catalogue that
-        cannot be read is moved aside, with its data, unless another process is using it.
+        cannot be read is moved aside, with its data, unless another process is using it. A disk
+        that is in trouble, or another process that does not let go of the catalogue, is no reason
+        to fail: nothing can be had of the store until that is over, which is noticed.
         ``data_file`` is the type of data files, for those who want to see them fail.
         """
-        with translated(f"open the cache in {settings.directory}"):
-            folder = StoreFolder(settings.directory, settings.identity)
-            with folder.opening():
+        folder = StoreFolder(settings.directory, settings.identity)
+        catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
+        try:
+            with translated(f"open the cache in {settings.directory}"), folder.opening():
                 folder.register_owner()
-                try:
-                    catalog = open_catalog(folder)
-                    store = cls(settings, folder, catalog, data_file)
-                except BaseException:
-                    folder.unregister_owner()
-                    raise
+                open_catalog(folder, catalog)
+            store = cls(settings, folder, catalog, data_file)
+        except CacheError as error:
+            if not may_pass(error):
+                catalog.close()
+                folder.unregister_owner()
+                raise
+            _log.warning("%s; going on without the cache until it can be opened", error)
+            store = cls(settings, folder, catalog, data_file)
         store._committer.start()
         store._leftovers.start()
         store._reclaimer.start()
         store._watch.start()
+        store._sharing.start()
         return store
 
     def close(self) -> None:
@@ -280,6 +289,7 @@ class CacheStore:
         """Stop the threads; False if that was done before."""
         is_first = self._table.close()
         if is_first:
+            self._sharing.stop()
             self._watch.stop()
             self._reclaimer.stop()
             self._leftovers.stop()
@@ -293,5 +303,4 @@ class CacheStore:
         finally:
             self._catalog.close()
             self.claims.close()
-            self._disk.close()
             self._folder.unregister_owner()

@@ -10,7 +10,10 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
+
+from ossfs_resume.cache.directory import Directory
+from ossfs_resume.errors import CacheError
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syncfs.argtypes = (ctypes.c_int,)
@@ -25,27 +28,24 @@ def syncfs(descriptor: int) -> None:
 
 
 class FolderSync:
-    """The file system that ``folder`` is on; ``sync`` is ``syncfs``. Methods raise OSError."""
+    """The file system of the folder that ``current`` says; ``sync`` is ``syncfs``.
 
-    def __init__(self, folder: Path, sync: Callable[[int], None]) -> None:
-        self._folder = folder
+    Methods raise OSError and CacheError.
+    """
+
+    def __init__(self, current: Callable[[], Directory], sync: Callable[[int], None]) -> None:
+        self._current = current
         self._sync = sync
-        self._descriptor = self._open()
+        self._directory: Directory | None = None
+        self.reopen()
 
     def reopen(self) -> None:
-        """Another folder has taken the place of the old one."""
-        descriptor = self._open()
-        # The same number, for a sync may be about to use it.
-        os.dup2(descriptor, self._descriptor, inheritable=False)
-        os.close(descriptor)
+        """Another folder has taken the place of the old one, or can be opened by now."""
+        with suppress(CacheError):
+            # Before anything is written: who opens it later hears of no error.
+            self._directory = self._current()
 
     def sync(self) -> None:
         """Wait until all that was written there before is on the disk, names included."""
-        self._sync(self._descriptor)
-
-    def close(self) -> None:
-        """Let go of the folder."""
-        os.close(self._descriptor)
-
-    def _open(self) -> int:
-        return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = self._directory or self._current()
+        self._sync(directory.descriptor)

@@ -1,4 +1,4 @@
-"""Notices what nobody tells this process: it looks once a second.
+"""Notices what nobody tells this process: it looks again and again.
 
 Another program may fill the disk, remove the cache directory or make the disk writable again; a
 tool of ours in another process may find that bytes which this one trusts are bad.
@@ -16,16 +16,18 @@ INTERVAL_S = 1.0
 
 Look = Callable[[], None]
 """Looks at one thing and does what it asks for; may block. Raises OSError or CacheError, and is
-called again a second later."""
+called again an interval later."""
 
 
 class Watch:
-    """Calls ``looks``, one after the other, in a thread of its own."""
+    """Calls ``looks``, one after the other, in a thread of its own: every ``interval_s`` seconds,
+    by default once a second."""
 
-    def __init__(self, looks: Sequence[Look]) -> None:
+    def __init__(self, name: str, looks: Sequence[Look], interval_s: float | None = None) -> None:
         self._looks = looks
+        self._interval_s = INTERVAL_S if interval_s is None else interval_s
         self._is_stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cache-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -37,7 +39,7 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._is_stopping.wait(INTERVAL_S):
+        while not self._is_stopping.wait(self._interval_s):
             for look in self._looks:
                 self._perform(look)
 

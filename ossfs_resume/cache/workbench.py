@@ -5,7 +5,6 @@ their users, and rows are changed before files.
 """
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +17,14 @@ from ossfs_resume.cache.damaged import require_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.eviction import Limits
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.failure import LockedOut, translated
 from ossfs_resume.cache.folder import CATALOG_NAME, StoreFolder
 from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.errors import CacheError
 
 _KEPT = ("lock", "owners")
 
@@ -57,19 +57,30 @@ def identities(directory: Path) -> list[str]:
 @contextmanager
 def opened(directory: Path, identity: str) -> Iterator[Workbench]:
     """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved."""
-    with translated(f"open the cache in {directory}"):
-        folder = StoreFolder(directory, identity)
-        with folder.opening():
-            require_catalog(folder)
-            owners = folder.other_owners()
-            folder.register_owner()
-    try:
-        catalog = Catalog(folder.catalog)
+    folder = StoreFolder(directory, identity)
+    catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
+    with translated(f"open the cache in {directory}"), folder.opening():
+        require_catalog(folder)
+        folder.forget_dead_owners()
+        owners = folder.other_owners()
+        folder.register_owner()
         try:
-            yield _assembled(folder, catalog, owners)
-        finally:
-            catalog.close()
+            folder.make_data()
+            catalog.open()
+        except LockedOut as error:
+            folder.unregister_owner()
+            held_by = ", ".join(str(pid) for pid in owners if pid) or "another process"
+            raise CacheError(
+                f"the cache in {folder.path} is in use by a process that does not answer"
+                f" ({held_by}); end it, or try again when it goes on"
+            ) from error
+        except BaseException:
+            folder.unregister_owner()
+            raise
+    try:
+        yield _assembled(folder, catalog, len(owners))
     finally:
+        catalog.close()
         folder.unregister_owner()
 
 
@@ -79,10 +90,11 @@ def clear(directory: Path, identity: str) -> bool:
     Raises CacheError.
     """
     # A crash half-way must leave no catalogue over data that are not there.
-    with _moved_aside(directory, identity) as aside:
-        for path in aside.parent.iterdir() if aside else ():
-            if path.name not in _KEPT:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with _moved_aside(directory, identity) as (folder, aside):
+        if aside is not None:
+            for name in folder.directory.names():
+                if name not in _KEPT:
+                    folder.directory.remove(name)
     return aside is not None
 
 
@@ -91,20 +103,21 @@ def move_aside(directory: Path, identity: str) -> Path | None:
 
     Raises CacheError.
     """
-    with _moved_aside(directory, identity) as aside:
+    with _moved_aside(directory, identity) as (_, aside):
         return aside
 
 
 @contextmanager
-def _moved_aside(directory: Path, identity: str) -> Iterator[Path | None]:
+def _moved_aside(directory: Path, identity: str) -> Iterator[tuple[StoreFolder, Path | None]]:
     with translated(f"clear the cache in {directory}"):
         folder = StoreFolder(directory, identity)
         with folder.opening():
-            yield None if folder.other_owners() else folder.move_aside()
+            folder.forget_dead_owners()
+            yield folder, None if folder.other_owners() else folder.move_aside()
 
 
 def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
-    data, table = DataFolder(folder.data), EntryTable()
+    data, table = DataFolder(lambda: folder.data), EntryTable()
 
     def make_file(row_id: int, suffix: str, size: int) -> DataFile:
         return DataFile(data, row_id, suffix, size)
@@ -113,10 +126,9 @@ def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
     reclaimer = Reclaimer(
         catalog,
         table,
-        Freeing(catalog, table, removal, Ballast(folder.path / "ballast")),
+        Freeing(catalog, table, removal, Ballast(lambda: folder.directory), lambda: None),
         Limits(),
         lambda: os.statvfs(folder.path),
-        lambda: None,
     )
-    keeper = Keeper(catalog, reclaimer, lambda: None)
+    keeper = Keeper(catalog, reclaimer)
     return Workbench(folder.path.name, catalog, data, keeper, owners)

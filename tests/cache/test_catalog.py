@@ -46,7 +46,7 @@ def add(catalog: Catalog, version: ObjectVersion, part_size: int = 1) -> Generat
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    catalog = Catalog(tmp_path / "catalog.sqlite3").open()
     yield catalog
     catalog.close()
 
@@ -56,7 +56,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.catalog = Catalog(path / str(time.time_ns()))
+        self.catalog = Catalog(path / str(time.time_ns())).open()
         versions = [ObjectVersion("a", "e", 2500 * 4 - 3), ObjectVersion("b", "e", 10_000)]
         versions.append(ObjectVersion("c", "e", 3))
         self.versions = versions
@@ -238,12 +238,12 @@ def test_a_large_log_is_merged_into_the_database(catalog: Catalog, tmp_path: Pat
 
 def test_a_newer_schema_is_refused_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite3"
-    Catalog(path).close()
+    Catalog(path).open().close()
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     connection.close()
     with pytest.raises(CacheError, match=f"schema version {schema.VERSION + 1}") as raised:
-        Catalog(path)
+        Catalog(path).open()
     assert not isinstance(raised.value, DamagedCatalog)
 
 
@@ -251,12 +251,12 @@ def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite3"
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(DamagedCatalog, match=str(path)):
-        Catalog(path)
+        Catalog(path).open()
 
 
 def test_a_path_that_cannot_be_opened_is_not_damaged(tmp_path: Path) -> None:
     with pytest.raises(CacheError) as raised:
-        Catalog(tmp_path / "no such folder" / "catalog.sqlite3")
+        Catalog(tmp_path / "no such folder" / "catalog.sqlite3").open()
     assert not isinstance(raised.value, DamagedCatalog)
     assert isinstance(raised.value.__cause__, OSError)
 
@@ -276,7 +276,7 @@ def test_what_is_present_of_many_is_told_whatever_lies_between_them(
     tmp_path: Path, others: int
 ) -> None:
     """Few known ones are found by one look, among many others each is asked for."""
-    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    catalog = Catalog(tmp_path / "catalog.sqlite3").open()
     known = [ObjectVersion("d/a", "E", 7), ObjectVersion("d/\udcff", "F", 9)]
     for version in [*known, *(ObjectVersion(f"d/c{n}", "E", 3) for n in range(others))]:
         add(catalog, version)
@@ -296,9 +296,9 @@ def test_what_is_present_of_many_is_told_whatever_lies_between_them(
 def test_the_catalogues_files_are_private(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite3"
     path.touch(0o600)
-    catalog = Catalog(path)
+    catalog = Catalog(path).open()
     add(catalog, ObjectVersion("key", "etag", 1))
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
     catalog.close()
-    assert len(modes) == 3
+    assert len(modes) == 2
     assert set(modes.values()) == {0o600}

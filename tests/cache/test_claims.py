@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ossfs_resume.cache.claims import Claims
+from ossfs_resume.cache.claims import NAME, Claims
+from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.models import ObjectVersion
 
 ONE = ObjectVersion("one", "etag", 1 << 40)
@@ -18,8 +19,10 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from ossfs_resume.cache.claims import Claims
+from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.models import ObjectVersion
-claims = Claims(Path(sys.argv[1]))
+path = Path(sys.argv[1])
+claims = Claims(lambda: Directory.at(path))
 assert claims.take(ObjectVersion("one", "etag", 1 << 40), range(10, 20))
 print("claimed", flush=True)
 time.sleep(60)
@@ -28,11 +31,11 @@ time.sleep(60)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "claims"
+    return tmp_path
 
 
 def test_a_claim_is_exclusive_to_the_part(path: Path) -> None:
-    mine, others = Claims(path), Claims(path)
+    mine, others = Claims(lambda: Directory.at(path)), Claims(lambda: Directory.at(path))
     assert mine.take(ONE, range(10, 20))
     assert not others.take(ONE, range(19, 30))
     assert others.take(ONE, range(20, 30))
@@ -43,9 +46,9 @@ def test_a_claim_is_exclusive_to_the_part(path: Path) -> None:
 
 
 def test_owners_see_each_other_and_no_ghosts(path: Path) -> None:
-    mine = Claims(path)
+    mine = Claims(lambda: Directory.at(path))
     assert not mine.has_others()
-    others = Claims(path)
+    others = Claims(lambda: Directory.at(path))
     assert mine.has_others()
     assert others.has_others()
     others.close()
@@ -53,7 +56,7 @@ def test_owners_see_each_other_and_no_ghosts(path: Path) -> None:
 
 
 def test_claims_die_with_their_process(path: Path) -> None:
-    mine = Claims(path)
+    mine = Claims(lambda: Directory.at(path))
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -66,7 +69,7 @@ def test_claims_die_with_their_process(path: Path) -> None:
 
 
 def test_without_a_file_everybody_is_alone(tmp_path: Path) -> None:
-    claims = Claims(tmp_path / "missing" / "claims")
+    claims = Claims(lambda: Directory.at(tmp_path / "missing"))
     assert claims.take(ONE, range(10))
     assert not claims.has_others()
     claims.release(ONE, range(10))
@@ -74,5 +77,5 @@ def test_without_a_file_everybody_is_alone(tmp_path: Path) -> None:
 
 
 def test_the_file_is_private(path: Path) -> None:
-    Claims(path).close()
-    assert os.stat(path).st_mode & 0o777 == 0o600
+    Claims(lambda: Directory.at(path)).close()
+    assert os.stat(path / NAME).st_mode & 0o777 == 0o600

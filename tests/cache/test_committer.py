@@ -36,7 +36,7 @@ class FailingCatalog(Catalog):
 def failing(
     settings: CacheSettings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[CacheStore, FailingCatalog]]:
-    monkeypatch.setattr("ossfs_resume.cache.damaged.Catalog", FailingCatalog)
+    monkeypatch.setattr("ossfs_resume.cache.store.Catalog", FailingCatalog)
     store = CacheStore.open(settings)
     catalog = store._catalog
     assert isinstance(catalog, FailingCatalog)
@@ -78,7 +78,7 @@ def test_what_could_not_be_marked_synced_is_synced_again(
 def test_bad_parts_are_cleared_in_memory_even_if_the_catalogue_cannot_be_changed(
     settings: CacheSettings, monkeypatch: pytest.MonkeyPatch, parts: Parts
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.damaged.Catalog", FailingCatalog)
+    monkeypatch.setattr("ossfs_resume.cache.store.Catalog", FailingCatalog)
     store = CacheStore.open(settings)
     parts.write(store.acquire(parts.version(3)), 0, 3)
     store.close()

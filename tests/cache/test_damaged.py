@@ -38,6 +38,7 @@ def test_a_damaged_catalogue_in_use_stays_where_it_is(settings: CacheSettings) -
     catalog = settings.directory / "bucket" / "catalog.sqlite3"
     catalog.write_bytes(b"garbage" * 1000)
     other = StoreFolder(settings.directory, settings.identity)
+    other.make()
     other.register_owner()
     with pytest.raises(CacheError, match="not a database"):
         CacheStore.open(settings)

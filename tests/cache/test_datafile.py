@@ -1,6 +1,7 @@
 """Sparse files in segments."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.directory import Directory
 
 
 class ShortSegments(DataFile):
@@ -17,7 +19,7 @@ class ShortSegments(DataFile):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path)
+    return DataFolder(lambda: Directory.at(tmp_path))
 
 
 def test_bytes_come_back_across_segments_and_chunks(
@@ -25,7 +27,9 @@ def test_bytes_come_back_across_segments_and_chunks(
 ) -> None:
     @given(st.integers(0, 40), st.lists(st.binary(max_size=30), max_size=8))
     def check(offset: int, chunks: list[bytes]) -> None:
-        file = ShortSegments(DataFolder(tmp_path_factory.mktemp("data")), 1, "abc", 400)
+        file = ShortSegments(
+            DataFolder(partial(Directory.at, tmp_path_factory.mktemp("data"))), 1, "abc", 400
+        )
         data = b"".join(chunks)
         file.write(offset, chunks)
         if data:
@@ -65,7 +69,7 @@ def test_a_file_system_without_nowait_is_asked_once_or_answers_rightly(
     path = Path("/dev/shm") / f"ossfs-resume-{os.getpid()}"
     path.mkdir()
     try:
-        file = DataFile(folder := DataFolder(path), 1, "abc", 100)
+        file = DataFile(folder := DataFolder(lambda: Directory.at(path)), 1, "abc", 100)
         file.write(0, [b"12345"])
         answer = file.read_nowait(0, 5)
         assert answer == (b"12345" if folder.supports_nowait else None)

@@ -1,6 +1,7 @@
 """Owners of a store."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from ossfs_resume.cache.folder import StoreFolder
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[StoreFolder, StoreFolder]:
-    return StoreFolder(tmp_path, "bucket"), StoreFolder(tmp_path, "bucket")
+    folders = StoreFolder(tmp_path, "bucket"), StoreFolder(tmp_path, "bucket")
+    for folder in folders:
+        folder.make()
+    return folders
 
 
 def test_an_owner_is_alive_while_it_is_registered(
@@ -19,31 +23,32 @@ def test_an_owner_is_alive_while_it_is_registered(
     one, other = folders
     with one.opening():
         one.register_owner()
-        assert one.other_owners() == 0
-        assert other.other_owners() == 1
+        assert one.other_owners() == []
+        assert other.other_owners() == [os.getpid()]
         one.unregister_owner()
-        assert other.other_owners() == 0
+        assert other.other_owners() == []
 
 
 def test_an_owner_that_cannot_be_removed_is_none_any_more(
     folders: tuple[StoreFolder, StoreFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, **_: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
+    def refuse(name: str, **_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", name)
 
     one, other = folders
     one.register_owner()
     with monkeypatch.context() as disk:
-        disk.setattr(Path, "unlink", refuse)
+        disk.setattr(os, "unlink", refuse)
         one.unregister_owner()
     with other.opening():
-        assert other.other_owners() == 0
+        assert other.other_owners() == []
 
 
 def test_what_a_dead_owner_left_is_removed(tmp_path: Path) -> None:
     folder = StoreFolder(tmp_path, "bucket")
-    left = tmp_path / "bucket" / "owners" / "dead"
-    left.touch()
     with folder.opening():
-        assert folder.other_owners() == 0
+        left = tmp_path / "bucket" / "owners" / "dead"
+        left.touch()
+        assert folder.other_owners() == []
+        folder.forget_dead_owners()
     assert not left.exists()

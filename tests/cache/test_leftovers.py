@@ -8,6 +8,7 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore, leftovers
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.leftovers import Leftovers
 
 Parts = Any  # of conftest.py
@@ -16,8 +17,8 @@ Parts = Any  # of conftest.py
 def run(settings: CacheSettings) -> None:
     """One whole pass."""
     folder = settings.directory / settings.identity
-    catalog = Catalog(folder / "catalog.sqlite3")
-    one_pass = Leftovers(catalog, DataFolder(folder / "data"))
+    catalog = Catalog(folder / "catalog.sqlite3").open()
+    one_pass = Leftovers(catalog, DataFolder(lambda: Directory.at(folder / "data")))
     one_pass.start()
     one_pass.wait()
     catalog.close()

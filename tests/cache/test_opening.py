@@ -13,6 +13,7 @@ import pytest
 
 from ossfs_resume.cache import CacheStore
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.failure import LockedOut
 from ossfs_resume.cache.opening import open_connections
 from ossfs_resume.errors import CacheError
 
@@ -22,7 +23,7 @@ import sys
 from pathlib import Path
 from ossfs_resume.cache.catalog import Catalog
 try:
-    Catalog(Path(sys.argv[1]))
+    Catalog(Path(sys.argv[1])).open()
 except Exception as error:
     print(error.__cause__)
 """
@@ -37,7 +38,7 @@ def knows(catalog: Catalog, fact: str) -> bool:
 
 
 def add(path: Path, fact: str) -> None:
-    catalog = Catalog(path)
+    catalog = Catalog(path).open()
     with catalog.transaction() as transaction:
         transaction.add_fact(fact)
     catalog.close()
@@ -70,9 +71,9 @@ def fill(disk: Path) -> None:
             ballast.write(bytes(4096))
 
 
-def test_on_a_full_disk_one_connection_does_everything(disk: Path) -> None:
+def test_on_a_full_disk_it_is_opened_like_everywhere(disk: Path) -> None:
     fill(disk)
-    catalog = Catalog(disk / NAME)
+    catalog = Catalog(disk / NAME).open()
     assert knows(catalog, "before")
     with pytest.raises(CacheError, match="full"):
         add_many(catalog)
@@ -86,7 +87,7 @@ def test_on_a_full_disk_one_connection_does_everything(disk: Path) -> None:
 
 def test_on_a_read_only_disk_it_is_read(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    catalog = Catalog(disk / NAME)
+    catalog = Catalog(disk / NAME).open()
     assert knows(catalog, "before")
     with pytest.raises(CacheError, match="read-only"), catalog.transaction():
         pass
@@ -94,46 +95,45 @@ def test_on_a_read_only_disk_it_is_read(disk: Path) -> None:
 
 
 def test_a_log_on_a_read_only_disk_is_not_ignored(disk: Path) -> None:
-    opened = open_connections(disk / NAME)
+    opened = open_connections(disk / NAME, 1.0, with_others=False)
     opened.writer.execute("INSERT INTO fact VALUES ('in the log')")
     subprocess.run(["cp", "-a", disk, disk.parent / "copy"], check=True)
     for connection in opened.every:
         connection.close()
     subprocess.run(["cp", "-a", f"{disk.parent}/copy/.", disk], check=True)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    catalog = Catalog(disk / NAME)
+    catalog = Catalog(disk / NAME).open()
     assert knows(catalog, "in the log")
     catalog.close()
 
 
-def test_a_locked_catalogue_is_gone_without_until_it_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.schema._BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("ossfs_resume.cache.database._RETRY_INTERVAL_S", 0.0)
+def test_a_locked_catalogue_is_gone_without_until_it_is_opened_again(tmp_path: Path) -> None:
     add(tmp_path / NAME, "before")
     other = sqlite3.connect(tmp_path / NAME, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN IMMEDIATE")
     catalog = Catalog(tmp_path / NAME)
+    with pytest.raises(LockedOut, match="locked"):
+        catalog.open()
     with pytest.raises(CacheError, match="locked"):
         knows(catalog, "before")
     with pytest.raises(CacheError, match="locked"), catalog.transaction():
         pass
     other.close()
+    catalog.reopen()
     assert knows(catalog, "before")
     catalog.close()
 
 
 def test_a_catalogue_whose_file_was_removed_takes_no_more_changes(tmp_path: Path) -> None:
-    catalog = Catalog(tmp_path / NAME)
+    catalog = Catalog(tmp_path / NAME).open()
     (tmp_path / NAME).unlink()
     with pytest.raises(CacheError, match="removed"), catalog.transaction():
         pass
     catalog.close()
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
 def test_a_file_that_may_not_be_written_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
     add(tmp_path / NAME, "before")
     forbidden = tmp_path / f"{NAME}{suffix}"

@@ -51,12 +51,12 @@ def test_the_oldest_go_when_there_is_too_much(
 
 def test_a_catalogue_without_the_tables_gets_them(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite3"
-    Catalog(path).close()
+    Catalog(path).open().close()
     with sqlite3.connect(path) as connection:
         for table in ("listing", "listing_page", "answer", "directory"):
             connection.execute(f"DROP TABLE {table}")
     connection.close()
-    catalog = Catalog(path)
+    catalog = Catalog(path).open()
     with catalog.transaction() as transaction:
         transaction.remember(Remembered(answers={"a": b"found"}))
     assert catalog.recall_answer("a") == b"found"

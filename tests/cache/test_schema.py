@@ -88,7 +88,7 @@ def test_a_version_1_catalogue_is_brought_up_to_date_with_all_it_knows(tmp_path:
     assert (record.allocated, record.last_used) == (4096, 1700000000_000)
     store.release(entry)
     store.close()
-    fresh = Catalog(tmp_path / "fresh.sqlite3")
+    fresh = Catalog(tmp_path / "fresh.sqlite3").open()
     fresh.close()
     assert layout(tmp_path / "bucket/catalog.sqlite3") == layout(tmp_path / "fresh.sqlite3")
 
@@ -102,19 +102,19 @@ def test_an_upgrade_that_fails_leaves_the_old_catalogue(
     broken = (*schema._STEPS[1], "CREATE TABLE entry (id)")
     monkeypatch.setattr(schema, "_STEPS", (schema._STEPS[0], broken))
     with pytest.raises(CacheError, match="already exists"):
-        Catalog(path)
+        Catalog(path).open()
     assert layout(path) == before
     monkeypatch.undo()
-    Catalog(path).close()
+    Catalog(path).open().close()
 
 
 def test_a_newer_catalogue_is_refused_and_left_untouched(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite3"
-    Catalog(path).close()
+    Catalog(path).open().close()
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(CacheError, match="use a newer ossfs-resume"):
-        Catalog(path)
+        Catalog(path).open()
     assert path.read_bytes() == before

@@ -8,6 +8,7 @@ import pytest
 
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.directory import Directory
 
 
 class ShortSegments(DataFile):
@@ -16,13 +17,13 @@ class ShortSegments(DataFile):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path)
+    return DataFolder(lambda: Directory.at(tmp_path))
 
 
 def test_a_segment_appears_with_its_first_byte_only(folder: DataFolder) -> None:
     file = ShortSegments(folder, 0x1FE, "abc", 64)
     file.write(35, [b"x"])
-    assert [path.name for path in folder.path.glob("fe/*")] == ["510-abc.2"]
+    assert [path.name for path in folder.current().path.glob("fe/*")] == ["510-abc.2"]
     file.close()
 
 
@@ -35,7 +36,7 @@ def test_an_unlinked_file_is_readable_through_its_descriptor_and_never_created_a
     assert file.read(0, 4) == b"1234"
     with pytest.raises(FileNotFoundError):
         file.write(16, [b"5678"])
-    assert not list(folder.path.glob("*/*"))
+    assert not list(folder.current().path.glob("*/*"))
     file.close()
 
 

@@ -1,14 +1,22 @@
 """Two processes with one store."""
 
+import os
+import random
+import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
+from ossfs_resume.cache.workbench import opened
 from ossfs_resume.errors import CacheError
+from support.waiting import eventually
 
 Parts = Any  # of conftest.py
 Elsewhere = Callable[[str], None]
@@ -140,3 +148,129 @@ def test_two_processes_that_write_at_once_lose_nothing(
     for version in versions[::50]:
         assert store.acquire(version).check(0, 4) == []
     store.close()
+
+
+WITH_OTHERS = """
+import sys, time
+from pathlib import Path
+from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion
+store = CacheStore.open(CacheSettings(Path(sys.argv[1]), "bucket", part_size=65536))
+print(store._catalog.is_alone, flush=True)
+number = 0
+while True:
+    entry = store.acquire(ObjectVersion(f"key {number % 50}", "etag", 4 * 65536))
+    entry.write_parts(number % 4, [[(number % 4 + 1).to_bytes(4, "big") * 16384]])
+    store.release(entry)
+    store.commit()
+    number += 1
+    time.sleep(0.01)
+"""
+
+
+def maps() -> str:
+    """What this process has mapped of any cache."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return "".join(line for line in lines if "catalog.sqlite3" in line)
+
+
+def mode(settings: CacheSettings) -> bytes:
+    """The header's word on the journal: 1 rolls back, 2 writes ahead. Read by another process:
+    closing any descriptor of the file would drop the locks that this one has on it."""
+    command = ["head", "-c", "20", settings.directory / "bucket/catalog.sqlite3"]
+    return subprocess.run(command, capture_output=True, check=True).stdout[18:]
+
+
+@contextmanager
+def guest_of(settings: CacheSettings) -> Iterator["subprocess.Popen[str]"]:
+    """Another process, killed at the end."""
+    with other(settings) as guest:
+        try:
+            yield guest
+        finally:
+            guest.kill()
+
+
+def other(settings: CacheSettings) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", WITH_OTHERS, str(settings.directory)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone again at once, and without patience."""
+    monkeypatch.setattr("ossfs_resume.cache.sharing.ALONE_S", 0.0)
+    monkeypatch.setattr("ossfs_resume.cache.database.SHARING_PATIENCE_S", 0.3)
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.05)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_catalogue_is_given_to_who_comes_and_taken_again(
+    store: CacheStore, settings: CacheSettings, parts: Parts
+) -> None:
+    entry = store.acquire(parts.version(4))
+    parts.write(entry, 0, 2)
+    store.commit()
+    assert (store._catalog.is_alone, mode(settings), maps()) == (True, b"\2\2", "")
+    with guest_of(settings) as guest:
+        assert guest.stdout is not None
+        assert guest.stdout.readline() == "False\n"
+        assert (store._catalog.is_alone, mode(settings), maps()) == (False, b"\1\1", "")
+        parts.write(entry, 2, 4)
+        store.commit()
+        assert store.cached_bytes([parts.version(4)]) == [4 * parts.SIZE]
+    eventually(lambda: store._catalog.is_alone)
+    assert (mode(settings), maps()) == (b"\2\2", "")
+    assert store.cached_bytes([parts.version(4)]) == [4 * parts.SIZE]
+    assert not (settings.directory / "bucket/catalog.sqlite3-shm").exists()
+    store.release(entry)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_is_stopped_keeps_nobody_out_for_ever(
+    settings: CacheSettings, parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    with guest_of(settings) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "True\n"
+        owner.send_signal(signal.SIGSTOP)
+        store = CacheStore.open(settings)
+        assert "going on without the cache" in caplog.text
+        with pytest.raises(CacheError, match="locked"):
+            store.acquire(parts.version(4))
+        with (
+            pytest.raises(CacheError, match=rf"does not answer \(.*{owner.pid}"),
+            opened(settings.directory, settings.identity),
+        ):
+            pass
+        owner.send_signal(signal.SIGCONT)
+        eventually(lambda: store._catalog.is_open)
+        store.release(store.acquire(parts.version(4)))
+    store.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_whoever_is_killed_in_a_handover_the_next_one_goes_on(
+    settings: CacheSettings, parts: Parts
+) -> None:
+    chance = random.Random(4)
+    with ExitStack() as stack:
+        survivor = stack.enter_context(guest_of(settings))
+        for _ in range(12):
+            newcomer = stack.enter_context(guest_of(settings))
+            if chance.random() < 0.5:  # else somewhere in the middle of its coming
+                assert newcomer.stdout is not None
+                newcomer.stdout.readline()
+            both = [survivor, newcomer]
+            victim = both.pop(chance.randrange(2))
+            victim.kill()
+            victim.wait()
+            [survivor] = both
+    store = CacheStore.open(settings)
+    for number in range(50):
+        entry = store.acquire(parts.version(4, key=f"key {number}"))
+        assert entry.check(0, 4) == []
+        store.release(entry)
+    store.close()
+    with closing(sqlite3.connect(settings.directory / "bucket/catalog.sqlite3")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert os.listdir(settings.directory / "bucket/owners") == []

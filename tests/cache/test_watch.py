@@ -23,7 +23,7 @@ def test_a_look_that_fails_keeps_no_other_from_being_taken(
             raise failure
 
     with caplog.at_level(logging.DEBUG):
-        looks = Watch((fail, looked.release))
+        looks = Watch("test", (fail, looked.release))
         looks.start()
         for _ in range(5):
             assert looked.acquire(timeout=PATIENCE_S)

@@ -90,10 +90,12 @@ class Recorder:
             yield
 
     def _os_open(self, real: Any, path: Any, flags: int, *rest: Any, **more: Any) -> int:
-        name = self._name(os.fspath(path)) if isinstance(path, str | os.PathLike) else None
-        if name is not None and flags & os.O_CREAT and not os.path.exists(path):
+        full = _full(path, **more) if isinstance(path, str | os.PathLike) else ""
+        name = self._name(full)
+        if name is not None and flags & os.O_CREAT and not os.path.exists(full):
             self._create(name)
         descriptor = int(real(path, flags, *rest, **more))
+        self._descriptors.pop(descriptor, None)
         if name is not None:
             self._descriptors[descriptor] = (name, self._files.get(name, DIRECTORY))
         return descriptor
@@ -124,17 +126,18 @@ class Recorder:
         self._add(SyncAll(before))
 
     def _os_unlink(self, real: Any, path: Any, **more: Any) -> None:
-        if os.path.lexists(path):
-            self.removed(os.fspath(path))
+        full = _full(path, **more)
+        if os.path.lexists(full):
+            self.removed(full)
         real(path, **more)
 
     def _os_mkdir(self, real: Any, path: Any, *rest: Any, **more: Any) -> None:
         real(path, *rest, **more)
-        if (name := self._name(os.fspath(path))) is not None:
+        if (name := self._name(_full(path, **more))) is not None:
             self._add(Link(name, DIRECTORY))
 
     def _os_rename(self, real: Any, source: Any, target: Any, **more: Any) -> None:
-        if self._name(os.fspath(source)) is not None:
+        if self._name(_full(source, more.get("src_dir_fd"))) is not None:
             raise NotImplementedError("nothing is renamed unless the catalogue is damaged")
         real(source, target, **more)
 
@@ -168,11 +171,17 @@ class Recorder:
         if not path.startswith(f"{self.root}/") and path != str(self.root):
             return None
         name = os.path.relpath(path, self.root)
-        return None if "/owners/" in f"/{name}" or name.endswith("-shm") else name
+        return None if "/owners/" in f"/{name}" or name.endswith("/ballast") else name
 
     def _number(self, path: str) -> int | None:
         name = self._name(path)
         return None if name is None else self._files[name]
+
+
+def _full(path: Any, dir_fd: int | None = None) -> str:
+    """The absolute path of what is named below an open directory."""
+    name = os.fspath(path)
+    return name if dir_fd is None else f"{os.readlink(f'/proc/self/fd/{dir_fd}')}/{name}"
 
 
 def _bound(replacement: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:

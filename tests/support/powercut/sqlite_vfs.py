@@ -5,8 +5,6 @@ under test does not use. But a VFS is a C structure of function pointers: this o
 default one of the very library that ``sqlite3`` is linked with, in which the functions that change
 files are Python's (https://www.sqlite.org/c3ref/vfs.html). Everything else (locks, shared memory)
 stays what it is, so the code under test runs unchanged.
-
-Shared memory is not recorded: the first user after a power cut rebuilds it from the log.
 """
 
 import _sqlite3
@@ -74,14 +72,14 @@ class _Methods(ctypes.Structure):
 class _Watched:
     """The functions of one registration; they live as long as SQLite may call them."""
 
-    def __init__(self, real: Any, observer: Observer) -> None:
+    def __init__(self, real: Any, name: bytes, observer: Observer) -> None:
         self._real, self._observer = real, observer
         self._paths: dict[int, str] = {}
         self._new_journals: set[int] = set()
         self._real_methods: dict[int, _Methods] = {}
         self._tables: dict[int, _Methods] = {}
         self.vfs = _Vfs.from_buffer_copy(real.contents)
-        self.vfs.name = b"watched"
+        self.vfs.name = name
         self.vfs.open = _OPEN(self._open)
         self.vfs.delete = _DELETE(self._delete)
         self.vfs.randomness = _RANDOMNESS(self._randomness)
@@ -159,16 +157,22 @@ class _Watched:
 
 @contextmanager
 def watched_sqlite(observer: Observer) -> Iterator[None]:
-    """Every connection opened inside tells ``observer``; close them all before leaving."""
+    """Every connection opened inside tells ``observer``; close them all before leaving.
+
+    The VFS for one process alone is asked for by its name: its copy has the same, and is found
+    first.
+    """
     library = ctypes.CDLL(_sqlite3.__file__)  # finds the symbols of what it is linked with, too
     library.sqlite3_vfs_find.restype = POINTER(_Vfs)
-    real = library.sqlite3_vfs_find(None)
-    watched = _Watched(real, observer)
-    library.sqlite3_vfs_register(ctypes.byref(watched.vfs), 1)
+    real, alone = library.sqlite3_vfs_find(None), library.sqlite3_vfs_find(b"unix-excl")
+    watched = [_Watched(real, b"watched", observer), _Watched(alone, b"unix-excl", observer)]
+    library.sqlite3_vfs_register(ctypes.byref(watched[1].vfs), 1)
+    library.sqlite3_vfs_register(ctypes.byref(watched[0].vfs), 1)
     library.sqlite3_randomness(0, None)  # seeded anew, from the watched VFS
     try:
         yield
     finally:
-        library.sqlite3_vfs_unregister(ctypes.byref(watched.vfs))
+        for each in watched:
+            library.sqlite3_vfs_unregister(ctypes.byref(each.vfs))
         library.sqlite3_vfs_register(real, 1)
         library.sqlite3_randomness(0, None)
