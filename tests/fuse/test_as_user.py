@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from support.users import NOBODY, PYTHON, is_same_python, readable_library
+from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
 pytestmark = pytest.mark.fuse
 
@@ -63,14 +63,12 @@ def folder() -> Iterator[Path]:
 def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
     if os.geteuid() != 0 or shutil.which("unshare") is None or not is_same_python():
         pytest.skip("needs root, unshare(1) and a system Python of the same version")
-    os.mknod(folder / "fuse", 0o600 | 0o020000, os.makedev(10, 229))
-    (folder / "fuse").chmod(0o666)
     (folder / "story.py").write_text(STORY)
     identity = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
     shutil.copy(Path(__file__).with_name("memory_mount.py"), folder)
     story = f"{PYTHON} {folder}/story.py {folder}/memory_mount.py {folder}/mnt"
     result = subprocess.run(
-        ["unshare", "-m", "sh", "-c", f"mount --bind {folder}/fuse /dev/fuse; {identity} {story}"],
+        ["unshare", "-m", "sh", "-ec", user_mounts_possible(folder) + f"{identity} {story}"],
         capture_output=True,
         check=False,
         env={

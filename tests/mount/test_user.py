@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
-from support.users import NOBODY, PYTHON, is_same_python, readable_library
+from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
 pytestmark = [
     pytest.mark.fuse,
@@ -23,9 +23,6 @@ pytestmark = [
 USER, OTHER = NOBODY, 1  # fusermount3 wants them known by name: nobody and daemon
 
 SCRIPT = """
-set -eu
-mknod -m 0666 "$PLACE/fuse" c 10 229
-mount --bind "$PLACE/fuse" /dev/fuse
 as_user() { setpriv --reuid $USER_ID --regid $USER_ID --clear-groups "$@"; }
 as_other() { setpriv --reuid $OTHER_ID --regid $OTHER_ID --clear-groups "$@"; }
 as_user $PROGRAM mount --endpoint "$URL" --region cn-hangzhou oss://sample "$PLACE/home/mnt"
@@ -70,7 +67,7 @@ def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
         "OTHER_ID": str(OTHER),
     }
     result = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", SCRIPT],
+        ["unshare", "--mount", "sh", "-euc", user_mounts_possible(place) + SCRIPT],
         env=environment,
         capture_output=True,
         text=True,

@@ -12,6 +12,20 @@ NOBODY = 65534
 PYTHON = "/usr/bin/python3"
 
 
+def user_mounts_possible(place: Path) -> str:
+    """Shell commands that let users mount, for root in a mount namespace of the test's own.
+
+    /dev/fuse may be root's alone, and fusermount3 reads /etc/mtab, which containers lack.
+    """
+    (place / "etc").mkdir()
+    (place / "etc/mtab").symlink_to("/proc/self/mounts")
+    return f"""
+        mknod -m 0666 {place}/fuse c 10 229
+        mount --bind {place}/fuse /dev/fuse
+        mount -t overlay -o lowerdir={place}/etc:/etc overlay /etc
+    """
+
+
 def readable_library(place: Path) -> Path:
     """A folder below ``place`` for PYTHONPATH, with the package and all that it needs.
 
