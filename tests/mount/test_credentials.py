@@ -123,6 +123,11 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
             file.write_text('access-key-id = "emulator"\naccess-key-secret = "emulator-secret"\n')
             file.chmod(0o600)
             return ["--config", str(file)]
+        case "systemd":
+            (home / "service").mkdir()
+            for file, text in (("id", "emulator"), ("secret", "emulator-secret")):
+                (home / f"service/oss-access-key-{file}").write_text(f"{text}\n")
+            variables["CREDENTIALS_DIRECTORY"] = str(home / "service")
         case "ossutil":
             text = "[Credentials]\naccessKeyID=emulator\naccessKeySecret=emulator-secret\n"
             (home / ".ossutilconfig").write_text(text)
@@ -222,6 +227,7 @@ def check(mount: Mount, options: list[str]) -> str:
 @pytest.mark.parametrize(
     "name",
     [
+        "systemd",
         "options",
         "env",
         "oidc",
