@@ -19,12 +19,8 @@ from ossfs_resume.config import parse_source
 from ossfs_resume.errors import SettingsError
 
 USAGE = "usage: mount.ossfs-resume oss://BUCKET[/PREFIX] DIRECTORY [-fnsvrw] [-o OPTIONS] [-t TYPE]"
-STATUSES = {
-    Exit.SUCCESS: 0,
-    Exit.WRONG_USAGE: 1,
-    Exit.INTERRUPTED: 8,
-    Exit.FAILURE: 32,
-}
+MOUNT_FAILURE = 32
+STATUSES: dict[int, int] = {Exit.SUCCESS: 0, Exit.WRONG_USAGE: 1, Exit.INTERRUPTED: 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +67,4 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The program."""
-    sys.exit(STATUSES[Exit(outcome(lambda: run(sys.argv[1:])))])
+    sys.exit(STATUSES.get(outcome(lambda: run(sys.argv[1:])), MOUNT_FAILURE))
