@@ -52,11 +52,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MountRequest:
-    """What is to be mounted, where and how."""
+    """What is to be mounted, where and how; ``on_stop`` is told when a mount begins to end."""
 
     source: Source
     mountpoint: str
     options: Options
+    on_stop: Callable[[], None] = lambda: None
 
 
 async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
@@ -190,10 +191,14 @@ class _Mounted:
             on_ready()
             log.info("%s is mounted on %s", request.source, request.mountpoint)
 
+        def stop() -> None:
+            request.on_stop()
+            self.engine.stop()
+
         session = SessionSettings(
             str(request.source), request.mountpoint, request.options.allow_other
         )
-        await serve(self._operations, session, on_ready=ready, on_stop=self.engine.stop)
+        await serve(self._operations, session, on_ready=ready, on_stop=stop)
 
     async def _require_room(self, key: str, size: int) -> None:
         await trio.to_thread.run_sync(self._store.keeper.require_room, key, size)

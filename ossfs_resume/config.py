@@ -82,15 +82,24 @@ def parse_source(text: str) -> Source:
     return Source(bucket, prefix.rstrip("/") + "/" if prefix.strip("/") else "")
 
 
-def parse_mount_options(text: str) -> dict[str, str]:
-    """The options of ``-o a,b=c``; what means nothing here is left out. Raises SettingsError."""
+CONFIG_WORD = "config"
+"""Names the TOML file where there is no command line but ``-o``, as in fstab."""
+
+
+def parse_mount_options(text: str, *, sloppy: bool = False) -> dict[str, str]:
+    """The options of ``-o a,b=c``; what means nothing here is left out.
+
+    What nobody knows is left out too if ``sloppy``, else it is a SettingsError.
+    """
     chosen = {}
     for item in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, value = item.partition("=")
         option = BY_NAME.get(name.replace("_", "-"))
         if option is not None:
             chosen[option.name] = value
-        elif name not in IGNORED_MOUNT_OPTIONS and not name.startswith("x-"):
+        elif name == CONFIG_WORD:
+            chosen[name] = value
+        elif not sloppy and name not in IGNORED_MOUNT_OPTIONS and not name.startswith("x-"):
             raise SettingsError(f"-o {name}: no such option; see ossfs-resume mount --help")
     return chosen
 

@@ -50,7 +50,7 @@ OPTIONS = (
     Option("signature", "v4, v1 (old private clouds) or anonymous (public buckets)",
            choice("v4", "v1", "anonymous"), "v4", "VERSION"),
     Option("credentials", "where the access key comes from: auto, or the name of one source"
-           " (options, oss-env, env, oidc, ossutil, aliyun, shared, ecs, uri, process)",
+           " (systemd, options, oss-env, env, oidc, ossutil, aliyun, shared, ecs, uri, process)",
            default="auto", metavar="NAME"),
     Option("credentials-process", "shell command that prints an access key as JSON",
            metavar="COMMAND"),

@@ -9,17 +9,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+from demo_picture import Sample, draw
 
 from ossfs_resume.quantities import format_size
 
 MIB = 1 << 20
-ARCHIVE_BYTES = 1024 * MIB
+SAMPLE_S = 0.1
 LINK_BYTES_PER_SECOND = 40 * MIB
 PROGRAM = [sys.executable, "-m", "ossfs_resume"]
 ACCESS_KEY = {"OSS_ACCESS_KEY_ID": "emulator", "OSS_ACCESS_KEY_SECRET": "emulator-secret"}
@@ -35,15 +37,27 @@ def say(text: str) -> None:
     click.echo(f"\n{text}")
 
 
-def main() -> None:
+@click.command()
+@click.option("--size", default=1024, help="MiB of the object that is copied.", show_default=True)
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw what was copied and what was fetched over time.",
+)
+def main(size: int, picture: Path | None) -> None:
     """Run the whole demonstration in a directory that is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="ossfs-resume-demo-", dir=roomy_directory()) as name:
-        place = Path(name)
-        say("1. Preparing a bucket of real files: this system's documentation and a 1 GiB archive.")
-        bucket = place / "bucket"
-        make_bucket(bucket)
-        with endpoint(bucket) as url, mounting(place, url) as mount:
-            demonstrate(place, url, mount)
+    size *= MIB
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix="ossfs-resume-demo-", dir=roomy_directory(size)
+        ) as name:
+            record = demonstrate(Path(name), size)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; everything is cleaned up.")
+        sys.exit(130)
+    if picture is not None:
+        picture.write_text(draw(record.samples, record.death, record.revival, size // MIB))
     say(
         "Everything is cleaned up. To mount a bucket of your own:\n\n"
         "  export OSS_ACCESS_KEY_ID=... OSS_ACCESS_KEY_SECRET=...\n"
@@ -51,64 +65,128 @@ def main() -> None:
     )
 
 
-def demonstrate(place: Path, url: str, mount: "Mounting") -> None:
-    """What the user sees."""
-    say(f"2. Mounting it from a local OSS endpoint ({format_size(LINK_BYTES_PER_SECOND)}/s).")
-    mount.start()
-    names = sorted(os.listdir(mount.point))
-    click.echo(f"   $ ls {mount.point}\n   {'  '.join(names)}")
+def demonstrate(place: Path, size: int) -> "Record":
+    """Make a bucket, mount it and show what the user sees; nothing runs any more at the end."""
+    say(
+        "1. Preparing a bucket of real files: this system's documentation and an archive of "
+        f"{format_size(size)}."
+    )
+    bucket = place / "bucket"
+    make_bucket(bucket, size)
+    with endpoint(bucket) as url, mounting(place, url) as mount:
+        say(f"2. Mounting it from a local OSS endpoint ({format_size(LINK_BYTES_PER_SECOND)}/s).")
+        mount.start()
+        names = sorted(os.listdir(mount.point))
+        click.echo(f"   $ ls {mount.point}\n   {'  '.join(names)}")
+        with Record(url).running() as record:
+            copy_twice(place / "copy.tar", mount, record, size)
+        compare(place, place / "copy.tar", fetched_bytes(url), size)
+    return record
 
-    source, copy = mount.point / "archive.tar", place / "copy.tar"
+
+def copy_twice(copy: Path, mount: "Mounting", record: "Record", size: int) -> None:
+    """Copy until the mount is killed, mount, copy."""
+    source = mount.point / "archive.tar"
+
+    def kill() -> None:
+        record.death = record.now()
+        mount.kill()
+
     say("3. Copying archive.tar, and killing the mount with kill -9 half-way.")
-    finished = copy_file(source, copy, kill_at=ARCHIVE_BYTES // 2, kill=mount.kill)
-    before = fetched_bytes(url)
-    assert not finished
+    with progress_shown(size) as advance:
+        if copy_file(source, copy, [advance, record.advance, at(size // 2, kill)]):
+            raise SystemExit("the copy outlived the mount")
+    before = fetched_bytes(record.url)
     click.echo(f"   Killed. The copy has failed; {format_size(before)} had been downloaded.")
 
     say("4. Mounting again and copying again. What is on disk is not downloaded twice.")
     mount.start()
     progress = os.getxattr(source, "user.ossfs.progress").decode()
     click.echo(f"   $ getfattr -n user.ossfs.progress archive.tar\n   {progress}")
-    if not copy_file(source, copy):
-        raise SystemExit("the second copy failed")
+    record.copied, record.revival = 0, record.now()
+    with progress_shown(size) as advance:
+        if not copy_file(source, copy, [advance, record.advance]):
+            raise SystemExit("the second copy failed")
 
+
+def compare(place: Path, copy: Path, total: int, size: int) -> None:
+    """Say whether the copy is right, and what it has cost."""
     say("5. Comparing.")
-    original = place / "bucket/archive.tar"
-    if sha256(copy) != sha256(original):
+    if sha256(copy) != sha256(place / "bucket/archive.tar"):
         raise SystemExit("   The copy DIFFERS from the original.")
-    total = fetched_bytes(url)
     click.echo(f"   Copy and original are identical (SHA-256 {sha256(copy)[:16]}...).")
     click.echo(
-        f"   Downloaded in all: {total / MIB:.1f} MiB for an object of {ARCHIVE_BYTES // MIB} MiB; "
-        f"fetched twice: {(total - ARCHIVE_BYTES) / MIB:.1f} MiB."
+        f"   Downloaded in all: {total / MIB:.1f} MiB for an object of {size // MIB} MiB; "
+        f"fetched twice: {(total - size) / MIB:.1f} MiB."
     )
-    click.echo("   Other mounts would have fetched all of the first half again.")
+    click.echo("   rclone, s3fs and ossfs 1 would have fetched all of the first half again.")
 
 
-def roomy_directory() -> str:
+class Record:
+    """What was copied, what the endpoint has sent, and when; for the picture."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.copied = 0
+        self.samples: list[Sample] = []
+        self.death = self.revival = 0.0
+        self._began = time.monotonic()
+        self._ended = threading.Event()
+
+    def advance(self, count: int) -> None:
+        """So many bytes more were copied."""
+        self.copied += count
+
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Record"]:
+        """Take samples meanwhile."""
+        thread = threading.Thread(target=self._run)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(SAMPLE_S):
+            self._sample()
+        self._sample()
+
+    def _sample(self) -> None:
+        with contextlib.suppress(OSError):  # an endpoint that has ended
+            fetched = fetched_bytes(self.url)
+            self.samples.append(Sample(self.now(), self.copied / MIB, fetched / MIB))
+
+
+def roomy_directory(size: int) -> str:
     """A directory on a disk that holds bucket, cache and copy. Exits if there is none."""
-    needed = 3 * ARCHIVE_BYTES + 512 * MIB
+    needed = 3 * size + 512 * MIB
     for candidate in (tempfile.gettempdir(), "/var/tmp", os.path.expanduser("~")):
         if os.access(candidate, os.W_OK) and shutil.disk_usage(candidate).free > needed:
             return candidate
     raise SystemExit(f"The demo needs {format_size(needed)} of free disk; set TMPDIR to a place.")
 
 
-def make_bucket(bucket: Path) -> None:
-    """The documentation tree as it is, and an archive of exactly 1 GiB."""
+def make_bucket(bucket: Path, size: int) -> None:
+    """The documentation tree as it is, and an archive of exactly ``size`` bytes."""
     bucket.mkdir()
     shutil.copytree(
         "/usr/share/doc", bucket / "doc", symlinks=False, ignore=unreadable, dirs_exist_ok=True
     )
     with (bucket / "archive.tar").open("wb") as archive:
-        while archive.tell() < ARCHIVE_BYTES:
+        while archive.tell() < size:
             command = ["tar", "-c", "--ignore-failed-read", *REAL_DATA]
             with subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             ) as tar:
                 assert tar.stdout is not None
-                while archive.tell() < ARCHIVE_BYTES and (data := tar.stdout.read(MIB)):
-                    archive.write(data[: ARCHIVE_BYTES - archive.tell()])
+                while archive.tell() < size and (data := tar.stdout.read(MIB)):
+                    archive.write(data[: size - archive.tell()])
                 tar.kill()
 
 
@@ -133,6 +211,7 @@ def endpoint(bucket: Path) -> Iterator[str]:
         pass_fds=[writer],
         stdout=subprocess.DEVNULL,
         env=ENVIRONMENT,
+        start_new_session=True,  # Ctrl-C is for this program, which ends the others in their order
     )
     os.close(writer)
     try:
@@ -167,7 +246,7 @@ class Mounting:
 
     def start(self) -> None:
         """Mount; return when it answers."""
-        self._process = subprocess.Popen(self._command, env=ENVIRONMENT)
+        self._process = subprocess.Popen(self._command, env=ENVIRONMENT, start_new_session=True)
         while not os.path.ismount(self.point):
             if self._process.poll() is not None:
                 raise SystemExit("the mount did not start")
@@ -199,30 +278,43 @@ def mounting(place: Path, url: str) -> Iterator[Mounting]:
         mount.stop()
 
 
-def copy_file(source: Path, target: Path, kill_at: int = -1, kill: Callable = bool) -> bool:
-    """Copy as cp does, showing progress; at ``kill_at`` bytes call ``kill``. True if all came."""
-    copied = 0
-    with (
-        progress_shown() as advance,
-        contextlib.suppress(OSError),
-        source.open("rb", buffering=0) as reader,
-        target.open("wb") as writer,
-    ):
-        while data := reader.read(COPY_BYTES):
-            writer.write(data)
-            copied += len(data)
-            advance(len(data))
-            if 0 <= kill_at <= copied:
-                kill_at = -1
-                kill()
-    return copied == ARCHIVE_BYTES
+def copy_file(source: Path, target: Path, watchers: list[Callable[[int], None]]) -> bool:
+    """Copy as cp does, telling ``watchers`` of every piece. False if the source failed."""
+    descriptor = os.open(source, os.O_RDONLY)
+    try:
+        with target.open("wb") as writer:
+            while data := os.read(descriptor, COPY_BYTES):
+                writer.write(data)
+                for watch in watchers:
+                    watch(len(data))
+    except OSError:
+        return False
+    finally:
+        # A file of a mount that is gone cannot be closed without an error, which must not take the
+        # place of an interrupt.
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    return True
+
+
+def at(count: int, act: Callable[[], None]) -> Callable[[int], None]:
+    """A watcher that calls ``act`` once ``count`` bytes have gone by."""
+    left = count
+
+    def advance(more: int) -> None:
+        nonlocal left
+        was_left, left = left, left - more
+        if left <= 0 < was_left:
+            act()
+
+    return advance
 
 
 @contextlib.contextmanager
-def progress_shown() -> Iterator[Callable[[int], None]]:
+def progress_shown(size: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, a line for each eighth elsewhere; yields what to call with counts."""
     if sys.stdout.isatty():
-        with click.progressbar(length=ARCHIVE_BYTES, label="   copying", width=40) as bar:
+        with click.progressbar(length=size, label="   copying", width=40) as bar:
             yield bar.update
         return
     done = 0
@@ -230,8 +322,8 @@ def progress_shown() -> Iterator[Callable[[int], None]]:
     def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
-        if before * 8 // ARCHIVE_BYTES != done * 8 // ARCHIVE_BYTES:
-            click.echo(f"   copied {format_size(done)} of {format_size(ARCHIVE_BYTES)}")
+        if before * 8 // size != done * 8 // size:
+            click.echo(f"   copied {format_size(done)} of {format_size(size)}")
 
     yield advance
 
@@ -240,7 +332,7 @@ def fetched_bytes(url: str) -> int:
     """What the endpoint has sent of the archive."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(f"{url}/-/statistics") as answer:
-        return int(json.load(answer)["bytes_by_key"]["archive.tar"])
+        return int(json.load(answer)["bytes_by_key"].get("archive.tar", 0))
 
 
 def sha256(path: Path) -> str:
@@ -251,4 +343,4 @@ def sha256(path: Path) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    main()
+    main(standalone_mode=False)

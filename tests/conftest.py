@@ -1,12 +1,14 @@
 """Fixtures for everybody."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support.disks import NO_LOOP_DEVICE
 from support.emulator import EmulatorProcess
 
 # A slow machine is no failure, and the same commit has the same outcome every time; new examples
@@ -19,6 +21,27 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+EXPLAINED = (NO_LOOP_DEVICE, "needs autofs in the kernel")
+"""Why a test with a real mount may be skipped everywhere."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where ``CI`` is set a test with a real mount may not be left out: mounts are what is sold.
+
+    Only what needs a loop device, or a part of the kernel that few have, may.
+    """
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and os.environ.get("CI"):
+        reason = report.longrepr[2]
+        if item.get_closest_marker("fuse") and not reason.endswith(EXPLAINED):
+            report.outcome = "failed"
+            report.longrepr = f"a test with a real mount may not be left out here: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,6 @@ def _fill_standard_descriptors() -> None:
 
 
 def _run_child(serve: Callable[[Callable[[], None]], int], writer: int) -> int:
-    os.setsid()
     _replace(0, os.O_RDONLY)
 
     has_told = False
@@ -63,6 +62,9 @@ def _run_child(serve: Callable[[Callable[[], None]], int], writer: int) -> int:
         if has_told:
             return
         has_told = True
+        # Not earlier: below an automount point only the process group of who mounts may look at the
+        # mount point before it is mounted; anybody else waits for that, we for ourselves.
+        os.setsid()
         # The caller may wait for the end of our output; nothing of ours belongs there any more.
         _replace(1, os.O_WRONLY)
         _replace(2, os.O_WRONLY)

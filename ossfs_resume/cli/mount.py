@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -11,6 +12,7 @@ from ossfs_resume.app import MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
 from ossfs_resume.cli.background import run_in_background
+from ossfs_resume.cli.notify import notify
 from ossfs_resume.cli.options import gather, with_options
 from ossfs_resume.cli.outcome import outcome
 from ossfs_resume.config import parse_source
@@ -40,12 +42,20 @@ def mount(
     """
     options = gather(flags, config, mount_options)
     request = MountRequest(parse_source(source), mountpoint, options)
+    return start(request, foreground=foreground)
+
+
+def start(request: MountRequest, *, foreground: bool) -> int:
+    """Serve a mount to its end, or in the background and return once it answers.
+
+    Raises SettingsError, MountError or CacheError; the exit status of a background process stands
+    for what that has printed itself.
+    """
+    options = request.options
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
     start_log(background=False)
     if foreground:
-        trio.run(serve_mount, request, lambda: None)
-        return 0
-
+        return _serve_in_foreground(request)
     status = run_in_background(partial(serve_in_background, request, start_log))
     if status == 0 and logs.goes_nowhere(options.log_file):
         click.echo(
@@ -54,6 +64,14 @@ def mount(
             err=True,
         )
     return status
+
+
+def _serve_in_foreground(request: MountRequest) -> int:
+    """Serve to the end, and tell a service manager of it."""
+    what = f"{request.source} on {request.mountpoint}"
+    request = replace(request, on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"))
+    trio.run(serve_mount, request, lambda: notify(READY="1", STATUS=f"mounted {what}"))
+    return 0
 
 
 def serve_in_background(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ossfs_resume.config import (
+    CONFIG_WORD,
     Options,
     default_file,
     parse_mount_options,
@@ -27,9 +28,9 @@ def with_options(command: Command) -> Command:
         "-o", "mount_options", metavar="OPT[,OPT=VALUE]", multiple=True,
         help="The same options for mount(8) and fstab.",
     )(command)  # fmt: skip
-    return click.option(
-        "--config", metavar="FILE", envvar="OSSFS_CONFIG", help="TOML file with the same options."
-    )(command)
+    return click.option("--config", metavar="FILE", help="TOML file with the same options.")(
+        command
+    )
 
 
 def _flag(option: Option) -> Callable[[Command], Command]:
@@ -42,14 +43,22 @@ def _flag(option: Option) -> Callable[[Command], Command]:
 
 
 def gather(
-    flags: dict[str, str | None], config: str | None, mount_options: tuple[str, ...]
+    flags: dict[str, str | None],
+    config: str | None,
+    mount_options: tuple[str, ...],
+    *,
+    sloppy: bool = False,
 ) -> Options:
-    """Resolve what the command line was given. Raises SettingsError."""
+    """Resolve what the command line was given. Raises SettingsError.
+
+    The file is named by ``--config``, ``-o config=`` or ``OSSFS_CONFIG``. With ``sloppy`` unknown
+    words of ``-o`` are left out, as mount(8) has it.
+    """
+    words = parse_mount_options(",".join(mount_options), sloppy=sloppy)
+    config = config or words.get(CONFIG_WORD) or os.environ.get("OSSFS_CONFIG")
     path = Path(config) if config else default_file(os.environ)
     file = read_file(path) if config or path.exists() else {}
     chosen = {
         option.name: value for option in OPTIONS if (value := flags.get(option.field)) is not None
     }
-    return resolve(
-        chosen, parse_mount_options(",".join(mount_options)), os.environ, file, str(path)
-    )
+    return resolve(chosen, words, os.environ, file, str(path))

@@ -36,19 +36,22 @@ def outcome(run: Callable[[], object]) -> int:
         return _failed(str(error), Exit.FAILURE)
     except OSError as error:
         if error.errno == errno.EPIPE:  # head(1) has seen enough
-            return _ended_quietly()
+            _drop_output()
+            return Exit.FAILURE
         if error.errno != errno.ENOSPC:  # of the disk that takes the output
             raise
+        _drop_output()
         return _failed(f"cannot write the output: {error.strerror}", Exit.FAILURE)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     return result if isinstance(result, int) else Exit.SUCCESS
 
 
-def _ended_quietly() -> Exit:
-    """Python would complain of the broken pipe when it writes out the rest."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return Exit.FAILURE
+def _drop_output() -> None:
+    """What is still in the buffer would fail again at the end, and be told once more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _failed(text: str, status: Exit) -> Exit:

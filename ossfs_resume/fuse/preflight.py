@@ -21,7 +21,9 @@ def prepare(mountpoint: str, *, allow_other: bool) -> str:
     """Make sure that a mount can be made; return the mount point without symbolic links.
 
     A dead mount of our own type at that place is unmounted lazily: mounting over it would fail, and
-    nobody can use it. Raises MountError with the reason and the remedy.
+    nobody can use it. What else is mounted there is covered if it is empty: autofs asks for that,
+    and so does who gives a container a directory of his own. Raises MountError with the reason
+    and the remedy.
     """
     path = os.path.realpath(mountpoint)
     _clear_dead_mount(path)
@@ -40,8 +42,8 @@ def has_helper() -> bool:
 
 
 def _clear_dead_mount(path: str) -> None:
-    while (mount := mount_at(path)) is not None:
-        if not (mount.is_ours and _is_dead(path)):
+    while (mount := mount_at(path)) is not None and mount.is_ours:
+        if not _is_dead(path):
             raise MountError(
                 f"{path} is already a mount point (of {mount.source}); "
                 f"unmount it first: umount {path}"

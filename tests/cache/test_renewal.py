@@ -12,6 +12,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.workbench import opened
+from support.disks import ext4_disk
 from support.waiting import eventually
 
 Parts = Any  # of conftest.py
@@ -27,14 +28,8 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MiB."""
-    image, directory = tmp_path / "image", tmp_path / "disk"
-    with image.open("wb") as file:
-        file.truncate(16 * MIB)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    directory.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, directory], check=True)
-    yield directory
-    subprocess.run(["umount", "-l", directory], check=True)
+    with ext4_disk(tmp_path / "disk", 16 * MIB):
+        yield tmp_path / "disk"
 
 
 def store_whole(store: CacheStore, parts: Parts, key: str) -> None:

@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import os
 import subprocess
 import sys
 
@@ -21,11 +22,13 @@ def test_help_is_complete_and_quiet(arguments: list[str]) -> None:
     assert result.stderr == ""
 
 
-def test_output_that_cannot_be_written_is_one_line() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_line(unbuffered: str) -> None:
     command = [sys.executable, "-m", "ossfs_resume", "--help"]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
         result = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
         )
     assert result.returncode == 1
     assert result.stderr == "ossfs-resume: cannot write the output: No space left on device\n"

@@ -4,19 +4,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-pytestmark = pytest.mark.fuse
+from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
-NOBODY = 65534
-ROOT = Path(__file__).parents[2]
-SYSTEM_PYTHON = "/usr/bin/python3"
+pytestmark = pytest.mark.fuse
 
 # The mounts of a private namespace are seen only inside, so the whole story is told by a script.
 STORY = """
@@ -64,28 +60,20 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def system_python_is_ours() -> bool:
-    version = "import sys; print(*sys.version_info[:2])"
-    result = subprocess.run([SYSTEM_PYTHON, "-c", version], capture_output=True, check=False)
-    return result.stdout.split() == [b"%d" % part for part in sys.version_info[:2]]
-
-
 def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("unshare") is None or not system_python_is_ours():
+    if os.geteuid() != 0 or shutil.which("unshare") is None or not is_same_python():
         pytest.skip("needs root, unshare(1) and a system Python of the same version")
-    os.mknod(folder / "fuse", 0o600 | 0o020000, os.makedev(10, 229))
-    (folder / "fuse").chmod(0o666)
     (folder / "story.py").write_text(STORY)
     identity = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
-    script = Path(__file__).with_name("memory_mount.py")
-    story = f"{SYSTEM_PYTHON} {folder}/story.py {script} {folder}/mnt"
+    shutil.copy(Path(__file__).with_name("memory_mount.py"), folder)
+    story = f"{PYTHON} {folder}/story.py {folder}/memory_mount.py {folder}/mnt"
     result = subprocess.run(
-        ["unshare", "-m", "sh", "-c", f"mount --bind {folder}/fuse /dev/fuse; {identity} {story}"],
+        ["unshare", "-m", "sh", "-ec", user_mounts_possible(folder) + f"{identity} {story}"],
         capture_output=True,
         check=False,
         env={
             **os.environ,
-            "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}",
+            "PYTHONPATH": str(readable_library(folder)),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
     )

@@ -7,6 +7,7 @@ import pytest
 
 from ossfs_resume.errors import MountError
 from ossfs_resume.fuse import preflight
+from ossfs_resume.fuse.mounts import Mount
 from ossfs_resume.fuse.preflight import prepare
 
 
@@ -44,8 +45,15 @@ def test_not_empty(tmp_path: Path) -> None:
     assert "not empty" in refusal(tmp_path)
 
 
-def test_another_file_system_is_mounted_there() -> None:
-    assert "umount /proc" in refusal(Path("/proc"))
+def test_another_file_system_is_mounted_there_and_in_use() -> None:
+    assert refusal(Path("/proc")) == "/proc is not empty; name an empty directory"
+
+
+def test_an_empty_one_is_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Mount(0, 1, str(tmp_path / "mnt"), "autofs", "systemd-1")
+    (tmp_path / "mnt").mkdir()
+    monkeypatch.setattr(preflight, "mount_at", lambda _path: other)
+    assert prepare(str(tmp_path / "mnt"), allow_other=True) == str(tmp_path / "mnt")
 
 
 @pytest.mark.parametrize(

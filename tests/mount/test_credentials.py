@@ -3,9 +3,13 @@
 import json
 import os
 import random
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -119,6 +123,11 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
             file.write_text('access-key-id = "emulator"\naccess-key-secret = "emulator-secret"\n')
             file.chmod(0o600)
             return ["--config", str(file)]
+        case "systemd":
+            (home / "service").mkdir()
+            for file, text in (("id", "emulator"), ("secret", "emulator-secret")):
+                (home / f"service/oss-access-key-{file}").write_text(f"{text}\n")
+            variables["CREDENTIALS_DIRECTORY"] = str(home / "service")
         case "ossutil":
             text = "[Credentials]\naccessKeyID=emulator\naccessKeySecret=emulator-secret\n"
             (home / ".ossutilconfig").write_text(text)
@@ -128,7 +137,7 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
             profile = {"access_key_id": "ak", "access_key_secret": "VERYSECRET"}
             profile["ram_role_arn"] = "arn"
         case "External":
-            profile["process_command"] = f"curl -sf {server.url}"
+            profile["process_command"] = printing(server.url)
         case "env":
             variables["ALIBABA_CLOUD_ACCESS_KEY_ID"] = "emulator"
             variables["ALIBABA_CLOUD_ACCESS_KEY_SECRET"] = "emulator-secret"
@@ -170,7 +179,7 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
         case "ecs":
             variables["OSSFS_ECS_METADATA_URL"] = server.url
         case "process":
-            return ["--credentials-process", f"curl -sf {server.url}", "--credentials", "process"]
+            return ["--credentials-process", printing(server.url), "--credentials", "process"]
     if profile:
         (home / ".aliyun").mkdir()
         source = {"access_key_id": "ak", "access_key_secret": "VERYSECRET"}
@@ -181,6 +190,22 @@ def arrange(name: str, home: Path, server: KeyServer, variables: dict[str, str])
         text = json.dumps({"current": "me", "profiles": profiles})
         (home / ".aliyun/config.json").write_text(text)
     return []
+
+
+def printing(url: str) -> str:
+    """A command that prints what ``url`` answers."""
+    code = "import http.client as h,sys;c=h.HTTPConnection(sys.argv[1]);c.request('GET','/');"
+    code += "sys.stdout.write(c.getresponse().read().decode())"
+    return shlex.join([sys.executable, "-c", code, urlsplit(url).netloc])
+
+
+def command_lines() -> list[str]:
+    """Of all processes, as ps shows them."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            lines.append((process / "cmdline").read_bytes().decode(errors="replace"))
+    return lines
 
 
 def check(mount: Mount, options: list[str]) -> str:
@@ -202,6 +227,7 @@ def check(mount: Mount, options: list[str]) -> str:
 @pytest.mark.parametrize(
     "name",
     [
+        "systemd",
         "options",
         "env",
         "oidc",
@@ -232,7 +258,6 @@ def test_every_source_mounts_and_its_secrets_are_nowhere(
     mount = mounts(options=["--log-level", "debug", *options]).start()
     assert (mount.point / "x").read_bytes() == b"1" * 1000
     attributes = [mount.attribute("x", each) for each in ("status", "state", "key", "etag")]
-    listing = subprocess.run(["ps", "-efww"], capture_output=True, text=True, check=True)
     # A failure is told in words and, at this level, with tracebacks.
     emulator.faults(fail_every=1, fail_status=403, fail_code="InvalidAccessKeyId")
     with pytest.raises(PermissionError):
@@ -241,7 +266,7 @@ def test_every_source_mounts_and_its_secrets_are_nowhere(
         os.setxattr(mount.point, "user.ossfs.unknown", b"1")
     emulator.faults()
     places = [
-        listing.stdout,
+        *command_lines(),
         check(mount, options),
         mount.log.read_text(),
         json.dumps(mount.statistics()),

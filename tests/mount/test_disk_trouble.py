@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.disks import ext4_disk, mounted
 from support.emulator import EmulatorProcess
 from support.mount import PROGRAM, Mount, wait_for_end
 from support.waiting import PATIENCE_S, eventually
@@ -22,16 +23,6 @@ pytestmark = pytest.mark.fuse
 MIB = 1 << 20
 DATA = random.Random(5).randbytes(24 * MIB)
 SMALL = DATA[: 3 * MIB]
-
-
-@contextmanager
-def mounted(*command: str, at: Path) -> Iterator[None]:
-    at.mkdir(exist_ok=True)
-    subprocess.run(["mount", *command, at], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", at], check=True)
 
 
 @pytest.fixture
@@ -48,11 +39,7 @@ def ext4(tmp_path: Path, emulator: EmulatorProcess) -> Iterator[Path]:
     """A cache directory on an ext4 file system of its own."""
     (emulator.directory / "large").write_bytes(DATA)
     (emulator.directory / "small").write_bytes(SMALL)
-    image = tmp_path / "image"
-    with image.open("wb") as file:
-        file.truncate(64 * MIB)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    with mounted("-o", "loop", image, at=tmp_path / "cache"):
+    with ext4_disk(tmp_path / "cache", 64 * MIB):
         yield tmp_path / "cache"
 
 

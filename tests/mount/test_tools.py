@@ -4,7 +4,6 @@ import hashlib
 import mmap
 import os
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,8 +70,8 @@ def test_rsync(source: Path, point: Path, tmp_path: Path) -> None:
 def test_tar(source: Path, point: Path, tmp_path: Path, flags: str) -> None:
     archive = tmp_path / "a.tar"
     run("tar", flags, "-f", archive, "-C", point, ".")
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "copy", filter="data")
+    (tmp_path / "copy").mkdir()
+    run("tar", "-x", "-f", archive, "-C", tmp_path / "copy")
     assert objects.digest(tmp_path / "copy") == objects.digest(source)
 
 

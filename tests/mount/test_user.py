@@ -7,27 +7,22 @@ What he runs must be readable for him: a copy of the package and of what it need
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.emulator import EmulatorProcess
+from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
 pytestmark = [
     pytest.mark.fuse,
     pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to become somebody else"),
 ]
 
-USER, OTHER = 65534, 1  # fusermount3 wants them known by name: nobody and daemon
-PYTHON = "/usr/bin/python3"
+USER, OTHER = NOBODY, 1  # fusermount3 wants them known by name: nobody and daemon
 
 SCRIPT = """
-set -eu
-mknod -m 0666 "$PLACE/fuse" c 10 229
-mount --bind "$PLACE/fuse" /dev/fuse
 as_user() { setpriv --reuid $USER_ID --regid $USER_ID --clear-groups "$@"; }
 as_other() { setpriv --reuid $OTHER_ID --regid $OTHER_ID --clear-groups "$@"; }
 as_user $PROGRAM mount --endpoint "$URL" --region cn-hangzhou oss://sample "$PLACE/home/mnt"
@@ -57,28 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-def readable_program(place: Path) -> str:
-    """The command line of this package under the system's Python, readable for everybody."""
-    library = place / "library"
-    shutil.copytree(
-        sysconfig.get_path("purelib"),
-        library,
-        ignore=shutil.ignore_patterns("mypy*", "oss2*", "alibabacloud*", "pip*", "aliyun*"),
-    )
-    import ossfs_resume
-
-    shutil.copytree(Path(ossfs_resume.__file__).parent, library / "ossfs_resume")
-    subprocess.run(["chmod", "-R", "go+rX", place], check=True)
-    return f"env PYTHONPATH={library} {PYTHON} -m ossfs_resume"
-
-
-def same_python() -> bool:
-    """The compiled dependencies fit the system's Python."""
-    version = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})"
-    return Path(PYTHON).exists() and subprocess.run([PYTHON, "-c", version]).returncode == 0
-
-
-@pytest.mark.skipif(not same_python(), reason="the system's Python is of another version")
+@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
 def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
     emulator: EmulatorProcess, place: Path
 ) -> None:
@@ -87,13 +61,13 @@ def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
         "PATH": os.environ["PATH"],
         "HOME": str(place / "home"),
         "PLACE": str(place),
-        "PROGRAM": readable_program(place),
+        "PROGRAM": f"env PYTHONPATH={readable_library(place)} {PYTHON} -m ossfs_resume",
         "URL": emulator.url,
         "USER_ID": str(USER),
         "OTHER_ID": str(OTHER),
     }
     result = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", SCRIPT],
+        ["unshare", "--mount", "sh", "-euc", user_mounts_possible(place) + SCRIPT],
         env=environment,
         capture_output=True,
         text=True,

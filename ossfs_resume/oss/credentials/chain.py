@@ -1,6 +1,7 @@
 """Which source the key comes from: the first that has one, or the one that was chosen.
 
-The order is that of the official tools, with OSS's own names first; the ECS metadata server, which
+What a service was given for itself alone comes first. The order is otherwise that of the official
+tools, with OSS's own names first; the ECS metadata server, which
 must be asked to know whether it is there, comes after everything that a look at this machine tells.
 The choice is made once. What the chosen source says (a profile, for instance) is read again
 whenever a new key is needed, never for each request.
@@ -26,10 +27,14 @@ from ossfs_resume.errors import (
 from ossfs_resume.oss.credentials import aliyun_cli, environment, files, ossutil, shared_file
 from ossfs_resume.oss.credentials.fetching import Fetcher
 from ossfs_resume.oss.credentials.provider import StaticCredentials
-from ossfs_resume.oss.credentials.recipes import EcsRole, Keys, Process, Recipe
+from ossfs_resume.oss.credentials.recipes import EcsRole, Keys, Process, Recipe, keys
 from ossfs_resume.oss.credentials.replies import Issued
 from ossfs_resume.oss.credentials.rotating import RotatingCredentials
 from ossfs_resume.oss.models import Credentials
+
+SERVICE_DIRECTORY = "CREDENTIALS_DIRECTORY"
+"""Where systemd shows a service its credentials, and nobody else (systemd.exec(5))."""
+SERVICE_FILES = ("oss-access-key-id", "oss-access-key-secret", "oss-session-token")
 
 PROCESS_S = 15.0
 """ossfs's patience with its external program."""
@@ -160,7 +165,16 @@ def _process(surroundings: Surroundings) -> Process | None:
     return Process(("/bin/sh", "-c", command), PROCESS_S) if command else None
 
 
+def _service(surroundings: Surroundings) -> Recipe | None:
+    """What the unit's LoadCredential= gave; units have other credentials as well."""
+    directory = surroundings.environment.get(SERVICE_DIRECTORY)
+    if not directory:
+        return None
+    return keys(directory, *(files.read(Path(directory, name)) or "" for name in SERVICE_FILES))
+
+
 SOURCES = (
+    Source("systemd", lambda _: f"${SERVICE_DIRECTORY}", _service),
     Source(
         "options",
         lambda _: "the options file",

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from ossfs_resume.errors import AccessDenied, SettingsError
-from ossfs_resume.oss.credentials.chain import NAMES, Provider, Surroundings, find_credentials
+from ossfs_resume.oss.credentials.chain import (
+    NAMES,
+    SERVICE_FILES,
+    Provider,
+    Surroundings,
+    find_credentials,
+)
 from ossfs_resume.oss.credentials.fetching import Fetcher
 from ossfs_resume.oss.models import Credentials
 from support.key_server import KeyServer
@@ -37,8 +43,11 @@ class Machine:
             ".alibabacloud/credentials",
             "[default]\ntype=access_key\naccess_key_id=shared\naccess_key_secret=s\n",
         )
+        for name, text in zip(SERVICE_FILES, ("systemd\n", "s\n"), strict=False):
+            self._write(f"service/{name}", text)
         self.environment = {
             "HOME": str(home),
+            "CREDENTIALS_DIRECTORY": str(home / "service"),
             "OSS_ACCESS_KEY_ID": "oss-env",
             "OSS_ACCESS_KEY_SECRET": "s",
             "ALIBABA_CLOUD_ACCESS_KEY_ID": "env",
@@ -65,6 +74,9 @@ class Machine:
     def remove(self, name: str) -> None:
         """Take a source away."""
         match name:
+            case "systemd":  # a service that has credentials of other names
+                for file in SERVICE_FILES:
+                    (self.home / "service" / file).unlink(missing_ok=True)
             case "options":
                 self.keys = None
             case "oss-env":
@@ -99,8 +111,8 @@ async def test_the_order(tmp_path: Path, server: KeyServer) -> None:
         found.append(credentials.access_key_id)
         machine.remove(name)
     assert found == [
-        "options", "oss-env", "env", "STS.1", "ossutil", "aliyun", "shared", "STS.2", "STS.3",
-        "process",
+        "systemd", "options", "oss-env", "env", "STS.1", "ossutil", "aliyun", "shared", "STS.2",
+        "STS.3", "process",
     ]  # fmt: skip
     with pytest.raises(SettingsError, match="set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET"):
         await machine.find()
@@ -129,7 +141,7 @@ async def test_an_instance_in_trouble_is_told(tmp_path: Path, server: KeyServer)
 
 
 async def test_a_name_that_is_none(tmp_path: Path, server: KeyServer) -> None:
-    with pytest.raises(SettingsError, match="'aws' is none of auto, options, oss-env"):
+    with pytest.raises(SettingsError, match="'aws' is none of auto, systemd, options, oss-env"):
         await Machine(tmp_path, server).find("aws")
 
 
@@ -142,7 +154,7 @@ async def test_files_that_are_empty_or_begin_with_a_mark(tmp_path: Path, server:
         assert (await (await machine.find(name)).current()).access_key_id == name
     for name in (".ossutilconfig", ".aliyun/config.json", ".alibabacloud/credentials"):
         (tmp_path / name).write_text("")
-    for name in ("options", "oss-env", "env", "oidc"):
+    for name in ("systemd", "options", "oss-env", "env", "oidc"):
         machine.remove(name)
     assert (await (await machine.find()).current()).access_key_id == "STS.1"
 
@@ -152,6 +164,10 @@ async def test_a_source_that_is_there_but_broken_is_an_error(
 ) -> None:
     """Going on to the next one would use another account than the user meant."""
     machine = Machine(tmp_path, server)
+    (tmp_path / "service" / SERVICE_FILES[1]).unlink()
+    with pytest.raises(SettingsError, match="service: the access key secret is missing"):
+        await machine.find()
+    machine.remove("systemd")
     del machine.environment["OSS_ACCESS_KEY_SECRET"]
     machine.keys = None
     with pytest.raises(SettingsError, match="OSS_ACCESS_KEY_SECRET is not"):
