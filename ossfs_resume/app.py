@@ -43,6 +43,7 @@ from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.offline import OfflineClient
+from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.names import directory_prefix
 from ossfs_resume.vfs.tree import Tree
@@ -113,7 +114,7 @@ async def _serve(
             mounted = _Mounted(request, store, client, nursery, times, room)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
-            nursery.start_soon(give_back_memory)
+            nursery.start_soon(kept_running, "giving back memory", give_back_memory)
             await mounted.serve(on_ready)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
