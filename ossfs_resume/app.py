@@ -5,7 +5,6 @@ bucket is told before anything is mounted. Down: the readers that wait are let g
 then jobs and transfers, then the connections, last the catalogue, which writes what is left.
 """
 
-import gc
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -38,11 +37,13 @@ from ossfs_resume.fuse.kernel import KernelReport
 from ossfs_resume.fuse.operations import Operations, OperationsSettings
 from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import serve
+from ossfs_resume.memory import give_back_memory, spare_the_collector
 from ossfs_resume.origin import origin_credentials, origin_settings
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.offline import OfflineClient
+from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.names import directory_prefix
 from ossfs_resume.vfs.tree import Tree
@@ -114,6 +115,7 @@ async def _serve(
             mounted = _Mounted(request, store, client, nursery, times, room)
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
+            nursery.start_soon(kept_running, "giving back memory", give_back_memory)
             await mounted.serve(on_ready)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
@@ -227,16 +229,6 @@ class _Mounted:
         statistics = self._store.statistics()
         error = self.engine.cache_error or statistics.error
         return asdict(replace(statistics, error=error))
-
-
-def spare_the_collector() -> None:
-    """Keep Python's cycle collector from walking hundreds of thousands of names again and again.
-
-    Listing 100 000 names spent a third of its time there with the default thresholds.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
 
 
 def hopping(

@@ -35,6 +35,11 @@
           └── NoSuchAttribute  BadValue  NotSupported
 """
 
+import copy
+from typing import TypeVar
+
+ErrorType = TypeVar("ErrorType", bound="OssfsError")
+
 
 class OssfsError(Exception):
     """Base of every error this package raises on purpose; its text is one line for a human."""
@@ -210,3 +215,8 @@ class BadValue(TreeError):
 
 class NotSupported(TreeError):
     """Attributes outside ``user.``; the kernel then stops asking for them."""
+
+
+def without_frames(error: ErrorType) -> ErrorType:
+    """The same error to be kept: one that was raised holds its frames, and they hold buffers."""
+    return copy.copy(error)

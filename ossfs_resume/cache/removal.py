@@ -14,6 +14,7 @@ not write itself with its CRC-64 first, and finds nothing. The parts are absent 
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ossfs_resume.cache.backing import FileFactory
@@ -110,10 +111,10 @@ class Removal:
             for record in records:
                 version = record.version
                 if not self._table.is_held(version) and version not in self._leaving:
-                    self._leaving.add(version)
                     # Held, so that nobody closes its file, which would give up the lock.
                     entry = self._table.hold(version)
                     taken.append(_Victim.of(record, entry, self._make_file))
+                    self._leaving.add(version)
         return taken
 
     def _remove(self, victims: Sequence[_Victim]) -> list[EntryRecord]:
@@ -139,13 +140,22 @@ class Removal:
                     victim.entry.unlink(at_once=at_once)
 
     def _let_go(self, victims: Sequence[_Victim]) -> None:
-        for victim in victims:
-            if victim.file is not None:
-                victim.file.close()
-            elif victim.entry is not None:
+        with ExitStack() as stack:  # all of it, whatever a disk that fails says to any of them
+            stack.callback(self._have_left, victims)
+            for victim in victims:
+                stack.callback(self._let_go_of, victim)
+
+    def _let_go_of(self, victim: _Victim) -> None:
+        if victim.file is not None:
+            victim.file.close()
+        elif victim.entry is not None:
+            try:
                 victim.entry.share()
+            finally:
                 self._table.release(victim.entry)
-                self._close_if_idle(victim.entry)
+            self._close_if_idle(victim.entry)
+
+    def _have_left(self, victims: Sequence[_Victim]) -> None:
         with self._changed:
             self._leaving.difference_update(victim.record.version for victim in victims)
             self._changed.notify_all()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.errors import OssfsError, without_frames
 
 MOST = 1000
 """A broken network may fail every object of a bucket; the newest errors are the ones asked for."""
@@ -28,7 +28,7 @@ class LastErrors(Generic[K]):
         """It failed; or (None) all is well with it."""
         self._errors.pop(failed, None)
         if error is not None:
-            self._errors[failed] = error
+            self._errors[failed] = without_frames(error)
         if len(self._errors) > MOST:
             del self._errors[next(iter(self._errors))]
 

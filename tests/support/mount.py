@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ class Mount:
         *,
         source: str = "",
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.emulator = emulator
         self.point = place / "mnt"
@@ -36,6 +37,7 @@ class Mount:
         self.source = source or f"oss://{emulator.bucket}"
         self.point.mkdir(parents=True, exist_ok=True)
         self._options = list(options)
+        self._environment = dict(environment or {})
         self.pid = 0
 
     def command(self) -> list[str]:
@@ -51,7 +53,7 @@ class Mount:
         """Run the command to its end, whatever that is."""
         return subprocess.run(
             self.command(),
-            env=os.environ | self.emulator.environment,
+            env=os.environ | self.emulator.environment | self._environment,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -1,0 +1,1 @@
+"""The long proofs that are scripts of their own; ``scripts/soak`` runs them."""
