@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from math import inf
 
 import trio
 
@@ -150,7 +151,9 @@ class _Mounted:
             store,
             nursery,
             prefix=request.source.prefix,
-            settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
+            settings=TreeSettings(
+                options.metadata_ttl, options.negative_ttl, options.timeout or inf
+            ),
             keeper=store.notes,
             times=times,
             on_superseded=self._on_superseded,

@@ -5,7 +5,7 @@ has nothing to do.
 """
 
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 import trio
@@ -17,7 +17,7 @@ from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.network import Link
-from ossfs_resume.oss.paging import Trail
+from ossfs_resume.oss.paging import pages
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -181,12 +181,13 @@ async def list_objects(findings: Findings) -> str:
 
 async def _first_objects(client: OssClient, prefix: str) -> ListPage:
     """The first page with an object on it, else the last: pages may be empty."""
-    trail, token = Trail(), ""
-    while True:
-        page = await client.list_page(prefix, token=token, delimiter="")
-        if page.objects or not page.next_token:
-            return page
-        token = trail.follow(page.next_token)
+    async with aclosing(
+        pages(lambda token: client.list_page(prefix, token=token, delimiter=""))
+    ) as listing:
+        async for page in listing:
+            if page.objects:
+                break
+    return page
 
 
 async def head_object(findings: Findings) -> str:

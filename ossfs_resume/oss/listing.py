@@ -12,7 +12,7 @@ from sys import intern
 from xml.etree import ElementTree
 
 from ossfs_resume.errors import BadAnswer, OriginError
-from ossfs_resume.oss.encoding import may_declare, percent_decode
+from ossfs_resume.oss.encoding import key_bytes, may_declare, percent_decode
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import MARKER
 from ossfs_resume.oss.wire import possible_size, possible_time, unquoted
@@ -117,15 +117,11 @@ def _next_token(
     if token := _text(about.get("NextContinuationToken", ""), encoded):
         return token
     marker = _text(about.get("NextMarker", ""), encoded)
-    marker = marker or max([*(each.key for each in objects), *prefixes], key=_bytes, default="")
+    marker = marker or max([*(each.key for each in objects), *prefixes], key=key_bytes, default="")
     if not marker or about.get("KeyCount", ""):
         # Going on without either would list the first page for ever.
         raise OriginError("the server says that the listing goes on but not where")
     return MARKER + marker
-
-
-def _bytes(key: str) -> bytes:
-    return key.encode("utf-8", "surrogateescape")
 
 
 def _text(text: str, encoded: bool) -> str:

@@ -144,7 +144,8 @@ class Directory:
     async def _resolve(self, name: bytes) -> _Known:
         asked_at = trio.current_time()
         try:
-            found = await find(self._shared.origin, self.node.prefix, name)
+            with self._shared.origin.deadline(f"{self.node.prefix + decode(name)!r}"):
+                found = await find(self._shared.origin, self.node.prefix, name)
         finally:
             del self._asking[name]
         node = self._node_of(found, asked_at)
