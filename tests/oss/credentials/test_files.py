@@ -119,6 +119,7 @@ def test_the_profile_may_be_chosen_or_the_file_turned_off() -> None:
         (cli({"mode": "Telepathy"}), "'Telepathy' is not supported"),
         (cli(AK | {"mode": "RamRoleArn"}), "ram_role_arn is missing"),
         (cli(AK | ARN | {"mode": "RamRoleArn", "expired_seconds": "x"}), "expired_seconds"),
+        (cli(AK | ARN | {"mode": "RamRoleArn", "expired_seconds": "9" * 5000}), "expired_seconds"),
         (cli({"mode": "OIDC"}), "oidc_provider_arn"),
         (cli({"mode": "External"}), "process_command"),
         (cli({"mode": "External", "process_command": "'"}), "process_command"),
