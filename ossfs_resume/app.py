@@ -77,7 +77,9 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
             await await_key(credentials, request.source)
         async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
             is_known = not store.notes.is_new
-            await check_bucket(client, request.source, settings.endpoint, is_known=is_known)
+            await check_bucket(
+                client, request.source, settings.endpoint, options, is_known=is_known
+            )
         async with settings.open(credentials) as client, noted_as_known(store.notes) as mounted:
 
             def ready() -> None:
@@ -180,7 +182,14 @@ class _Mounted:
             Overview(store.keeper, self.jobs, care),
             client.failing,
         )
-        ownership = Ownership(options.uid, options.gid, options.umask)
+        ownership = Ownership(
+            options.uid,
+            options.gid,
+            options.umask,
+            options.file_mode,
+            options.dir_mode,
+            options.control_group,
+        )
         self._operations = Operations(
             self._tree, verbs, OperationsSettings(ownership), self._invalidator
         )
@@ -194,7 +203,10 @@ class _Mounted:
             log.info("%s is mounted on %s", request.source, request.mountpoint)
 
         session = SessionSettings(
-            str(request.source), request.mountpoint, request.options.allow_other
+            str(request.source),
+            request.mountpoint,
+            request.options.allow_other,
+            options=("noexec",) if request.options.noexec else (),
         )
         await serve(self._operations, session, on_ready=ready, on_stop=self.engine.stop)
 

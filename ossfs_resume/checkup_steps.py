@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import trio
 
 from ossfs_resume.config import Options, Source
-from ossfs_resume.errors import NotFound, NotPermitted, TlsFailed, Unreachable
+from ossfs_resume.errors import MountError, NotFound, NotPermitted, TlsFailed, Unreachable
+from ossfs_resume.first_question import IsAnObject, check_source, not_public
 from ossfs_resume.origin import OriginSettings, origin_credentials
 from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
@@ -164,10 +165,17 @@ async def find_credentials(findings: Findings) -> str:
 async def list_objects(findings: Findings) -> str:
     assert findings.client is not None
     prefix = findings.source.prefix
-    findings.key = prefix.rstrip("/")
+    findings.key = findings.source.key
     try:
         page = await _first_objects(findings.client, prefix)
+        if not page.objects:
+            empty = findings.options.allow_empty
+            await check_source(findings.client, findings.source, may_be_empty=empty)
+    except IsAnObject as error:
+        raise Limited(str(error)) from error
     except NotPermitted as error:
+        if findings.options.is_anonymous:
+            raise MountError(not_public(error)) from error
         raise Limited(
             f"{error}; without it ls says 'Permission denied', but known paths open"
         ) from error

@@ -6,6 +6,8 @@ from ossfs_resume.errors import SettingsError
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_LARGEST = 1 << 60
+_LONGEST_S = 30 * 365 * 86_400
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -28,7 +30,10 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise SettingsError(f"{text!r} is not a size; write it like 64KiB, 8M or 1GiB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    size = int(float(match[1]) * _UNITS[match[2].upper()])
+    if size > _LARGEST:
+        raise SettingsError(f"{text!r} is more than any disk holds")
+    return size
 
 
 def parse_seconds(text: str) -> float:
@@ -36,7 +41,10 @@ def parse_seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([smh]?)", text.strip())
     if match is None:
         raise SettingsError(f"{text!r} is not a time; write it in seconds, or like 90s, 5m, 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    if seconds > _LONGEST_S:
+        raise SettingsError(f"{text!r} is more than 30 years")
+    return seconds
 
 
 def format_size(size: float) -> str:

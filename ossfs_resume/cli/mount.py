@@ -1,8 +1,10 @@
 """``ossfs-resume mount``: make the file system and return when it answers."""
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import click
 import trio
@@ -10,11 +12,12 @@ import trio
 from ossfs_resume.app import MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
-from ossfs_resume.cli.background import run_in_background
+from ossfs_resume.cli.background import close_inherited_descriptors, run_in_background
 from ossfs_resume.cli.options import gather, with_options
 from ossfs_resume.cli.outcome import outcome
-from ossfs_resume.config import parse_source
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.config import Options, parse_source
+from ossfs_resume.errors import OssfsError, SettingsError
+from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,10 @@ def mount(
     command line. ossfs-resume check SOURCE says what works and what does not.
     """
     options = gather(flags, config, mount_options)
+    check_places(mountpoint, options)
     request = MountRequest(parse_source(source), mountpoint, options)
+    if not foreground:
+        close_inherited_descriptors()
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
     start_log(background=False)
     if foreground:
@@ -54,6 +60,38 @@ def mount(
             err=True,
         )
     return status
+
+
+def check_places(mountpoint: str, options: Options) -> None:
+    """Refuse what would lie in or upon the mount itself, and what has no meaning.
+
+    The mount point itself is not looked at: what is mounted there may hang. Raises SettingsError.
+    """
+    if options.control_group is not None and not options.allow_other:
+        raise SettingsError("--control-group: without --allow-other nobody of it sees the mount")
+    if not mountpoint:
+        raise SettingsError("no mount point is given, its name is empty")
+    point, cache = resolved(mountpoint), resolved(options.cache_dir)
+    for name, inner in (("--cache-dir", options.cache_dir), ("--log-file", options.log_file)):
+        if inner is not None and is_inside(inner, mountpoint):
+            raise SettingsError(f"{name}: {inner} lies inside the mount point {point}")
+    if point.is_relative_to(cache):
+        raise SettingsError(f"the mount point {point} lies inside the cache directory {cache}")
+
+
+def is_inside(inner: Path, mountpoint: str) -> bool:
+    """Whether a path leads through a mount point, as it is written or as its links lead."""
+    is_written = inner.is_relative_to(os.path.abspath(mountpoint))
+    return is_written or resolved(inner).is_relative_to(resolved(mountpoint))
+
+
+def resolved(path: str | Path) -> Path:
+    """Absolute, without links but for its last name. Raises SettingsError."""
+    try:
+        above, name = os.path.split(os.path.abspath(path))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: {NO_WORKING_DIRECTORY}") from None
+    return Path(os.path.realpath(above), name)
 
 
 def serve_in_background(

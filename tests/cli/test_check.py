@@ -130,7 +130,7 @@ def test_a_wrong_secret(check: Check) -> None:
     assert check.status == 1
     assert outcomes["list"][0] == "wrong"
     assert "SignatureDoesNotMatch" in outcomes["list"][1]
-    assert "check OSS_ACCESS_KEY_SECRET" in outcomes["list"][1]
+    assert "check the secret of the key from OSS_ACCESS_KEY_ID" in outcomes["list"][1]
     assert outcomes["head"] == ("skipped", "because of list")
 
 
