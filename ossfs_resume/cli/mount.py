@@ -13,8 +13,9 @@ from ossfs_resume.app import MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
 from ossfs_resume.cli.background import close_inherited_descriptors, run_in_background
+from ossfs_resume.cli.help import WithTable
 from ossfs_resume.cli.options import gather, with_options
-from ossfs_resume.cli.outcome import outcome
+from ossfs_resume.cli.outcome import TOO_FEW_THREADS, outcome, wants_threads
 from ossfs_resume.config import Options, parse_source
 from ossfs_resume.errors import OssfsError, SettingsError
 from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
@@ -22,7 +23,7 @@ from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
 log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=WithTable)
 @click.argument("source")
 @click.argument("mountpoint")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
@@ -113,7 +114,11 @@ def serve_in_background(
             if is_ready:
                 log.error("%s: %s", request.source, error)
             raise
-        except Exception:
+        except Exception as error:
+            if wants_threads(error):
+                if is_ready:
+                    log.error("%s: %s", request.source, TOO_FEW_THREADS)
+                raise
             log.exception("the mount of %s ended unexpectedly", request.source)
             raise
 

@@ -61,6 +61,14 @@ def cli(*profiles: dict[str, Any], current: str = "p") -> str:
 
 
 AK = {"mode": "AK", "access_key_id": "ak", "access_key_secret": "sk"}
+
+
+def test_indented_lines_of_ossutil_are_lines() -> None:
+    text = "[Credentials]\n  language = EN\n\taccessKeyID = id\r\n    accessKeySecret = secret\n"
+    recipe = ossutil.parse(text, {}, "there")
+    assert recipe == Keys(Credentials("id", "secret"))
+
+
 ARN = {"ram_role_arn": "arn", "ram_session_name": "me", "expired_seconds": 1800}
 
 
