@@ -133,6 +133,15 @@ class Listings:
                 return listing.nodes[name]
         return None
 
+    def vouches_for(self, name: bytes, node: Node) -> bool:
+        """Whether the newest listing has shown this node under ``name``, and nothing is newer."""
+        newest = self.newest
+        return (
+            newest is not None
+            and newest.nodes.get(name) is node
+            and node.confirmed_at >= newest.started_at > NEVER
+        )
+
     def is_only(self, listing: Listing) -> bool:
         """Whether no other listing is known."""
         return all(known is listing for known in self._known())

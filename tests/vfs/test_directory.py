@@ -633,6 +633,69 @@ async def walk(world, inode: int, path: bytes) -> dict[bytes, int]:
     return found
 
 
+# --- nothing is believed for longer than a moment ---
+
+
+async def test_without_a_ttl_a_listing_answers_the_lookups_that_it_causes(
+    world, autojump_clock
+) -> None:
+    """As ``ls -l`` asks: the directory again for each name, however long all of it takes."""
+    for number in range(1500):
+        world.bucket.put(f"d/{number:04}")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    handle = await world.tree.open_directory((await world.lookup("d")).attributes.inode)
+    offset = 0
+    while batch := await world.tree.list_directory(handle, offset, 100):
+        offset = batch[-1].next_offset
+        for listed in batch:
+            await trio.sleep(0.02)
+            assert (await world.lookup(f"d/{listed.name.decode()}")).attributes == listed.attributes
+    world.tree.close_directory(handle)
+    assert world.bucket.count("HEAD") == 1
+    assert world.bucket.count("LIST") == 3
+
+
+async def test_without_a_ttl_what_was_shown_is_asked_for_again_a_moment_later(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("d/a", b"1")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    await world.names((await world.lookup("d")).attributes.inode)
+    world.bucket.put("d/a", b"longer")
+    world.bucket.requests.clear()
+    assert (await world.lookup("d/a")).attributes.size == 1
+    assert world.bucket.requests == []
+    await trio.sleep(1.1)
+    assert (await world.lookup("d/a")).attributes.size == 6
+    assert (await world.lookup("d/a")).attributes.size == 6
+    assert world.bucket.count("HEAD") == 3  # the directory once, the name each time
+
+
+async def test_a_directory_that_stays_open_is_believed_for_a_minute(world, autojump_clock) -> None:
+    world.bucket.put("a", b"1")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    handle = await world.tree.open_directory(Tree.ROOT)
+    assert await world.tree.list_directory(handle, 0, 10)
+    world.bucket.put("a", b"longer")
+    await trio.sleep(59)
+    assert (await world.lookup("a")).attributes.size == 1
+    await trio.sleep(2)
+    assert (await world.lookup("a")).attributes.size == 6
+
+
+async def test_without_a_ttl_a_refresh_asks_at_once(world, autojump_clock) -> None:
+    world.bucket.put("a", b"1")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    await world.names()
+    inode = (await world.lookup("a")).attributes.inode
+    for refreshed in (inode, Tree.ROOT):
+        await world.names()
+        world.bucket.requests.clear()
+        world.tree.refresh(refreshed)
+        await world.lookup("a")
+        assert world.bucket.count("HEAD") == 1
+
+
 # --- origins whose listings never end ---
 
 
