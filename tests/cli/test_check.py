@@ -155,6 +155,28 @@ def test_a_bucket_that_is_empty(start_emulator: Callable[..., EmulatorProcess]) 
     assert outcomes["ranged get"][0] == "skipped"
 
 
+def test_a_prefix_without_keys_is_wrong_unless_it_is_meant(check: Check) -> None:
+    outcome, text = check.outcomes(source="oss://sample/dep")["list"]
+    assert (outcome, check.status) == ("wrong", 1)
+    assert "there is no key below oss://sample/dep" in text
+    check.outcomes("--allow-empty", source="oss://sample/dep")
+    assert check.status == 0
+
+
+def test_an_object_can_be_checked_and_not_mounted(check: Check) -> None:
+    outcomes = check.outcomes(source="oss://sample/deep/file")
+    assert outcomes["list"][0] == "warning"
+    assert "is an object, not a directory; mount oss://sample/deep" in outcomes["list"][1]
+    assert outcomes["ranged get"][0] == "ok"
+    assert check.status == 0
+
+
+def test_a_private_bucket_without_a_key_is_wrong(check: Check) -> None:
+    outcome, text = check.outcomes("--signature", "anonymous")["list"]
+    assert (outcome, check.status) == ("wrong", 1)
+    assert "it is not public" in text
+
+
 def test_a_bucket_whose_first_page_is_empty(check: Check) -> None:
     """Its objects are tried all the same."""
     check.emulator.faults(listing="empty")
