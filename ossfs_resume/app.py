@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from math import inf
 
 import trio
 
@@ -78,7 +79,9 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
             await await_key(credentials, request.source)
         async with settings.open(credentials, timeout_s=FIRST_ANSWER_SECONDS) as client:
             is_known = not store.notes.is_new
-            await check_bucket(client, request.source, settings.endpoint, is_known=is_known)
+            await check_bucket(
+                client, request.source, settings.endpoint, options, is_known=is_known
+            )
         async with settings.open(credentials) as client, noted_as_known(store.notes) as mounted:
 
             def ready() -> None:
@@ -153,7 +156,9 @@ class _Mounted:
             store,
             nursery,
             prefix=request.source.prefix,
-            settings=TreeSettings(options.metadata_ttl, options.negative_ttl),
+            settings=TreeSettings(
+                options.metadata_ttl, options.negative_ttl, options.timeout or inf
+            ),
             keeper=store.notes,
             times=times,
             on_superseded=self._on_superseded,
@@ -180,7 +185,14 @@ class _Mounted:
             Overview(store.keeper, self.jobs, care),
             client.failing,
         )
-        ownership = Ownership(options.uid, options.gid, options.umask)
+        ownership = Ownership(
+            options.uid,
+            options.gid,
+            options.umask,
+            options.file_mode,
+            options.dir_mode,
+            options.control_group,
+        )
         self._operations = Operations(
             self._tree, verbs, OperationsSettings(ownership), self._invalidator
         )
@@ -198,7 +210,10 @@ class _Mounted:
             self.engine.stop()
 
         session = SessionSettings(
-            str(request.source), request.mountpoint, request.options.allow_other
+            str(request.source),
+            request.mountpoint,
+            request.options.allow_other,
+            options=("noexec",) if request.options.noexec else (),
         )
         await serve(self._operations, session, on_ready=ready, on_stop=stop)
 

@@ -5,19 +5,20 @@ has nothing to do.
 """
 
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 import trio
 
 from ossfs_resume.config import Options, Source
-from ossfs_resume.errors import NotFound, NotPermitted, TlsFailed, Unreachable
+from ossfs_resume.errors import MountError, NotFound, NotPermitted, TlsFailed, Unreachable
+from ossfs_resume.first_question import IsAnObject, check_source, not_public
 from ossfs_resume.origin import OriginSettings, origin_credentials
 from ossfs_resume.oss import network, wire
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.network import Link
-from ossfs_resume.oss.paging import Trail
+from ossfs_resume.oss.paging import pages
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -164,10 +165,17 @@ async def find_credentials(findings: Findings) -> str:
 async def list_objects(findings: Findings) -> str:
     assert findings.client is not None
     prefix = findings.source.prefix
-    findings.key = prefix.rstrip("/")
+    findings.key = findings.source.key
     try:
         page = await _first_objects(findings.client, prefix)
+        if not page.objects:
+            empty = findings.options.allow_empty
+            await check_source(findings.client, findings.source, may_be_empty=empty)
+    except IsAnObject as error:
+        raise Limited(str(error)) from error
     except NotPermitted as error:
+        if findings.options.is_anonymous:
+            raise MountError(not_public(error)) from error
         raise Limited(
             f"{error}; without it ls says 'Permission denied', but known paths open"
         ) from error
@@ -181,12 +189,13 @@ async def list_objects(findings: Findings) -> str:
 
 async def _first_objects(client: OssClient, prefix: str) -> ListPage:
     """The first page with an object on it, else the last: pages may be empty."""
-    trail, token = Trail(), ""
-    while True:
-        page = await client.list_page(prefix, token=token, delimiter="")
-        if page.objects or not page.next_token:
-            return page
-        token = trail.follow(page.next_token)
+    async with aclosing(
+        pages(lambda token: client.list_page(prefix, token=token, delimiter=""))
+    ) as listing:
+        async for page in listing:
+            if page.objects:
+                break
+    return page
 
 
 async def head_object(findings: Findings) -> str:

@@ -7,11 +7,11 @@ setting there.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import trio
 
-from ossfs_resume.config import Source
+from ossfs_resume.config import Options, Source
 from ossfs_resume.errors import (
     MountError,
     NotPermitted,
@@ -26,11 +26,16 @@ from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials.chain import Provider
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.outage import log as outage_log
+from ossfs_resume.oss.paging import pages
 
 log = logging.getLogger(__name__)
 
 FIRST_ANSWER_SECONDS = 5.0
 """How long `mount` waits for the bucket before it calls the endpoint unreachable."""
+
+
+class IsAnObject(MountError):
+    """What was to be mounted is one object."""
 
 
 async def await_key(credentials: Provider, source: Source) -> None:
@@ -48,9 +53,10 @@ async def await_key(credentials: Provider, source: Source) -> None:
 
 
 async def check_bucket(
-    client: OssClient, source: Source, endpoint: Endpoint, *, is_known: bool
+    client: OssClient, source: Source, endpoint: Endpoint, options: Options, *, is_known: bool
 ) -> None:
-    """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount.
+    """Ask for one key, to tell a wrong setting before it becomes an I/O error in a mount, or an
+    empty directory to those who make another one like it.
 
     A bucket that the cache knows is mounted without an answer, with a warning. So is one that may
     not be listed: a key that may only read objects opens every path that it knows.
@@ -58,8 +64,10 @@ async def check_bucket(
     """
     try:
         with still_trying_unsaid():
-            await client.list_page(source.prefix, max_keys=1)
+            await check_source(client, source, may_be_empty=options.allow_empty)
     except NotPermitted as error:
+        if options.is_anonymous:
+            raise MountError(f"{source}: {not_public(error)}") from error
         log.warning(
             "%s: listing is not allowed (%s): ls says 'Permission denied', known paths open",
             source, error,
@@ -74,6 +82,47 @@ async def check_bucket(
         )  # fmt: skip
     except OriginError as error:
         raise MountError(f"{source}: {error}") from error
+
+
+async def check_source(client: OssClient, source: Source, *, may_be_empty: bool) -> None:
+    """See whether there is anything to be shown.
+
+    An object is no directory, and a name without a key below it is one that was mistyped, unless
+    somebody says that it is meant. Raises MountError (IsAnObject);
+    OriginError if that cannot be seen.
+    """
+    async with aclosing(
+        pages(lambda token: client.list_page(source.prefix, token=token, max_keys=1))
+    ) as listing:
+        async for page in listing:
+            if page.objects or page.prefixes:
+                return
+    if not source.prefix:
+        log.info("%s: the bucket is empty", source)
+    elif await _is_object(client, source):
+        raise IsAnObject(
+            f"{source} is an object, not a directory; mount {source.parent} and read it there"
+        )
+    elif may_be_empty:
+        log.info("%s: there is no key below it", source)
+    else:
+        raise MountError(
+            f"there is no key below {source}; correct the name, or give --allow-empty if it is"
+            " meant"
+        )
+
+
+async def _is_object(client: OssClient, source: Source) -> bool:
+    try:
+        await client.head(source.key)
+    except OriginError:  # nothing that anybody could be told
+        return False
+    return True
+
+
+def not_public(error: NotPermitted) -> str:
+    """What to say of a refusal to one who gave no key."""
+    return f"it is not public: {error}; give an access key instead of --signature anonymous"
 
 
 @contextmanager

@@ -21,8 +21,6 @@ from ossfs_resume.oss.transport import tls_context
 
 log = logging.getLogger(__name__)
 
-ANONYMOUS = "anonymous"
-
 
 @dataclass(frozen=True, slots=True)
 class OriginSettings:
@@ -54,7 +52,7 @@ def origin_settings(source: Source, options: Options) -> OriginSettings:
     endpoint, located_by = _endpoint(source.bucket, options)
     scheme, port = endpoint.scheme, endpoint.port
     proxy = choose(options.proxy or "", os.environ, scheme, endpoint.request_host, port)
-    version = "v4" if options.signature == ANONYMOUS else options.signature
+    version = "v4" if options.is_anonymous else options.signature
     client = ClientSettings(
         endpoint,
         options.timeout,
@@ -85,15 +83,19 @@ def _endpoint(bucket: str, options: Options) -> tuple[Endpoint, str]:
 
 
 def _ossutil_location(bucket: str) -> Location:
-    file = Surroundings(os.environ).ossutil_file
-    text = files.read(file)
+    try:
+        file = Surroundings(os.environ).ossutil_file
+        text = files.read(file)
+    except files.Unreadable as error:
+        log.debug("no endpoint: %s", error)
+        return Location()
     return Location() if text is None else ossutil.parse_location(text, bucket, str(file))
 
 
 async def origin_credentials(options: Options, settings: OriginSettings) -> Provider:
     """Where the access key comes from. Raises SettingsError if it comes from nowhere."""
-    if options.signature == ANONYMOUS:
-        return StaticCredentials(None, ANONYMOUS)
+    if options.is_anonymous:
+        return StaticCredentials(None, options.signature)
     surroundings = Surroundings(os.environ, options.access_key, options.credentials_process or "")
     fetcher = Fetcher(settings.context, os.environ, options.proxy or "")
     chosen = "" if options.credentials == "auto" else options.credentials

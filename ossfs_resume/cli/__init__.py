@@ -1,27 +1,49 @@
 """The command line: ``ossfs-resume``."""
 
+import os
 import sys
 from functools import partial
 
 import click
 
-from ossfs_resume import __version__
-from ossfs_resume.cli.cache import cache
-from ossfs_resume.cli.check import check
-from ossfs_resume.cli.emulate import emulate
-from ossfs_resume.cli.mount import mount
+from ossfs_resume.cli.help import LazyCommands
 from ossfs_resume.cli.outcome import outcome
-from ossfs_resume.cli.umount import umount
+
+PURPOSES = {
+    "mount": "Mount a bucket, or a part of one, on an empty directory.",
+    "umount": "Unmount it; what has been downloaded stays in the cache.",
+    "check": "Say what works with a bucket and what does not.",
+    "cache": "Look after the cache directory, mounted or not.",
+    "emulate": "Serve a directory as an OSS bucket, until Ctrl-C.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ossfs-resume")
+def _show_versions(context: click.Context, _option: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and not context.resilient_parsing:
+        from ossfs_resume.cli.versions import versions
+
+        click.echo(versions())
+        context.exit()
+
+
+@click.group(
+    cls=LazyCommands,
+    purposes=PURPOSES,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "color": False if os.environ.get("NO_COLOR") else None,  # see no-color.org
+    },
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_versions,
+    help="Show this version and those of what it runs on.",
+)
 def commands() -> None:
     """Mount an Alibaba Cloud OSS bucket. Downloads go on where they stopped."""
-
-
-for command in (mount, umount, cache, check, emulate):
-    commands.add_command(command)
 
 
 def main() -> None:

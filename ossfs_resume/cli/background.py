@@ -7,6 +7,7 @@ fork comes before any thread, connection or catalogue exists: none of them survi
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from ossfs_resume.errors import MountError
@@ -22,7 +23,10 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     """
     _fill_standard_descriptors()
     reader, writer = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        raise MountError(f"cannot start a process: {error.strerror}") from error
     if child == 0:
         os.close(reader)
         os._exit(_run_child(serve, writer))
@@ -36,6 +40,19 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
         raise
     finally:
         os.close(reader)
+
+
+def close_inherited_descriptors() -> None:
+    """Close all but the standard ones and those that systemd hands over on purpose.
+
+    A lock or a pipe of the script that mounts would else live as long as the mount. Nothing may
+    have been opened yet.
+    """
+    first = 3
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        with suppress(ValueError):
+            first += int(os.environ.get("LISTEN_FDS", "0"))
+    os.closerange(first, max(map(int, os.listdir("/proc/self/fd"))) + 1)
 
 
 def _status_of(child: int) -> int:

@@ -11,6 +11,7 @@ import click
 from ossfs_resume.cache.check import Report, check_store
 from ossfs_resume.cli import cache_tables as tables
 from ossfs_resume.cli import stores
+from ossfs_resume.cli.help import Commands
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.cli.stores import REPAIR, Removed, Selection
@@ -28,7 +29,7 @@ _SHARED = (
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def cache() -> None:
     """Look after the cache directory, whether or not anything is mounted.
 

@@ -8,6 +8,7 @@ import trio
 from ossfs_resume.checkup import Outcome, Step
 from ossfs_resume.checkup import check as run_checkup
 from ossfs_resume.cli import logs
+from ossfs_resume.cli.help import WithTable
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.cli.options import gather, with_options
 from ossfs_resume.cli.outcome import Exit
@@ -17,7 +18,7 @@ from ossfs_resume.origin import origin_settings
 _COLOURS = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.WRONG: "red"}
 
 
-@click.command()
+@click.command(cls=WithTable)
 @click.argument("source")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @with_options

@@ -1,9 +1,11 @@
 """``ossfs-resume mount``: make the file system and return when it answers."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import click
 import trio
@@ -11,17 +13,19 @@ import trio
 from ossfs_resume.app import MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
-from ossfs_resume.cli.background import run_in_background
+from ossfs_resume.cli.background import close_inherited_descriptors, run_in_background
+from ossfs_resume.cli.help import WithTable
 from ossfs_resume.cli.notify import notify
 from ossfs_resume.cli.options import gather, with_options
-from ossfs_resume.cli.outcome import outcome
-from ossfs_resume.config import parse_source
-from ossfs_resume.errors import OssfsError
+from ossfs_resume.cli.outcome import TOO_FEW_THREADS, outcome, wants_threads
+from ossfs_resume.config import Options, parse_source
+from ossfs_resume.errors import OssfsError, SettingsError
+from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
 
 log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=WithTable)
 @click.argument("source")
 @click.argument("mountpoint")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground.")
@@ -52,6 +56,9 @@ def start(request: MountRequest, *, foreground: bool) -> int:
     for what that has printed itself.
     """
     options = request.options
+    check_places(request.mountpoint, options)
+    if not foreground:
+        close_inherited_descriptors()
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
     start_log(background=False)
     if foreground:
@@ -74,6 +81,38 @@ def _serve_in_foreground(request: MountRequest) -> int:
     return 0
 
 
+def check_places(mountpoint: str, options: Options) -> None:
+    """Refuse what would lie in or upon the mount itself, and what has no meaning.
+
+    The mount point itself is not looked at: what is mounted there may hang. Raises SettingsError.
+    """
+    if options.control_group is not None and not options.allow_other:
+        raise SettingsError("--control-group: without --allow-other nobody of it sees the mount")
+    if not mountpoint:
+        raise SettingsError("no mount point is given, its name is empty")
+    point, cache = resolved(mountpoint), resolved(options.cache_dir)
+    for name, inner in (("--cache-dir", options.cache_dir), ("--log-file", options.log_file)):
+        if inner is not None and is_inside(inner, mountpoint):
+            raise SettingsError(f"{name}: {inner} lies inside the mount point {point}")
+    if point.is_relative_to(cache):
+        raise SettingsError(f"the mount point {point} lies inside the cache directory {cache}")
+
+
+def is_inside(inner: Path, mountpoint: str) -> bool:
+    """Whether a path leads through a mount point, as it is written or as its links lead."""
+    is_written = inner.is_relative_to(os.path.abspath(mountpoint))
+    return is_written or resolved(inner).is_relative_to(resolved(mountpoint))
+
+
+def resolved(path: str | Path) -> Path:
+    """Absolute, without links but for its last name. Raises SettingsError."""
+    try:
+        above, name = os.path.split(os.path.abspath(path))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: {NO_WORKING_DIRECTORY}") from None
+    return Path(os.path.realpath(above), name)
+
+
 def serve_in_background(
     request: MountRequest, start_log: Callable[..., None], ready: Callable[[], None]
 ) -> int:
@@ -93,7 +132,11 @@ def serve_in_background(
             if is_ready:
                 log.error("%s: %s", request.source, error)
             raise
-        except Exception:
+        except Exception as error:
+            if wants_threads(error):
+                if is_ready:
+                    log.error("%s: %s", request.source, TOO_FEW_THREADS)
+                raise
             log.exception("the mount of %s ended unexpectedly", request.source)
             raise
 

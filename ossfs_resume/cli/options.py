@@ -15,6 +15,7 @@ from ossfs_resume.config import (
     read_file,
     resolve,
 )
+from ossfs_resume.errors import SettingsError
 from ossfs_resume.option_table import OPTIONS, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -55,10 +56,23 @@ def gather(
     words of ``-o`` are left out, as mount(8) has it.
     """
     words = parse_mount_options(",".join(mount_options), sloppy=sloppy)
-    config = config or words.get(CONFIG_WORD) or os.environ.get("OSSFS_CONFIG")
-    path = Path(config) if config else default_file(os.environ)
-    file = read_file(path) if config or path.exists() else {}
+    if config is None:
+        config = words.get(CONFIG_WORD) or os.environ.get("OSSFS_CONFIG") or None
+    file, file_name = _file(config)
     chosen = {
         option.name: value for option in OPTIONS if (value := flags.get(option.field)) is not None
     }
-    return resolve(chosen, words, os.environ, file, str(path))
+    return resolve(chosen, words, os.environ, file, file_name)
+
+
+def _file(config: str | None) -> tuple[dict[str, str], str]:
+    """What the file says that was named, or else the usual one if it can be seen; and its name."""
+    if config is not None:
+        if not config.strip():
+            raise SettingsError("--config: no value is given")
+        return read_file(Path(config)), config
+    try:
+        path = default_file(os.environ)
+    except SettingsError:  # no home, no file
+        return {}, ""
+    return (read_file(path) if os.path.exists(path) else {}), str(path)

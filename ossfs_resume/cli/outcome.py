@@ -21,6 +21,12 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+TOO_FEW_THREADS = (
+    "no thread can be started: raise the limit of processes (ulimit -u, TasksMax= of a service, or"
+    " the pids limit of a container)"
+)
+
+
 def outcome(run: Callable[[], object]) -> int:
     """Run a command to its exit status. An unexpected error keeps its traceback."""
     try:
@@ -44,6 +50,10 @@ def outcome(run: Callable[[], object]) -> int:
         return _failed(f"cannot write the output: {error.strerror}", Exit.FAILURE)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except (RuntimeError, ExceptionGroup) as error:
+        if not wants_threads(error):
+            raise
+        return _failed(TOO_FEW_THREADS, Exit.FAILURE)
     return result if isinstance(result, int) else Exit.SUCCESS
 
 
@@ -52,6 +62,13 @@ def _drop_output() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+def wants_threads(error: BaseException) -> bool:
+    """Whether something failed because this process may start no more threads."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(wants_threads, error.exceptions))
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
 
 
 def _failed(text: str, status: Exit) -> Exit:

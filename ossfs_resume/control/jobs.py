@@ -33,8 +33,8 @@ from ossfs_resume.errors import (
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.last_errors import LastErrors
 from ossfs_resume.fetch.opening import version_of
-from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.paging import Trail
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.oss.paging import pages
 from ossfs_resume.supervision import explained, kept_running, supervised
 
 Result = TypeVar("Result")
@@ -214,16 +214,15 @@ class Jobs:
             raise refusal
 
     async def _walk(self, prefix: str) -> AsyncGenerator[ObjectMeta, None]:
-        token, trail = "", Trail()
-        while True:
-            ask = partial(self._origin.list_page, prefix, token=token, delimiter="")
-            page = await self._insist(prefix, ask)
-            for meta in page.objects:
-                if meta.size:
-                    yield meta
-            token = trail.follow(page.next_token)
-            if not token:
-                return
+        async def ask(token: str) -> ListPage:
+            attempt = partial(self._origin.list_page, prefix, token=token, delimiter="")
+            return await self._insist(prefix, attempt)
+
+        async with aclosing(pages(ask)) as listing:
+            async for page in listing:
+                for meta in page.objects:
+                    if meta.size:
+                        yield meta
 
     async def _fetch_in_turn(self, meta: ObjectMeta, job: Job, turn: object) -> None:
         try:

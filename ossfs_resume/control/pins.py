@@ -13,7 +13,7 @@ from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.oss.models import ListPage, ObjectMeta
-from ossfs_resume.oss.paging import Trail
+from ossfs_resume.oss.paging import pages
 
 
 class Lister(Protocol):
@@ -54,12 +54,11 @@ class Pins:
         return await self._asking.ask(partial(self._keeper.is_pinned, key))
 
     async def _pin_below(self, prefix: str) -> None:
-        objects, token, trail, is_last = [], "", Trail(), False
-        while not is_last:
-            page = await self._lister.list_page(prefix, token=token, delimiter="")
+        objects: list[tuple[str, int]] = []
+        async for page in pages(
+            lambda token: self._lister.list_page(prefix, token=token, delimiter="")
+        ):
             objects += [(meta.key, meta.size) for meta in page.objects if meta.size]
-            token = trail.follow(page.next_token)
-            is_last = not token
         await self._pin(prefix, objects, self._long_asking)
 
     async def _pin(self, path: str, objects: list[tuple[str, int]], asking: Asking) -> None:

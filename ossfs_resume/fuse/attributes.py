@@ -20,11 +20,23 @@ _NAME_MAX_BYTES = 255
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Who owns every file, and the permission bits taken away (an octal umask)."""
+    """Who owns every file, its permissions, and those taken away (an octal umask).
+
+    The members of ``control_group``, if there is one, own every file in the place of ``gid`` and
+    may set attributes of it.
+    """
 
     uid: int
     gid: int
     umask: int = 0o022
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+    control_group: int | None = None
+
+    @property
+    def group(self) -> int:
+        """The group of every file."""
+        return self.gid if self.control_group is None else self.control_group
 
     def mode(self, attributes: Attributes) -> int:
         """File type and permissions.
@@ -36,9 +48,14 @@ class Ownership:
         if attributes.is_link:
             return stat.S_IFLNK | 0o777
         if not attributes.is_directory:
-            return stat.S_IFREG | (0o644 & ~self.umask)
-        permissions = 0o755 if attributes.listable else 0o111
-        return stat.S_IFDIR | (permissions & ~self.umask)
+            return stat.S_IFREG | self._permitted(self.file_mode)
+        return stat.S_IFDIR | self._permitted(
+            self.dir_mode if attributes.listable else self.dir_mode & 0o111
+        )
+
+    def _permitted(self, permissions: int) -> int:
+        left = permissions & ~self.umask
+        return left if self.control_group is None else left | stat.S_IWGRP
 
 
 def entry_attributes(
@@ -50,7 +67,7 @@ def entry_attributes(
     entry.st_mode = ownership.mode(attributes)
     entry.st_nlink = 1
     entry.st_uid = ownership.uid
-    entry.st_gid = ownership.gid
+    entry.st_gid = ownership.group
     entry.st_size = attributes.size
     entry.st_blksize = _PREFERRED_IO_BYTES
     entry.st_blocks = _blocks(attributes.size, attributes.allocated_bytes)

@@ -31,6 +31,11 @@ def encode_query(query: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{name}={value}" if value else name for name, value in pairs)
 
 
+def key_bytes(key: str) -> bytes:
+    """The bytes of a key, in whose order an origin lists."""
+    return key.encode("utf-8", "surrogateescape")
+
+
 def may_declare(document: bytes) -> bool:
     """Whether XML may declare entities, which may explode: OSS's never does.
 

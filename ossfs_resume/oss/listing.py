@@ -5,6 +5,7 @@ server that ignores the query names what nobody asked for, a page says that more
 where. Neither a large nor a strange page may cost more than a page of OSS does.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -12,10 +13,12 @@ from sys import intern
 from xml.etree import ElementTree
 
 from ossfs_resume.errors import BadAnswer, OriginError
-from ossfs_resume.oss.encoding import may_declare, percent_decode
+from ossfs_resume.oss.encoding import key_bytes, may_declare, percent_decode
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import MARKER
 from ossfs_resume.oss.wire import possible_size, possible_time, unquoted
+
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(Z|[+-][0-9:]{4,5})?")
 
 MAX_LISTING_BYTES = 8 << 20
 """1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
@@ -97,7 +100,10 @@ def _listed(entry: Mapping[str, str], encoded: bool) -> ObjectMeta:
 @lru_cache(maxsize=1024)
 def _unix_seconds(text: str) -> int:
     """Of an ISO 8601 time; many objects are of one upload. Raises ValueError."""
-    return possible_time(datetime.fromisoformat(text.strip()))
+    text = text.strip()
+    if not _ISO_DATE.fullmatch(text):
+        raise ValueError(f"not a date: {text[:40]!r}")
+    return possible_time(datetime.fromisoformat(text))
 
 
 def _next_token(
@@ -117,15 +123,11 @@ def _next_token(
     if token := _text(about.get("NextContinuationToken", ""), encoded):
         return token
     marker = _text(about.get("NextMarker", ""), encoded)
-    marker = marker or max([*(each.key for each in objects), *prefixes], key=_bytes, default="")
+    marker = marker or max([*(each.key for each in objects), *prefixes], key=key_bytes, default="")
     if not marker or about.get("KeyCount", ""):
         # Going on without either would list the first page for ever.
         raise OriginError("the server says that the listing goes on but not where")
     return MARKER + marker
-
-
-def _bytes(key: str) -> bytes:
-    return key.encode("utf-8", "surrogateescape")
 
 
 def _text(text: str, encoded: bool) -> str:

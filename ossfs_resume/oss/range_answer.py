@@ -10,14 +10,14 @@ from ossfs_resume.errors import BadAnswer, ObjectChanged
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.wire import Headers, unquoted
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/([0-9]{1,20})")
 
 
 def parse_content_range(text: str) -> tuple[int, int, int]:
     """``start, stop, total`` of a Content-Range, ``stop`` exclusive. Raises BadAnswer."""
     match = _CONTENT_RANGE.fullmatch(text)
     if match is None:
-        raise BadAnswer(f"not a range of bytes: Content-Range {text!r}")
+        raise BadAnswer(f"not a range of bytes: Content-Range {text[:100]!r}")
     first, last, total = map(int, match.groups())
     return first, last + 1, total
 

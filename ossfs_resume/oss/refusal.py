@@ -34,7 +34,8 @@ _OTHER_ENDPOINT = re.compile("must be addressed using the specified endpoint", r
 
 
 class Meaning(NamedTuple):
-    """The exception that a code stands for, and what its reader should do."""
+    """The exception that a code stands for, and what its reader should do; in it ``{key_source}``
+    stands for where the key came from."""
 
     error: type[OriginError]
     remedy: str = ""
@@ -44,8 +45,8 @@ _ADDRESSING = "give the bucket's own endpoint with --endpoint, or --addressing v
 _REPLACED = "the object was replaced in the bucket: open it again"
 _ACCOUNT = "see the account and billing pages of the Alibaba Cloud console"
 _TOKEN = (
-    "the temporary credentials have expired: supply new ones; "
-    "a token from OSS_SESSION_TOKEN cannot be renewed by a running process"
+    "the temporary key from {key_source} has expired: supply a new one; "
+    "a token in the environment cannot be renewed by a running process"
 )
 _SIGNATURE = "try another --signature: v4, or v1 for old private clouds"
 _ENDPOINT = "use the bucket's own region: correct --endpoint or --region"
@@ -62,10 +63,11 @@ MEANING_OF_CODE: Mapping[str, Meaning] = {
         errors.NotReadable, "the object is archived: restore it, then read it again"
     ),
     "InvalidAccessKeyId": Meaning(
-        errors.AccessDenied, "check OSS_ACCESS_KEY_ID: the key is unknown or disabled"
+        errors.AccessDenied, "the key from {key_source} is unknown or disabled"
     ),
     "SignatureDoesNotMatch": Meaning(
-        errors.AccessDenied, "check OSS_ACCESS_KEY_SECRET and that --region is the bucket's"
+        errors.AccessDenied,
+        "check the secret of the key from {key_source}, and that --region is the bucket's",
     ),
     "InvalidSecurityToken": Meaning(errors.AccessDenied, _TOKEN),
     "SecurityTokenExpired": Meaning(errors.AccessDenied, _TOKEN),
@@ -106,9 +108,12 @@ _MEANING_OF_STATUS: Mapping[int, Meaning] = {
 }
 
 
-def error_from(status: int, headers: Mapping[str, str], body: bytes = b"") -> OriginError:
+def error_from(
+    status: int, headers: Mapping[str, str], body: bytes = b"", key_source: str = "the caller"
+) -> OriginError:
     """The exception for an answer that is not a success; names in ``headers`` are lower-case.
 
+    ``key_source`` is where the key came from that the request was signed with.
     Its text is one line: what OSS says, its code and identifiers, and the remedy if one is known.
     """
     fields = _fields(headers, body)
@@ -118,8 +123,9 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes = b"") -> Or
     meaning = _meaning(status, headers, fields, request_id)
     said = fields.get("Message", "") if code else _excerpt(body, headers)
     ids = [f"HTTP {status}", f"EC {ec}" if ec else "", f"request id {request_id or 'none'}"]
+    remedy = meaning.remedy.replace("{key_source}", key_source)
     text = f"{code or 'no OSS error code'}: {said or 'no reason given'}"
-    text += f" ({', '.join(filter(None, ids))})" + (f"; {meaning.remedy}" if meaning.remedy else "")
+    text += f" ({', '.join(filter(None, ids))})" + (f"; {remedy}" if remedy else "")
     return meaning.error(_one_line(text), status=status, code=code, request_id=request_id, ec=ec)
 
 

@@ -91,7 +91,7 @@ class Sender:
         body = b""
         with trio.move_on_after(ERROR_BODY_S), suppress(OriginError):
             body = await answer.read(wire.MAX_ERROR_BYTES)
-        error = refusal.error_from(answer.status, answer.headers, body)
+        error = refusal.error_from(answer.status, answer.headers, body, self._signer.key_source)
         if isinstance(error, ClockSkewed):
             self._signer.correct_clock(answer.headers.get("date", ""))
         if isinstance(error, Throttled):

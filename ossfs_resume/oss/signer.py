@@ -31,6 +31,11 @@ class Signer:
         self._clock = clock
         self._offset_s = 0.0
 
+    @property
+    def key_source(self) -> str:
+        """Where keys come from."""
+        return self._credentials.origin
+
     async def sign(self, request: Request) -> tuple[Request, Credentials | None]:
         """The request as it is sent, and the key it is signed with (None: anonymous)."""
         credentials = await self._credentials.current()

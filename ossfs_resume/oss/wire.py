@@ -5,6 +5,7 @@ with headers of its own. `listing` reads the other kind of description, `range_a
 headers of a range against what was asked for.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -12,9 +13,14 @@ from email.utils import parsedate_to_datetime
 from ossfs_resume.errors import BadAnswer
 from ossfs_resume.oss.encoding import percent_decode
 from ossfs_resume.oss.models import ObjectMeta, Symlink
+from ossfs_resume.quantities import parse_digits
 
 Headers = Mapping[str, str]
 """Response headers by lower-case name."""
+
+_HTTP_DATE = re.compile(
+    r"[A-Za-z]{3}, [0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{8} ([A-Z]{2,4}|[+-][0-9]{4})"
+)
 
 MAX_ERROR_BYTES = 64 << 10
 
@@ -56,18 +62,26 @@ def parse_symlink(headers: Headers) -> Symlink:
 
 def parse_http_date(text: str) -> int:
     """Unix seconds of an RFC 1123 date. Raises ValueError."""
+    if not _HTTP_DATE.fullmatch(text):  # the parser takes numbers as ``int`` does
+        raise ValueError(f"not a date: {text[:40]!r}")
     return possible_time(parsedate_to_datetime(text))
 
 
 def parse_crc64(headers: Headers) -> int | None:
-    """CRC-64 of the whole object, also on a range; None if absent.
+    """CRC-64 of the whole object, also on a range; None if absent. Raises BadAnswer.
 
     Of a symbolic link it is the link's, while length and content are the target's.
     """
     text = headers.get("x-oss-hash-crc64ecma", "")
-    if not text.isascii() or not text.isdigit():
+    if not text or headers.get("x-oss-object-type", "").lower() == "symlink":
         return None
-    return None if headers.get("x-oss-object-type", "").lower() == "symlink" else int(text)
+    try:
+        crc64 = parse_digits(text)
+    except ValueError:
+        crc64 = 1 << 64
+    if crc64 >> 64:
+        raise BadAnswer(f"not a CRC-64: {text[:32]!r}")
+    return crc64
 
 
 def parse_version_id(headers: Headers) -> str:
@@ -80,8 +94,8 @@ def parse_version_id(headers: Headers) -> str:
 
 def possible_size(text: str) -> int:
     """The size of an object. Raises ValueError if none can have it."""
-    size = int(text)
-    if not 0 <= size <= MAX_OBJECT_BYTES:
+    size = parse_digits(text)
+    if size > MAX_OBJECT_BYTES:
         raise ValueError(f"not the size of an object: {text[:32]}")
     return size
 

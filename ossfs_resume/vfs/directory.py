@@ -17,13 +17,21 @@ from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.listings import Listings
 from ossfs_resume.vfs.models import AbsentName
 from ossfs_resume.vfs.names import decode, is_representable
-from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, Node, current
+from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.probe import Found, FoundDirectory, find
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
 
 STALE_VALID_S = 1.0
 """How long the kernel may keep what was served because the origin could not be reached."""
+
+MOMENT_S = 1.0
+"""How long, whatever the TTL, names are believed that a listing has just shown, and directories
+that were just found: ``ls -l`` looks up each name that it has read, and the directory before it.
+"""
+
+READING_S = 60.0
+"""The same while somebody still has the directory open, and the longest in any case."""
 
 MAX_ANSWERS = 10_000
 """Lookups remembered per directory; programs that probe for random names must not fill memory."""
@@ -43,6 +51,12 @@ class _Known:
 
     node: Node | None
     until: float
+
+
+def _shown_until(directory: DirectoryNode, node: Node) -> float:
+    """Until when nobody need ask for a node because a reader of the directory has just seen it."""
+    shown_until = directory.read_at + (READING_S if directory.handles else MOMENT_S)
+    return min(shown_until, node.confirmed_at + READING_S)
 
 
 class Directory:
@@ -88,6 +102,7 @@ class Directory:
                     names.append((self.node.inode, name))
         if only is None:
             self.listings.expire()
+            self.node.read_at = NEVER
             self._answers = {name: _Answer(node, NEVER) for name, node in answered}
         return names
 
@@ -125,7 +140,12 @@ class Directory:
         if denied_until is not None:
             return _Known(None, denied_until)
         node = self.listings.find(name)
-        return None if node is None else self._knowing(node, NEVER)
+        if node is None:
+            return None
+        known = self._knowing(node, NEVER)
+        if self.listings.vouches_for(name, node):
+            return _Known(known.node, max(known.until, _shown_until(self.node, node)))
+        return known
 
     def _knowing(self, node: Node | None, asked_at: float) -> _Known:
         if node is None:
@@ -134,7 +154,10 @@ class Directory:
         return _Known(node, self._believed_until(node))
 
     def _believed_until(self, node: Node) -> float:
-        return node.confirmed_at + self._shared.settings.metadata_ttl_s
+        believed_until = node.confirmed_at + self._shared.settings.metadata_ttl_s
+        if isinstance(node, FileNode) or node.confirmed_at == NEVER:
+            return believed_until
+        return max(believed_until, node.confirmed_at + MOMENT_S, _shown_until(node, node))
 
     def _ask(self, name: bytes) -> SharedCall[_Known]:
         if name not in self._asking:
@@ -144,7 +167,8 @@ class Directory:
     async def _resolve(self, name: bytes) -> _Known:
         asked_at = trio.current_time()
         try:
-            found = await find(self._shared.origin, self.node.prefix, name)
+            with self._shared.origin.deadline(f"{self.node.prefix + decode(name)!r}"):
+                found = await find(self._shared.origin, self.node.prefix, name)
         finally:
             del self._asking[name]
         node = self._node_of(found, asked_at)

@@ -30,8 +30,11 @@ class Listing:
         self.started_at = started_at
         self.paging: SharedCall[None] | None = None
         self.wanted = 0
-        """The highest index that a reader has asked for."""
-        self._trail = Trail()
+        """The highest index that a reader has asked for,"""
+        self.wanted_pages = 0
+        """and how many pages there were when somebody last asked."""
+        self.trail = Trail()
+        """Follows the pages as the origin sent them; what is absorbed lacks symlinks to nothing."""
         self._node = node
         self._table = table
         self._merger = NameMerger(node.prefix)
@@ -42,11 +45,7 @@ class Listing:
         return f"<Listing {self._node.prefix!r} {state} names={len(self.names)}>"
 
     def absorb(self, page: ListPage, now: float, now_ns: int) -> list[bytes]:
-        """Take the next page, which was asked for at ``now``; return the names that it added.
-
-        Raises BadAnswer if the page leads back to one that was there before.
-        """
-        token = self._trail.follow(page.next_token)
+        """Take the next page, which was asked for at ``now``; return the names that it added."""
         before = len(self.names)
         for named in self._merger.add(page):
             if named.name not in self.nodes:
@@ -55,7 +54,7 @@ class Listing:
         added = self.names[before:]
         self._digest.add(added)
         self.pages += 1
-        self.token = token
+        self.token = page.next_token
         self.is_complete = not page.next_token
         if self._merger.marker is not None:
             self._node.saw_marker(self._merger.marker.modified * NANOSECONDS)

@@ -11,7 +11,6 @@ by the rule for renting or buying skis: when as much has been spent on single na
 which a listing serves, as all of them would have cost. So it costs never more than twice the best.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -25,7 +24,10 @@ from ossfs_resume.vfs.packing import pack_page
 from ossfs_resume.vfs.shared import Shared
 
 PREFETCH_NAMES = 4000
-"""Pages are asked for until a reader who is past the first one has so many names before it."""
+"""Pages are asked for until a reader who is past the first one has so many names before it,"""
+
+PREFETCH_PAGES = 40
+"""or so many pages: not all of their names need be ones that are shown."""
 
 
 def is_worth_listing(lookups: int, pages: int) -> bool:
@@ -93,10 +95,14 @@ class Listings:
             self._install(listing)
 
     async def reach(self, listing: Listing, index: int) -> None:
-        """Read pages until entry ``index`` is there, or the end. Raises OriginError."""
-        listing.wanted = max(listing.wanted, index)
-        while index >= len(listing.names) and not listing.is_complete:
-            await self._next_page(listing).result()
+        """Read pages until entry ``index`` is there, or the end. Raises OriginError.
+
+        Pages may show nothing but names that are hidden, without end.
+        """
+        listing.wanted, listing.wanted_pages = max(listing.wanted, index), listing.pages
+        with self._shared.origin.deadline(f"the listing of {self._node.prefix!r}"):
+            while index >= len(listing.names) and not listing.is_complete:
+                await self._next_page(listing).result()
         if self._is_short(listing):
             self._next_page(listing)
 
@@ -111,10 +117,14 @@ class Listings:
             return
         self._expired_lookups = 0
         if self._reading_anew is None or self._reading_anew.is_done:
-            self._reading_anew = self._shared.origin.share(self._read_anew)
+            anew = partial(self._read_anew, 2 * len(complete.names) + PREFETCH_NAMES)
+            self._reading_anew = self._shared.origin.share(anew)
 
-    async def _read_anew(self) -> None:
-        await self.reach(await self.young(), sys.maxsize)
+    async def _read_anew(self, names: int) -> None:
+        """All of the directory, unless it has grown past reason: nobody reads these names."""
+        listing = await self.young()
+        while not listing.is_complete and len(listing.names) < names:
+            await self.reach(listing, len(listing.names))
 
     def find(self, name: bytes, besides: Listing | None = None) -> Node | None:
         """The node of ``name`` in the newest listing that has it."""
@@ -122,6 +132,15 @@ class Listings:
             if listing is not besides and name in listing.nodes:
                 return listing.nodes[name]
         return None
+
+    def vouches_for(self, name: bytes, node: Node) -> bool:
+        """Whether the newest listing has shown this node under ``name``, and nothing is newer."""
+        newest = self.newest
+        return (
+            newest is not None
+            and newest.nodes.get(name) is node
+            and node.confirmed_at >= newest.started_at > NEVER
+        )
 
     def is_only(self, listing: Listing) -> bool:
         """Whether no other listing is known."""
@@ -164,7 +183,9 @@ class Listings:
     def _is_short(self, listing: Listing) -> bool:
         """Whether a reader who goes on to the end would soon have to wait."""
         ahead = len(listing.names) - listing.wanted
-        return ahead <= PREFETCH_NAMES and listing.pages > 1 and not listing.is_complete
+        pages_ahead = listing.pages - listing.wanted_pages
+        is_near = ahead <= PREFETCH_NAMES and pages_ahead < PREFETCH_PAGES
+        return is_near and listing.pages > 1 and not listing.is_complete
 
     def _next_page(self, listing: Listing) -> SharedCall[None]:
         if listing.paging is None or listing.paging.is_done:
@@ -174,9 +195,10 @@ class Listings:
     async def _read_page(self, listing: Listing) -> None:
         asked_at = trio.current_time()
         page = await self._shared.origin.list_page(self._node.prefix, token=listing.token)
-        page = await resolve_page(self._shared.origin, page)
-        names = listing.absorb(page, asked_at, self._shared.now_ns())
-        listing.packed.append(pack_page(page, self._node.prefix))
+        shown = await resolve_page(self._shared.origin, page)
+        listing.trail.follow(page)
+        names = listing.absorb(shown, asked_at, self._shared.now_ns())
+        listing.packed.append(pack_page(shown, self._node.prefix))
         self._node.listable = True
         self._shared.hidden.note(listing.take_hidden())
         self._on_page(listing, names, asked_at)

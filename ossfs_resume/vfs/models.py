@@ -1,6 +1,7 @@
 """Values that the tree hands to its caller."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from ossfs_resume.errors import NoSuchName
@@ -16,6 +17,8 @@ class TreeSettings:
 
     metadata_ttl_s: float = 60.0
     negative_ttl_s: float = 5.0
+    timeout_s: float = inf
+    """How long the client below tries before it gives a request up."""
 
 
 class Attributes(NamedTuple):

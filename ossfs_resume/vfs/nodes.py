@@ -81,6 +81,8 @@ class DirectoryNode:
     handles: int = 0
     listable: bool = True
     names_digest: bytes = b""
+    read_at: float = NEVER
+    """When names of it were last shown to a reader."""
 
     def saw_marker(self, modified_ns: int) -> None:
         """The directory's marker object has this time."""

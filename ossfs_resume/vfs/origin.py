@@ -12,12 +12,14 @@ the request running, and its answer serves the next one.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from math import inf
 from typing import Generic, TypeVar
 
 import trio
 
-from ossfs_resume.errors import NotFound, OriginError, ShuttingDown, TransientError
+from ossfs_resume.errors import NotFound, OriginError, OriginTimeout, ShuttingDown, TransientError
 from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
 from ossfs_resume.vfs.interfaces import Lister
 
@@ -28,6 +30,9 @@ T = TypeVar("T")
 COMPLAINT_INTERVAL_S = 60.0
 PATIENCE_S = 2.0
 """How long somebody who has an old answer waits for a new one."""
+
+REQUESTS_IN_TURN = 2
+"""How many requests, each as late as it may be, one answer to the kernel may take."""
 
 RETRY_INTERVAL_S = 5.0
 """Pause between background requests while the origin is down."""
@@ -67,8 +72,15 @@ class SharedCall(Generic[T]):
 class Origin:
     """Metadata requests, counted, with the one judgement of whether the origin can be reached."""
 
-    def __init__(self, lister: Lister, nursery: trio.Nursery, root_prefix: str = "") -> None:
-        """``root_prefix`` is what all keys of the tree start with."""
+    def __init__(
+        self,
+        lister: Lister,
+        nursery: trio.Nursery,
+        root_prefix: str = "",
+        timeout_s: float = inf,
+    ) -> None:
+        """``root_prefix`` is what all keys of the tree start with; ``timeout_s`` is after how many
+        seconds the lister gives one request up."""
         self.root_prefix = root_prefix
         self.is_down = False
         self.list_requests = 0
@@ -76,6 +88,7 @@ class Origin:
         self.stale_served = 0
         self._lister = lister
         self._nursery = nursery
+        self._timeout_s = timeout_s
         self._retry_at = 0.0
         self._silent_until: dict[str, float] = {}
         self._last_error: TransientError | None = None
@@ -97,6 +110,21 @@ class Origin:
         """The current version of an object. Raises OriginError."""
         self.head_requests += 1
         return await self._judge(self._lister.head(key))
+
+    @contextmanager
+    def deadline(self, what: str) -> Iterator[None]:
+        """An end to what takes any number of requests. Raises OriginTimeout.
+
+        It is later than that of a single one, whose error says more.
+        """
+        try:
+            with trio.move_on_after(REQUESTS_IN_TURN * self._timeout_s) as scope:
+                yield
+            if scope.cancelled_caught:
+                raise OriginTimeout(f"{what}: no end of it in time")
+        except OriginError as error:
+            self._complain(error)  # several right answers may be wrong together
+            raise
 
     async def read_link(self, key: str) -> Symlink:
         """A symlink object itself. Raises OriginError."""
@@ -127,11 +155,12 @@ class Origin:
 
     async def insist(self, call: SharedCall[T]) -> T:
         """The result of a shared call, for somebody who knows nothing. Raises OriginError."""
-        if self._last_error is None:
+        error = self._last_error  # an answer to somebody else may clear it meanwhile
+        if error is None:
             return await call.result()
         with trio.move_on_after(PATIENCE_S):
             return await call.result()
-        raise self._last_error.with_traceback(None)
+        raise error.with_traceback(None)
 
     async def _judge(self, request: Awaitable[T]) -> T:
         try:

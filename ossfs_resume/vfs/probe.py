@@ -4,6 +4,7 @@ An object is found by HEAD, a directory by listing one key below it; both are as
 directory wins. The listing also brings the marker object, which sorts before every other key.
 """
 
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ import trio
 
 from ossfs_resume.errors import AccessDenied, BadRequest, NotFound, NotPermitted, OssfsError
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.paging import Trail
+from ossfs_resume.oss.paging import pages
 from ossfs_resume.vfs.links import is_symlink, resolve
 from ossfs_resume.vfs.names import decode, has_shadow, is_possible, shadowed
 from ossfs_resume.vfs.origin import Origin
@@ -122,12 +123,11 @@ async def _dangling(origin: Origin, key: str) -> ObjectMeta | None:
 async def _directory(origin: Origin, prefix: str) -> FoundDirectory | None:
     if not is_possible(prefix):
         return None
-    token, trail = "", Trail()
-    while True:
-        page = await origin.list_page(prefix, token=token, max_keys=1)
-        if page.objects or page.prefixes:
-            is_marker = bool(page.objects) and page.objects[0].key == prefix
-            return FoundDirectory(prefix, page.objects[0] if is_marker else None)
-        if not page.next_token:
-            return None
-        token = trail.follow(page.next_token)
+    async with aclosing(
+        pages(lambda token: origin.list_page(prefix, token=token, max_keys=1))
+    ) as listing:
+        async for page in listing:
+            if page.objects or page.prefixes:
+                is_marker = bool(page.objects) and page.objects[0].key == prefix
+                return FoundDirectory(prefix, page.objects[0] if is_marker else None)
+    return None

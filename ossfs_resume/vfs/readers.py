@@ -2,6 +2,8 @@
 
 from itertools import count
 
+import trio
+
 from ossfs_resume.errors import StaleVersion
 from ossfs_resume.vfs.attributes import AttributeReader
 from ossfs_resume.vfs.directory import Directory
@@ -36,6 +38,7 @@ class DirectoryReader:
         if offset == 0 or not 0 <= offset - self._batch_start < len(self._batch):
             self._batch = await self._prepare(self._listing, offset)
             self._batch_start = offset
+        self.node.read_at = trio.current_time()
         start = offset - self._batch_start
         return self._batch[start : start + limit]
 

@@ -15,14 +15,17 @@ log = logging.getLogger(__name__)
 NANOSECONDS = 1_000_000_000
 
 MAX_HIDDEN_NAMED = 1000
-"""Hidden keys named in the log, each once; a bucket may have millions, which are only counted."""
+"""Hidden keys named in the log, each once; more are only counted,"""
+
+MAX_HIDDEN_COUNTED = 100_000
+"""up to here: a bucket may have millions, and an origin may invent more."""
 
 
 class HiddenKeys:
     """The keys that no path can express: counted, and named in the log once."""
 
     def __init__(self) -> None:
-        self._keys: set[str] = set()
+        self._keys: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -30,9 +33,12 @@ class HiddenKeys:
     def note(self, keys: list[str]) -> None:
         """These keys were left out of a listing."""
         for key in keys:
-            if key not in self._keys and len(self._keys) < MAX_HIDDEN_NAMED:
+            number = hash(key)
+            if number in self._keys or len(self._keys) >= MAX_HIDDEN_COUNTED:
+                continue
+            if len(self._keys) < MAX_HIDDEN_NAMED:
                 log.warning("no path can express the key %r: it is hidden", key)
-            self._keys.add(key)
+            self._keys.add(number)
 
 
 @dataclass(slots=True)

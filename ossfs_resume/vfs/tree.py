@@ -76,7 +76,7 @@ class Tree:
             times=times,
             on_new_directory=memory.changed,
         )
-        self._origin = Origin(lister, nursery, directory_prefix(prefix))
+        self._origin = Origin(lister, nursery, directory_prefix(prefix), settings.timeout_s)
         self._shared = Shared(
             self._table, self._origin, settings, wall_clock, on_superseded, memory
         )

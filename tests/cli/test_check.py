@@ -130,7 +130,7 @@ def test_a_wrong_secret(check: Check) -> None:
     assert check.status == 1
     assert outcomes["list"][0] == "wrong"
     assert "SignatureDoesNotMatch" in outcomes["list"][1]
-    assert "check OSS_ACCESS_KEY_SECRET" in outcomes["list"][1]
+    assert "check the secret of the key from OSS_ACCESS_KEY_ID" in outcomes["list"][1]
     assert outcomes["head"] == ("skipped", "because of list")
 
 
@@ -153,6 +153,28 @@ def test_a_bucket_that_is_empty(start_emulator: Callable[..., EmulatorProcess]) 
     assert check.status == 0
     assert outcomes["list"] == ("ok", "0 objects below oss://sample")
     assert outcomes["ranged get"][0] == "skipped"
+
+
+def test_a_prefix_without_keys_is_wrong_unless_it_is_meant(check: Check) -> None:
+    outcome, text = check.outcomes(source="oss://sample/dep")["list"]
+    assert (outcome, check.status) == ("wrong", 1)
+    assert "there is no key below oss://sample/dep" in text
+    check.outcomes("--allow-empty", source="oss://sample/dep")
+    assert check.status == 0
+
+
+def test_an_object_can_be_checked_and_not_mounted(check: Check) -> None:
+    outcomes = check.outcomes(source="oss://sample/deep/file")
+    assert outcomes["list"][0] == "warning"
+    assert "is an object, not a directory; mount oss://sample/deep" in outcomes["list"][1]
+    assert outcomes["ranged get"][0] == "ok"
+    assert check.status == 0
+
+
+def test_a_private_bucket_without_a_key_is_wrong(check: Check) -> None:
+    outcome, text = check.outcomes("--signature", "anonymous")["list"]
+    assert (outcome, check.status) == ("wrong", 1)
+    assert "it is not public" in text
 
 
 def test_a_bucket_whose_first_page_is_empty(check: Check) -> None:

@@ -1,10 +1,13 @@
 """The command line as a user meets it."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+
+from ossfs_resume.option_table import GROUPS, OPTIONS
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,8 +37,51 @@ def test_output_that_cannot_be_written_is_one_line(unbuffered: str) -> None:
     assert result.stderr == "ossfs-resume: cannot write the output: No space left on device\n"
 
 
-def test_the_version_is_told() -> None:
-    assert "0.1.0" in run("--version").stdout
+def test_the_version_names_what_a_report_needs() -> None:
+    number = r"\d+(\.\d+)+"
+    others = ", ".join(f"{name} {number}" for name in ("Python", "SQLite", "libfuse", "pyfuse3"))
+    assert re.fullmatch(rf"ossfs-resume 0\.1\.0 \({others}\)\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_help_and_version_import_nothing_that_takes_time(option: str) -> None:
+    script = (
+        "import sys; from ossfs_resume.cli import commands\n"
+        f"try: commands.main([{option!r}])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = result.stdout.splitlines()[-1].split()
+    assert "click" in loaded
+    assert not {"trio", "httpx", "pyfuse3"} & set(loaded)
+
+
+def test_every_line_of_help_is_whole() -> None:
+    for arguments in ([], ["cache"]):
+        assert "..." not in run(*arguments, "--help").stdout.partition("Commands:")[2]
+
+
+def test_options_stand_under_headings_and_units_are_told() -> None:
+    text = run("mount", "--help").stdout
+    assert [line for line in text.splitlines() if re.fullmatch(r"\w.*:", line)] == [
+        "Options:",
+        *(f"{heading}:" for heading in GROUPS),
+    ]
+    assert all(f"--{option.name} " in text.replace("\n", " ") for option in OPTIONS)
+    assert "SIZE is a number of bytes" in text
+
+
+@pytest.mark.parametrize(("no_color", "is_coloured"), [("", True), ("1", False)])
+def test_no_color_is_obeyed(no_color: str, is_coloured: bool) -> None:
+    controller, terminal = os.openpty()
+    command = [sys.executable, "-m", "ossfs_resume", "check", "--endpoint", "http://127.0.0.1:1"]
+    environment = os.environ | {"NO_COLOR": no_color}
+    arguments = ["--region", "r", "oss://sample"]
+    subprocess.run([*command, *arguments], stdout=terminal, env=environment, check=False)
+    os.close(terminal)
+    assert (b"\x1b[3" in os.read(controller, 65536)) == is_coloured
+    os.close(controller)
 
 
 @pytest.mark.parametrize(

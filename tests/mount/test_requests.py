@@ -76,6 +76,28 @@ def test_materialize_of_a_listed_object_costs_the_fewest_ranges(
     assert [first for first, _ in asked] == [0, *(last + 1 for _, last in asked[:-1])]
 
 
+def test_ls_of_what_is_never_believed_costs_its_pages(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    """The directory is found by two requests; nothing is asked for each name."""
+    (emulator.directory / "d").mkdir()
+    for number in range(1500):
+        (emulator.directory / f"d/{number:04}").write_bytes(b"data")
+    mount = mounts(options=["--metadata-ttl", "0"]).start()
+    emulator.reset()
+    directory = os.open(mount.point / "d", os.O_RDONLY)
+    try:
+        with os.scandir(directory) as entries:
+            sizes = [os.stat(entry.name, dir_fd=directory).st_size for entry in entries]
+    finally:
+        os.close(directory)
+    assert sizes == [4] * 1500
+    assert sum(emulator.statistics()["requests"].values()) <= 2 + 2
+    emulator.reset()
+    subprocess.run(["ls", "-l", mount.point / "d"], check=True, stdout=subprocess.DEVNULL)
+    assert sum(emulator.statistics()["requests"].values()) <= 3 * 2 + 2
+
+
 def test_paths_known_from_an_earlier_mount_cost_a_listing_not_a_request_each(
     emulator: EmulatorProcess, mounts: Callable[..., Mount]
 ) -> None:

@@ -7,7 +7,7 @@ What he runs must be readable for him: a copy of the package and of what it need
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,80 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.chown(path, USER, USER)
     yield place
     shutil.rmtree(place)
+
+
+NAMELESS = 12345
+"""A user that no container's user database knows."""
+
+NAMELESS_SCRIPT = """
+cd /
+setpriv --reuid $NAMELESS --regid $NAMELESS --clear-groups prlimit --nproc=$THREADS \\
+  env -i PATH="$PATH" $SETTINGS $PROGRAM mount --endpoint "$URL" --region cn-hangzhou $OPTIONS \\
+  oss://sample "$PLACE/home/mnt"
+"""
+
+
+@pytest.fixture
+def as_nameless(
+    emulator: EmulatorProcess, place: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs ``mount`` with these settings of the environment, options and number of threads."""
+    program = f"PYTHONPATH={readable_library(place)} {PYTHON} -m ossfs_resume"
+    for path in (place / "home", place / "home/mnt"):
+        os.chown(path, NAMELESS, NAMELESS)
+
+    def run(
+        settings: str, options: str = "", threads: int = 1000
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PLACE": str(place),
+            "PROGRAM": program,
+            "URL": emulator.url,
+            "NAMELESS": str(NAMELESS),
+            "SETTINGS": settings.replace("{place}", str(place)),
+            "OPTIONS": options.replace("{place}", str(place)),
+            "THREADS": str(threads),
+        }
+        command = ["sh", "-c", NAMELESS_SCRIPT]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run
+
+
+@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
+def test_what_a_user_lacks_is_told_in_one_line(
+    as_nameless: Callable[..., subprocess.CompletedProcess[str]], place: Path
+) -> None:
+    """Neither an entry in the user database, nor a home, nor a look at somebody else's."""
+    key = "OSS_ACCESS_KEY_ID=emulator OSS_ACCESS_KEY_SECRET=emulator-secret"
+    foreign = place / "foreign"
+    foreign.mkdir(mode=0o700)
+    mine = "--cache-dir {place}/home/cache"
+    cases = (
+        (
+            key,
+            "",
+            1000,
+            "no home directory, HOME is not set: name a directory with --cache-dir",
+        ),
+        ("", mine, 1000, "no credentials: set OSS_ACCESS_KEY_ID"),
+        ("HOME={place}/foreign", mine, 1000, "foreign/.ossutilconfig: Permission denied"),
+        ("HOME={place}/foreign", mine + " --credentials ossutil", 1000, "--credentials ossutil: "),
+        (f"{key} HOME=/", "", 1000, "may not be written by the user 12345; choose another with"),
+        (f"{key} HOME={{place}}/home", "", 1, "cannot start a process"),
+        (f"{key} HOME={{place}}/home", "", 3, "raise the limit of processes"),
+    )
+    for settings, options, threads, said in cases:
+        result = as_nameless(settings, options, threads)
+        assert result.returncode in (1, 2)
+        [line] = result.stderr.splitlines()
+        assert said in line
+    passed_over = f"{key} HOME={{place}}/foreign XDG_CONFIG_HOME={{place}}/foreign"
+    *_, line = as_nameless(passed_over, mine).stderr.splitlines()
+    assert "fuse" in line  # it came as far as to the device, which is not his here
 
 
 @pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")

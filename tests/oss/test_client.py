@@ -333,6 +333,8 @@ async def test_a_wrong_clock_is_corrected_for_all_later_requests(server: Server)
 
 async def test_expired_credentials_are_renewed_once(server: Server) -> None:
     class Rotating:
+        origin = "there"
+
         refusals = 0
 
         async def current(self) -> Credentials:

@@ -48,6 +48,18 @@ def test_keys_are_decoded_only_if_the_answer_says_so() -> None:
     assert parse_listing(listing(contents("100%25"))).objects[0].key == "100%25"
 
 
+@pytest.mark.parametrize("size", ["1_000", " 12 ", "+5", "\uff11\uff12", "9" * 5000, "-1", ""])
+def test_a_size_that_is_no_number_is_refused(size: str) -> None:
+    with pytest.raises(BadAnswer):
+        parse_listing(listing(contents("k").replace("344606", size)))
+
+
+@pytest.mark.parametrize("date", ["\uff12020-05-18T05:45:43Z", "2020-05-18", f"{'2' * 5000}", ""])
+def test_a_date_that_is_none_is_refused(date: str) -> None:
+    with pytest.raises(BadAnswer):
+        parse_listing(listing(contents("k").replace("2020-05-18T05:45:43.000Z", date)))
+
+
 def test_an_empty_page_may_not_be_the_last() -> None:
     body = listing(
         "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"

@@ -13,7 +13,18 @@ from ossfs_resume.oss.request import range_request
 META = ObjectMeta("k", 1000, "E1", 0)
 
 
-@pytest.mark.parametrize("text", ["", "bytes */10", "bytes 0-9/*", "bytes 0-9", "bytes=0-9/10"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bytes */10",
+        "bytes 0-9/*",
+        "bytes 0-9",
+        "bytes=0-9/10",
+        f"bytes 0-9/{'9' * 5000}",
+        "bytes \uff10-9/10",
+    ],
+)
 def test_content_range_must_be_complete(text: str) -> None:
     with pytest.raises(BadAnswer):
         parse_content_range(text)

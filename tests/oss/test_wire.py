@@ -16,6 +16,19 @@ HEAD = {
     "x-oss-storage-class": "IA",
 }
 
+ODD_NUMBERS = [
+    "9" * 30,
+    "9" * 6000,
+    "lots",
+    "1_000",
+    " 12 ",
+    "+5",
+    "-5",
+    "\uff11\uff12",
+    "1.0",
+    "0x1",
+]
+
 
 def test_metadata() -> None:
     assert wire.parse_meta("k", HEAD) == ObjectMeta(
@@ -46,6 +59,28 @@ def test_the_checksum_of_a_symbolic_link_is_not_the_content_s() -> None:
     assert wire.parse_crc64(HEAD | {"x-oss-object-type": "Symlink"}) is None
 
 
+@pytest.mark.parametrize("number", [*ODD_NUMBERS, str(1 << 64)])
+def test_a_checksum_that_is_none_is_a_bad_answer(number: str) -> None:
+    with pytest.raises(BadAnswer):
+        wire.parse_crc64({"x-oss-hash-crc64ecma": number})
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        f"Mon, 18 May {'2' * 5000} 05:45:43 GMT",
+        "Mon, 18 May \uff12\uff10\uff12\uff10 05:45:43 GMT",
+        "Mon, 1_8 May 2020 05:45:43 GMT",
+        "Mon, 18 May 2020 99:99:99 GMT",
+        "",
+        " ",
+    ],
+)
+def test_a_date_that_is_none_is_refused(date: str) -> None:
+    with pytest.raises(ValueError):
+        wire.parse_http_date(date)
+
+
 def test_a_symlink() -> None:
     headers = {
         "x-oss-symlink-target": "dir%2Fa%20%E4%B8%AD",
@@ -57,7 +92,7 @@ def test_a_symlink() -> None:
         wire.parse_symlink(headers | {"last-modified": "never"})
 
 
-@pytest.mark.parametrize("size", ["-5", "9" * 30, "9" * 6000, "lots", str(1 << 63)])
+@pytest.mark.parametrize("size", [*ODD_NUMBERS, "", str(1 << 63)])
 def test_a_size_that_no_object_can_have_is_refused(size: str) -> None:
     headers = {"etag": "E", "last-modified": "Mon, 18 May 2020 05:45:43 GMT"}
     with pytest.raises(BadAnswer):

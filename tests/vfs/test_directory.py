@@ -1,13 +1,24 @@
 """Names by lookup and by listing, and what each costs in requests."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ossfs_resume.errors import AccessDenied, NoSuchName, OssfsError, ServerFailed, Unreachable
-from ossfs_resume.vfs.models import AbsentName
+from ossfs_resume.errors import (
+    AccessDenied,
+    BadAnswer,
+    NoSuchName,
+    OriginTimeout,
+    OssfsError,
+    ServerFailed,
+    Unreachable,
+)
+from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.vfs.models import AbsentName, TreeSettings
 from ossfs_resume.vfs.tree import Tree
 
 TTL = 60.0
@@ -620,3 +631,181 @@ async def walk(world, inode: int, path: bytes) -> dict[bytes, int]:
         if listed.attributes.is_directory:
             found |= await walk(world, listed.attributes.inode, child + b"/")
     return found
+
+
+# --- nothing is believed for longer than a moment ---
+
+
+async def test_without_a_ttl_a_listing_answers_the_lookups_that_it_causes(
+    world, autojump_clock
+) -> None:
+    """As ``ls -l`` asks: the directory again for each name, however long all of it takes."""
+    for number in range(1500):
+        world.bucket.put(f"d/{number:04}")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    handle = await world.tree.open_directory((await world.lookup("d")).attributes.inode)
+    offset = 0
+    while batch := await world.tree.list_directory(handle, offset, 100):
+        offset = batch[-1].next_offset
+        for listed in batch:
+            await trio.sleep(0.02)
+            assert (await world.lookup(f"d/{listed.name.decode()}")).attributes == listed.attributes
+    world.tree.close_directory(handle)
+    assert world.bucket.count("HEAD") == 1
+    assert world.bucket.count("LIST") == 3
+
+
+async def test_without_a_ttl_what_was_shown_is_asked_for_again_a_moment_later(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("d/a", b"1")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    await world.names((await world.lookup("d")).attributes.inode)
+    world.bucket.put("d/a", b"longer")
+    world.bucket.requests.clear()
+    assert (await world.lookup("d/a")).attributes.size == 1
+    assert world.bucket.requests == []
+    await trio.sleep(1.1)
+    assert (await world.lookup("d/a")).attributes.size == 6
+    assert (await world.lookup("d/a")).attributes.size == 6
+    assert world.bucket.count("HEAD") == 3  # the directory once, the name each time
+
+
+async def test_a_directory_that_stays_open_is_believed_for_a_minute(world, autojump_clock) -> None:
+    world.bucket.put("a", b"1")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    handle = await world.tree.open_directory(Tree.ROOT)
+    assert await world.tree.list_directory(handle, 0, 10)
+    world.bucket.put("a", b"longer")
+    await trio.sleep(59)
+    assert (await world.lookup("a")).attributes.size == 1
+    await trio.sleep(2)
+    assert (await world.lookup("a")).attributes.size == 6
+
+
+async def test_without_a_ttl_a_refresh_asks_at_once(world, autojump_clock) -> None:
+    world.bucket.put("a", b"1")
+    world.tree = world.make_tree(settings=TreeSettings(metadata_ttl_s=0))
+    await world.names()
+    inode = (await world.lookup("a")).attributes.inode
+    for refreshed in (inode, Tree.ROOT):
+        await world.names()
+        world.bucket.requests.clear()
+        world.tree.refresh(refreshed)
+        await world.lookup("a")
+        assert world.bucket.count("HEAD") == 1
+
+
+# --- origins whose listings never end ---
+
+
+def never_ending(bucket, page_of):
+    """Have every listing go on for ever; ``page_of`` makes the page of a number."""
+
+    class Endless(type(bucket)):
+        async def list_page(self, prefix, *, token="", **more):
+            await self._request("LIST", prefix)
+            number = int(token or 0)
+            objects = tuple(ObjectMeta(key, 1, "E", 0) for key in page_of(prefix, number))
+            return ListPage(objects, (), str(number + 1))
+
+    bucket.__class__ = Endless
+
+
+def same(prefix, number):
+    return [f"{prefix}a", f"{prefix}b"]
+
+
+def empty(prefix, number):
+    return []
+
+
+@pytest.mark.parametrize("page_of", [same, empty])
+async def test_a_listing_that_does_not_get_on_is_an_error(world, autojump_clock, page_of) -> None:
+    never_ending(world.bucket, page_of)
+    assert isinstance(await error_of(world.names()), BadAnswer)
+    if page_of is empty:
+        assert isinstance(await error_of(world.lookup("x")), BadAnswer)
+    assert len(world.bucket.requests) < 10
+
+
+async def test_names_that_are_hidden_without_end_end_in_time_and_take_no_memory(
+    world, autojump_clock
+) -> None:
+    long = "x" * 300
+    never_ending(world.bucket, lambda prefix, number: [f"{prefix}{number:09}{long}"])
+    world.bucket.delay_s = 0.1
+    world.tree = world.make_tree(settings=TreeSettings(timeout_s=6))
+    began = trio.current_time()
+    assert isinstance(await error_of(world.names()), OriginTimeout)
+    assert 12 <= trio.current_time() - began < 13
+    await trio.sleep(10)
+    asked = world.bucket.count("LIST")
+    await trio.sleep(100)
+    assert world.bucket.count("LIST") == asked  # nobody reads
+
+
+async def test_new_names_without_end_are_read_only_as_far_as_somebody_reads(
+    world, autojump_clock
+) -> None:
+    never_ending(
+        world.bucket, lambda prefix, number: [f"{prefix}{number:06}{i:04}" for i in range(1000)]
+    )
+    world.bucket.delay_s = 0.1
+    handle = await world.tree.open_directory(Tree.ROOT)
+    for offset in (0, 1000, 2000):
+        assert await world.tree.list_directory(handle, offset, 10)
+    await trio.sleep(1000)
+    assert world.bucket.count("LIST") < 10
+
+
+async def test_a_directory_that_grows_without_end_is_not_read_anew_to_its_end(
+    world, autojump_clock
+) -> None:
+    for number in range(10):
+        world.bucket.put(f"{number}")
+    await world.names()
+    never_ending(
+        world.bucket, lambda prefix, number: [f"{prefix}{number:06}{i:04}" for i in range(1000)]
+    )
+    world.bucket.delay_s = 0.1
+    await trio.sleep(TTL + 1)
+    for number in range(10):
+        with suppress(OssfsError):
+            await world.lookup(f"{number}")
+    await trio.sleep(1000)
+    assert world.bucket.count("LIST") < 40
+
+
+async def test_a_lookup_ends_whatever_the_origin_does(world, autojump_clock) -> None:
+    """One request may take as long as ``--timeout``; what asks many has an end as well."""
+    world.tree = world.make_tree(settings=TreeSettings(timeout_s=6))
+    world.bucket.delay_s = 10_000
+    began = trio.current_time()
+    assert isinstance(await error_of(world.lookup("x")), OriginTimeout)
+    assert trio.current_time() - began == pytest.approx(12)
+
+
+async def test_an_error_that_is_over_while_somebody_waits_is_still_an_error(
+    world, autojump_clock
+) -> None:
+    """Listings fail for good, heads work: the one clears what the other waits with."""
+    world.bucket.put("file")
+    world.bucket.error = Unreachable("no route to host")
+    await error_of(world.lookup("x"))
+
+    class Listless(type(world.bucket)):
+        async def list_page(self, prefix, **more):
+            self.requests.append(("LIST", prefix))
+            await trio.sleep(10_000)
+
+    world.bucket.__class__ = Listless
+    world.bucket.error = None
+    async with trio.open_nursery() as nursery:
+
+        async def head_works() -> None:
+            await trio.sleep(0.5)
+            await world.tree._origin.head("file")
+
+        nursery.start_soon(head_works)
+        assert isinstance(await error_of(world.lookup("y")), Unreachable)

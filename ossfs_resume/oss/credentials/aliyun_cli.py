@@ -17,6 +17,7 @@ from ossfs_resume.oss.credentials.recipes import (
     ecs_role,
     is_true,
     keys,
+    lifetime,
     sts_url,
 )
 
@@ -90,17 +91,14 @@ class _Profiles:
         return OidcRole(role, provider, token_file)
 
     def _role(self, text: Mapping[str, str], place: str, session: str = "") -> Role:
-        lifetime = text.get("expired_seconds") or "0"
         if not text.get("ram_role_arn"):
             raise SettingsError(f"{place}: ram_role_arn is missing")
-        if not lifetime.isdecimal():
-            raise SettingsError(f"{place}: expired_seconds is not a number of seconds")
         vpc = is_true(text.get("enable_vpc", ""))
         return Role(
             text["ram_role_arn"],
             sts_url(self._environment, text.get("sts_region", ""), vpc=vpc),
             session or text.get("ram_session_name") or SESSION_NAME,
-            int(lifetime) or 3600,
+            lifetime(text.get("expired_seconds", ""), f"{place}: expired_seconds"),
             text.get("policy", ""),
             text.get("external_id", ""),
         )

@@ -7,11 +7,10 @@ The choice is made once. What the chosen source says (a profile, for instance) i
 whenever a new key is needed, never for each request.
 """
 
-import pwd
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from os import getuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +34,7 @@ from ossfs_resume.oss.models import Credentials
 SERVICE_DIRECTORY = "CREDENTIALS_DIRECTORY"
 """Where systemd shows a service its credentials, and nobody else (systemd.exec(5))."""
 SERVICE_FILES = ("oss-access-key-id", "oss-access-key-secret", "oss-session-token")
+log = logging.getLogger(__name__)
 
 PROCESS_S = 15.0
 """ossfs's patience with its external program."""
@@ -47,13 +47,13 @@ class Surroundings:
     environment: Mapping[str, str] = field(repr=False)
     keys: Credentials | None = None
     process: str = field(default="", repr=False)
-    directory: Path = field(default_factory=Path.cwd)
+    directory: Path = field(default_factory=files.working_directory)
     """From where relative paths are meant; a background process works in ``/``."""
 
     @property
     def home(self) -> Path:
-        """The user's own directory; mount(8) leaves HOME unset."""
-        return Path(self.environment.get("HOME") or pwd.getpwuid(getuid()).pw_dir)
+        """The user's own directory. Raises Unreadable if there is none."""
+        return files.home_directory(self.environment)
 
     @property
     def ossutil_file(self) -> Path:
@@ -87,7 +87,14 @@ async def find_credentials(
     for source in SOURCES:
         if chosen not in ("", source.name):
             continue
-        recipe = await trio.to_thread.run_sync(source.find, surroundings)
+        try:
+            recipe = await trio.to_thread.run_sync(source.find, surroundings)
+        except files.Unreadable as error:
+            if chosen:
+                raise SettingsError(f"--credentials {chosen}: {error}") from None
+            log.debug("no credentials: %s", error)
+            trouble += f"; {error}"
+            continue
         if recipe is None:
             continue
         provider = _provider(source, recipe, surroundings, fetcher)
@@ -99,7 +106,7 @@ async def find_credentials(
         except (Unreachable, OriginTimeout):
             pass  # not an ECS instance: only asking can tell
         except OriginError as error:
-            trouble = f"; {error}"
+            trouble += f"; {error}"
     if chosen:
         where = next(source.where for source in SOURCES if source.name == chosen)
         raise SettingsError(f"--credentials {chosen}: no credentials in {where(surroundings)}")
@@ -135,12 +142,18 @@ def _in_file(
     path: Callable[[Surroundings], Path],
     parse: Callable[[str, Mapping[str, str], str], Recipe | None],
 ) -> Source:
-    def find(surroundings: Surroundings) -> Recipe | None:
-        file = path(surroundings)
-        text = files.read(file)
-        return None if text is None else parse(text, surroundings.environment, str(file))
-
+    find = partial(_read_recipe, path, parse)
     return Source(name, lambda surroundings: str(path(surroundings)), find)
+
+
+def _read_recipe(
+    path: Callable[[Surroundings], Path],
+    parse: Callable[[str, Mapping[str, str], str], Recipe | None],
+    surroundings: Surroundings,
+) -> Recipe | None:
+    file = path(surroundings)
+    text = files.read(file)
+    return None if text is None else parse(text, surroundings.environment, str(file))
 
 
 def _in_environment(
@@ -154,10 +167,23 @@ def _in_environment(
 
 
 def _shared(surroundings: Surroundings) -> Path:
-    given = surroundings.environment.get("ALIBABA_CLOUD_CREDENTIALS_FILE", "").strip()
-    return (
-        surroundings.directory / given if given else surroundings.home / ".alibabacloud/credentials"
-    )
+    if given := _named_file(surroundings):
+        return surroundings.directory / given
+    return surroundings.home / ".alibabacloud/credentials"
+
+
+def _named_file(surroundings: Surroundings) -> str:
+    return surroundings.environment.get("ALIBABA_CLOUD_CREDENTIALS_FILE", "").strip()
+
+
+def _find_shared(surroundings: Surroundings) -> Recipe | None:
+    """A file that was named is one that has to be readable."""
+    try:
+        return _read_recipe(_shared, shared_file.parse, surroundings)
+    except files.Unreadable as error:
+        if not _named_file(surroundings):
+            raise
+        raise SettingsError(f"ALIBABA_CLOUD_CREDENTIALS_FILE: {error}") from None
 
 
 def _process(surroundings: Surroundings) -> Process | None:
@@ -188,7 +214,7 @@ SOURCES = (
     _in_environment("oidc", "ALIBABA_CLOUD_OIDC_TOKEN_FILE", environment.oidc),
     _in_file("ossutil", lambda s: s.ossutil_file, ossutil.parse),
     _in_file("aliyun", lambda s: s.home / ".aliyun/config.json", aliyun_cli.parse),
-    _in_file("shared", _shared, shared_file.parse),
+    Source("shared", lambda s: str(_shared(s)), _find_shared),
     _in_environment("ecs", "the ECS metadata server", environment.ecs),
     _in_environment("uri", "ALIBABA_CLOUD_CREDENTIALS_URI", environment.uri),
     Source("process", lambda _: "--credentials-process", _process),

@@ -22,6 +22,7 @@ from ossfs_resume.errors import (
 )
 from ossfs_resume.oss import wire
 from ossfs_resume.oss.credentials import sts
+from ossfs_resume.oss.credentials.files import working_directory
 from ossfs_resume.oss.credentials.recipes import (
     EcsRole,
     Keys,
@@ -66,7 +67,7 @@ class Fetcher:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str = ""
     clock: Callable[[], float] = time.time
-    directory: Path = field(default_factory=Path.cwd)
+    directory: Path = field(default_factory=working_directory)
 
     async def issue(self, recipe: Recipe) -> Issued:
         """A key by this recipe. Raises OriginError; its kind says whether to try again."""

@@ -22,7 +22,8 @@ def parse(text: str, where: str, spelled: Callable[[str], str] = plain_name) -> 
     parser = RawConfigParser(strict=False, allow_no_value=True, default_section="")
     parser.optionxform = spelled  # type: ignore[method-assign,assignment]
     try:
-        parser.read_string(text)
+        # An indented line would go on with the value above; the tools take it for one of its own.
+        parser.read_string("\n".join(line.strip() for line in text.split("\n")))
     # The parser means to append to a value that it has taken for none ("0\n\r0").
     except (Error, AttributeError) as error:
         line = getattr(error, "lineno", None)

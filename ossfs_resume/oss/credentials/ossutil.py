@@ -13,6 +13,7 @@ from ossfs_resume.oss.credentials.recipes import (
     Role,
     ecs_role,
     keys,
+    lifetime,
     server_url,
     sts_url,
 )
@@ -74,14 +75,11 @@ def _recipe(values: Mapping[str, str], environment: Mapping[str, str], where: st
 
 
 def _role(values: Mapping[str, str], environment: Mapping[str, str], where: str) -> Role:
-    lifetime = values.get("tokentimeout") or "3600"
-    if not lifetime.isdecimal():
-        raise SettingsError(f"{where}: tokenTimeOut is not a number of seconds")
     return Role(
         values["ramrolearn"],
         sts_url(environment, values.get("stsregion", "")),
         values.get("rolesessionname") or SESSION_NAME,
-        int(lifetime),
+        lifetime(values.get("tokentimeout", ""), f"{where}: tokenTimeOut"),
     )
 
 

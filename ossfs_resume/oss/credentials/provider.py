@@ -9,6 +9,10 @@ from ossfs_resume.oss.models import Credentials
 class CredentialsProvider(Protocol):
     """Anything that knows the access key to use now; asked before every attempt at a request."""
 
+    @property
+    def origin(self) -> str:
+        """Where keys come from, for messages."""
+
     async def current(self) -> Credentials | None:
         """The key to sign with; None to sign nothing (anonymous access).
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ossfs_resume.errors import SettingsError
 from ossfs_resume.oss.models import Credentials
+from ossfs_resume.quantities import parse_digits
 
 SESSION_NAME = "ossfs-resume"
 METADATA_URL = "http://100.100.100.200"
@@ -94,6 +95,14 @@ def keys(where: str, key_id: str, secret: str, token: str = "") -> Keys | None:
     if credentials.flaw:
         raise SettingsError(f"{where}: {credentials.flaw}")
     return Keys(credentials)
+
+
+def lifetime(text: str, where: str) -> int:
+    """Seconds for which a role is wanted, an hour unless it is said. Raises SettingsError."""
+    try:
+        return parse_digits(text or "0") or 3600
+    except ValueError:
+        raise SettingsError(f"{where} is not a number of seconds") from None
 
 
 def sts_url(environment: Mapping[str, str], region: str = "", *, vpc: bool = False) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ossfs_resume.errors import AccessDenied, BadAnswer, OriginError, ServerFailed, Throttled
 from ossfs_resume.oss.models import Credentials
+from ossfs_resume.quantities import parse_digits
 
 _NAMES = {
     "id": ("AccessKeyId", "access_key_id"),
@@ -92,8 +93,8 @@ def _lifetime(text: str, now: float, where: str) -> float | None:
     if not text:
         return None
     try:
-        if text.isdecimal():
-            return int(text) - now
+        if text.isdigit():
+            return parse_digits(text) - now
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
     except (ValueError, OverflowError):

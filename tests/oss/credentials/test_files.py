@@ -61,6 +61,14 @@ def cli(*profiles: dict[str, Any], current: str = "p") -> str:
 
 
 AK = {"mode": "AK", "access_key_id": "ak", "access_key_secret": "sk"}
+
+
+def test_indented_lines_of_ossutil_are_lines() -> None:
+    text = "[Credentials]\n  language = EN\n\taccessKeyID = id\r\n    accessKeySecret = secret\n"
+    recipe = ossutil.parse(text, {}, "there")
+    assert recipe == Keys(Credentials("id", "secret"))
+
+
 ARN = {"ram_role_arn": "arn", "ram_session_name": "me", "expired_seconds": 1800}
 
 
@@ -119,6 +127,7 @@ def test_the_profile_may_be_chosen_or_the_file_turned_off() -> None:
         (cli({"mode": "Telepathy"}), "'Telepathy' is not supported"),
         (cli(AK | {"mode": "RamRoleArn"}), "ram_role_arn is missing"),
         (cli(AK | ARN | {"mode": "RamRoleArn", "expired_seconds": "x"}), "expired_seconds"),
+        (cli(AK | ARN | {"mode": "RamRoleArn", "expired_seconds": "9" * 5000}), "expired_seconds"),
         (cli({"mode": "OIDC"}), "oidc_provider_arn"),
         (cli({"mode": "External"}), "process_command"),
         (cli({"mode": "External", "process_command": "'"}), "process_command"),

@@ -1,0 +1,63 @@
+"""How help is shown: commands by their whole first sentence, options under headings."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from ossfs_resume.option_table import GROUPS, UNITS
+
+_HEADINGS = {option.field: heading for heading, group in GROUPS.items() for option in group}
+
+
+class Commands(click.Group):
+    """Says the whole of what each command is for, on as many lines as that takes."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, self.purpose(ctx, name)) for name in self.list_commands(ctx)]
+            )
+
+    def purpose(self, ctx: click.Context, name: str) -> str:
+        """What a command is for."""
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(limit=200) if command is not None else ""
+
+
+class LazyCommands(Commands):
+    """Imports a command, ``cli.NAME.NAME``, when it is called: help and version are quick."""
+
+    def __init__(self, *arguments: Any, purposes: Mapping[str, str], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._purposes = purposes
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._purposes)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._purposes:
+            return None
+        module = importlib.import_module(f"ossfs_resume.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def purpose(self, ctx: click.Context, name: str) -> str:
+        return self._purposes[name]
+
+
+class WithTable(click.Command):
+    """A command that has the options of the table, under its headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                heading = _HEADINGS.get(parameter.name or "", "Options")
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+        formatter.write_paragraph()
+        formatter.write_text(UNITS.replace("\n", " "))
