@@ -265,8 +265,8 @@ def main() -> None:
                 stress.run(seconds - WARM_UP_S, began)
                 stress.rest()
                 stress.require_no_growth(first)
-            stress.compare_all()
             stress.print_line(began)
+            stress.compare_all()
     print(f"{len(stress.faults)} faults", *summary(stress.faults), sep="\n  ")
     sys.exit(bool(stress.faults))
 
