@@ -25,15 +25,24 @@ class Keeper:
         self._catalog = catalog
         self._reclaimer = reclaimer
         self._freeing = reclaimer.freeing
+        self._on_bad: RemovalListener = lambda versions: None
+        self._on_distrust: RemovalListener = lambda versions: None
 
-    def listen(self, listener: RemovalListener) -> None:
-        """Tell ``listener``, from any thread, of which versions bytes are removed from now on."""
-        self._freeing.listener = listener
+    def listen(
+        self, on_removed: RemovalListener, on_bad: RemovalListener, on_distrust: RemovalListener
+    ) -> None:
+        """Tell, from any thread, of which versions bytes are removed from now on to make room, were
+        found bad by another process, or may have been bad when they were read here."""
+        self._freeing.listener = on_removed
+        self._on_bad, self._on_distrust = on_bad, on_distrust
 
     def found_bad(self, versions: Sequence[ObjectVersion]) -> None:
-        """Bytes of these may be bad that were read here: another process found some, or the disk
-        cannot be trusted."""
-        self._freeing.listener(versions)
+        """Another process found bad bytes in these."""
+        self._on_bad(versions)
+
+    def distrusted(self, versions: Sequence[ObjectVersion]) -> None:
+        """Bytes of these may be bad that were read here: the disk cannot be trusted."""
+        self._on_distrust(versions)
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment, what is pinned included."""

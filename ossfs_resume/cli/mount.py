@@ -1,14 +1,14 @@
 """``ossfs-resume mount``: make the file system and return when it answers."""
 
 import logging
+import signal
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import click
 import trio
 
-from ossfs_resume.app import MountRequest
+from ossfs_resume.app import MountEvents, MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
 from ossfs_resume.cli.background import run_in_background
@@ -54,6 +54,7 @@ def start(request: MountRequest, *, foreground: bool) -> int:
     options = request.options
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
     start_log(background=False)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # its default is to kill us, before we serve too
     if foreground:
         return _serve_in_foreground(request)
     status = run_in_background(partial(serve_in_background, request, start_log))
@@ -69,8 +70,11 @@ def start(request: MountRequest, *, foreground: bool) -> int:
 def _serve_in_foreground(request: MountRequest) -> int:
     """Serve to the end, and tell a service manager of it."""
     what = f"{request.source} on {request.mountpoint}"
-    request = replace(request, on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"))
-    trio.run(serve_mount, request, lambda: notify(READY="1", STATUS=f"mounted {what}"))
+    events = MountEvents(
+        lambda: notify(READY="1", STATUS=f"mounted {what}"),
+        lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"),
+    )
+    trio.run(serve_mount, request, events)
     return 0
 
 
@@ -88,7 +92,7 @@ def serve_in_background(
 
     def serve() -> None:
         try:
-            trio.run(serve_mount, request, became_ready)
+            trio.run(serve_mount, request, MountEvents(became_ready))
         except OssfsError as error:
             if is_ready:
                 log.error("%s: %s", request.source, error)

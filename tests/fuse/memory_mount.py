@@ -58,6 +58,13 @@ class AbsentName(NoSuchName):
     valid_s = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryOpened:
+    handle: int
+    size: int
+    pages_are_true: bool = True
+
+
 @dataclass
 class Node:
     attributes: MemoryAttributes
@@ -173,10 +180,11 @@ class MemoryTree:
     def close_directory(self, handle: int) -> None:
         del self._handles[handle]
 
-    async def open(self, inode: int) -> int:
-        if self._node(inode).attributes.is_directory:
+    async def open(self, inode: int) -> MemoryOpened:
+        node = self._node(inode)
+        if node.attributes.is_directory:
             raise IsADirectory(str(inode))
-        return self._handle(self._node(inode))
+        return MemoryOpened(self._handle(node), node.attributes.size)
 
     async def read(self, handle: int, offset: int, length: int) -> bytes:
         node = self._handles[handle]
@@ -291,7 +299,7 @@ def main() -> int:
     from ossfs_resume.fuse.kernel import KernelReport
     from ossfs_resume.fuse.operations import Operations, OperationsSettings
     from ossfs_resume.fuse.options import SessionSettings
-    from ossfs_resume.fuse.session import serve
+    from ossfs_resume.fuse.session import SessionEvents, serve
 
     parser = argparse.ArgumentParser()
     parser.add_argument("mountpoint")
@@ -299,6 +307,7 @@ def main() -> int:
     parser.add_argument("--allow-other", action="store_true")
     parser.add_argument("--break", dest="is_broken", action="store_true")
     parser.add_argument("--deaf", action="store_true", help="readers are not told of a stop")
+    parser.add_argument("--fail", action="store_true", help="at SIGHUP and SIGUSR2")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
 
@@ -322,7 +331,20 @@ def main() -> int:
         settings = SessionSettings(
             "oss://a,b\\c/p", arguments.mountpoint, allow_other=arguments.allow_other
         )
-        await serve(operations, settings, on_ready=ready, on_stop=stop)
+
+        def tell(name: str) -> None:
+            if arguments.fail:
+                raise RuntimeError("a defect in a callback")
+            sys.stdout.write(f"{name}\n")
+            sys.stdout.flush()
+
+        events = SessionEvents(
+            on_ready=ready,
+            on_stop=stop,
+            on_hangup=lambda: tell("SIGHUP"),
+            on_user_signal=lambda: tell("SIGUSR2"),
+        )
+        await serve(operations, settings, events)
 
     try:
         trio.run(run)

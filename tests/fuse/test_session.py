@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ossfs_resume.fuse.kernel import abort_connection
-from ossfs_resume.fuse.mounts import mount_at
-from support.waiting import PATIENCE_S
+from ossfs_resume.fuse.mounts import detach, mount_at
+from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -74,7 +74,7 @@ def heeded(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unmounts(mounts: Any, number: signal.Signals) -> None:
     with heeded(number):
         mounted = mounts.ready()
@@ -124,33 +124,99 @@ def test_an_unmount_from_outside_ends_the_process_well(mounts: Any, command: lis
     assert not mounted.is_mounted
 
 
-def test_a_cut_connection_is_told_and_leaves_no_dead_mount(mounts: Any) -> None:
+def test_a_cut_connection_is_told_and_leaves_a_dead_mount(mounts: Any) -> None:
+    """Not an empty directory, of which a program might make as empty a copy."""
     mounted = mounts.ready()
     mount = mount_at(str(mounted.path))
     assert mount is not None
     assert abort_connection(mount.minor)
     assert mounted.process.wait(PATIENCE_S) == 1
     assert "connection" in mounted.log.read_text()
-    assert not mounted.is_mounted
+    with pytest.raises(OSError, match="not connected"):
+        os.listdir(mounted.path)
 
 
-def test_kill_9_leaves_no_mount(mounts: Any) -> None:
+def test_a_defect_that_ends_the_process_leaves_a_dead_mount(mounts: Any) -> None:
+    mounted = mounts.ready("--fail")
+    mounted.process.send_signal(signal.SIGUSR2)
+    assert mounted.process.wait(PATIENCE_S) == 1
+    with pytest.raises(OSError, match="not connected"):
+        os.listdir(mounted.path)
+
+
+def test_hangup_and_user_signals_are_told_and_end_nothing(mounts: Any) -> None:
     mounted = mounts.ready()
-    stall(mounts, mounted, 3)
-    mounted.process.kill()
-    assert mounted.wait_unmounted()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        mounted.process.send_signal(number)
+        output = mounted.process.stdout
+        assert select.select([output], [], [], PATIENCE_S)[0]
+        assert output.readline().decode().strip() == number.name
+    assert (mounted.path / "small.txt").read_text() == "hello\n"
 
 
-def test_a_dead_mount_is_replaced_by_the_next(mounts: Any) -> None:
-    dead = mounts.ready(environment=WITHOUT_HELPER)
+@pytest.mark.parametrize("has_helper", [True, False])
+def test_kill_9_leaves_a_dead_mount_that_the_next_one_replaces(
+    mounts: Any, has_helper: bool
+) -> None:
+    """At once, although the kernel remembers the attributes of the root for a minute."""
+    dead = mounts.ready(environment={} if has_helper else WITHOUT_HELPER)
+    os.stat(dead.path)
+    stall(mounts, dead, 3)
     dead.process.kill()
     dead.process.wait()
     with pytest.raises(OSError, match="not connected"):
-        os.stat(dead.path)
+        os.listdir(dead.path)
     alive = mounts.ready()
     assert (alive.path / "small.txt").read_text() == "hello\n"
     assert alive.stop() == 0
     assert not alive.is_mounted
+
+
+def test_the_watcher_has_no_descriptor_but_one_and_ends_with_the_mount(mounts: Any) -> None:
+    mounted = mounts.ready()
+    [watcher] = children(mounted.process.pid)
+
+    def descriptors() -> set[str]:
+        numbers = os.listdir(f"/proc/{watcher}/fd")
+        return {Path(_link(Path(f"/proc/{watcher}/fd/{n}"))).name for n in numbers if n != "2"}
+
+    # The last is what it watches. It opens that when it has begun.
+    eventually(lambda: descriptors() == {"abort", "null", "stat"})
+    ending = os.pidfd_open(watcher)
+    os.kill(watcher, signal.SIGTERM)  # a service manager stops all processes of a service at once
+    assert mounted.stop() == 0
+    assert select.select([ending], [], [], PATIENCE_S)[0]
+    os.close(ending)
+
+
+def test_the_watcher_of_a_killed_process_cuts_its_connection_and_no_other(mounts: Any) -> None:
+    mounted = mounts.ready()
+    [watcher] = children(mounted.process.pid)
+    ending = os.pidfd_open(watcher)
+    mounted.process.kill()
+    mounted.process.wait()
+    detach(str(mounted.path))
+    other = mounts.ready()  # under the same number, before the watcher looks
+    assert select.select([ending], [], [], PATIENCE_S)[0]
+    os.close(ending)
+    assert (other.path / "small.txt").read_text() == "hello\n"
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started, once there are any."""
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    found: list[int] = []
+    tasks = Path(f"/proc/{pid}/task")
+
+    def look() -> bool:
+        found[:] = [
+            int(one) for task in tasks.iterdir() for one in (task / "children").read_text().split()
+        ]
+        return bool(found)
+
+    assert file.exists()
+    eventually(look)
+    return found
 
 
 def test_the_helper_does_not_keep_our_standard_output_open(mounts: Any) -> None:
