@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -283,6 +284,18 @@ async def _write_alive() -> None:
     sys.stdout.flush()
 
 
+def leak() -> int:
+    """A child that keeps the device open when this process is killed, as a thread of it would that
+    the kernel does not let go of; its number."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.close(1)
+        while True:
+            signal.pause()
+    return child
+
+
 class Broken:
     """Every method of it raises RuntimeError."""
 
@@ -307,6 +320,7 @@ def main() -> int:
     parser.add_argument("--allow-other", action="store_true")
     parser.add_argument("--break", dest="is_broken", action="store_true")
     parser.add_argument("--deaf", action="store_true", help="readers are not told of a stop")
+    parser.add_argument("--leak", action="store_true", help="leave the device open in a child")
     parser.add_argument("--fail", action="store_true", help="at SIGHUP and SIGUSR2")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
@@ -321,6 +335,8 @@ def main() -> int:
             if arguments.is_broken:
                 operations._tree = operations._verbs = Broken()
             line = {"read_ahead_kib": report.read_ahead_kib, "background": report.max_background}
+            if arguments.leak:
+                line["child"] = leak()
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from ossfs_resume.fuse.dead_mounts import is_dead
+from ossfs_resume.fuse.health import Health, ask
 from ossfs_resume.fuse.kernel import abort_connection
-from ossfs_resume.fuse.mounts import detach, mount_at
+from ossfs_resume.fuse.mounts import Mount, detach, mount_at, pinned
 from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.fuse
@@ -174,7 +177,7 @@ def test_kill_9_leaves_a_dead_mount_that_the_next_one_replaces(
 
 def test_the_watcher_has_no_descriptor_but_one_and_ends_with_the_mount(mounts: Any) -> None:
     mounted = mounts.ready()
-    [watcher] = children(mounted.process.pid)
+    watcher = watcher_of(mounted)
 
     def descriptors() -> set[str]:
         numbers = os.listdir(f"/proc/{watcher}/fd")
@@ -191,7 +194,7 @@ def test_the_watcher_has_no_descriptor_but_one_and_ends_with_the_mount(mounts: A
 
 def test_the_watcher_of_a_killed_process_cuts_its_connection_and_no_other(mounts: Any) -> None:
     mounted = mounts.ready()
-    [watcher] = children(mounted.process.pid)
+    watcher = watcher_of(mounted)
     ending = os.pidfd_open(watcher)
     mounted.process.kill()
     mounted.process.wait()
@@ -202,21 +205,77 @@ def test_the_watcher_of_a_killed_process_cuts_its_connection_and_no_other(mounts
     assert (other.path / "small.txt").read_text() == "hello\n"
 
 
-def children(pid: int) -> list[int]:
-    """The processes that this one has started, once there are any."""
-    file = Path(f"/proc/{pid}/task/{pid}/children")
+@contextmanager
+def lingering(mounts: Any) -> Iterator[Any]:
+    """A mount whose process is killed while something keeps its device open: it would hang."""
+    mounted = mounts.start("--leak")
+    child = mounted.wait_ready()["child"]
+    try:
+        yield mounted
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_process_that_lingers_when_killed_hangs_nobody(mounts: Any) -> None:
+    with lingering(mounts) as mounted:
+        watcher_of(mounted)
+        mounted.process.kill()
+        mounted.process.wait()
+        eventually(lambda: ask(mount_of(mounted), 1.0) is Health.DEAD)
+
+
+@pytest.mark.parametrize("what", ["mount", "umount"])
+def test_a_lingering_process_is_found_dead_also_without_its_watcher(mounts: Any, what: str) -> None:
+    with lingering(mounts) as mounted:
+        mount = mount_of(mounted)
+        os.kill(watcher_of(mounted), signal.SIGKILL)
+        mounted.process.kill()
+        mounted.process.wait()
+        assert ask(mount, 1.0) is Health.HANGS
+        if what == "mount":
+            alive = mounts.ready()
+            assert (alive.path / "small.txt").read_text() == "hello\n"
+            assert alive.stop() == 0
+        else:
+            command = [sys.executable, "-m", "ossfs_resume", "umount", str(mounted.path)]
+            subprocess.run(command, check=True)
+        assert not mounted.is_mounted
+
+
+def test_a_mount_that_hangs_and_is_not_dead_is_left_alone(mounts: Any) -> None:
+    mounted = mounts.ready()
+    mounted.process.send_signal(signal.SIGSTOP)
+    try:
+        mount = mount_of(mounted)
+        assert ask(mount, 1.0) is Health.HANGS
+        assert not is_dead(mount)
+        with pinned(mount) as held:
+            assert held is not None
+    finally:
+        mounted.process.send_signal(signal.SIGCONT)
+    assert ask(mount) is Health.ANSWERS
+
+
+def mount_of(mounted: Any) -> Mount:
+    mount = mount_at(str(mounted.path))
+    assert mount is not None
+    return mount
+
+
+def watcher_of(mounted: Any) -> int:
+    """The process that watches over a mount's, once it is there."""
     found: list[int] = []
-    tasks = Path(f"/proc/{pid}/task")
 
     def look() -> bool:
-        found[:] = [
-            int(one) for task in tasks.iterdir() for one in (task / "children").read_text().split()
-        ]
+        for task in Path(f"/proc/{mounted.process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                with suppress(OSError):
+                    if b"/watcher.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(int(child))
         return bool(found)
 
-    assert file.exists()
     eventually(look)
-    return found
+    return found[0]
 
 
 def test_the_helper_does_not_keep_our_standard_output_open(mounts: Any) -> None:
