@@ -82,7 +82,7 @@ def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
     assert facts["ready"]
     assert facts["content"] == "hello\n"
     assert facts["stopped"] == [0, False]
-    assert "read-ahead stays at its default" in facts["log"]
+    assert "read-ahead" not in facts["log"]  # root alone could change it
     assert facts["unmounted"] == [0, False]
     assert facts["again"]
     assert facts["stopped again"] == [0, False]
