@@ -5,9 +5,10 @@ sleep (in a disk that hangs, or in the kernel behind a request of ours) keeps th
 ``kill -9``, and then everybody who touches the mount waits for ever.
 
 Invariants
-    1. It is exec'ed, hence has no descriptor of the device, which it would keep open itself. All it
-       inherits is the ``abort`` file of the connection, on standard input. That file belongs to
-       this one connection, whatever number a later one gets (measured): it can hit no other.
+    1. It is exec'ed, hence has no descriptor of the device, which it would keep open itself. It
+       inherits the ``abort`` file of the connection, on standard input, and /proc/PID/stat of the
+       process, on standard output. Either belongs to this one connection or process, whatever
+       number a later one gets (measured): it can hit no other.
     2. A process is dead when its leader is gone or a zombie: threads may linger.
     3. It ends with the mount's process, whatever the reason.
 
@@ -36,15 +37,19 @@ def start(mount: "Mount", abort: int | None) -> "subprocess.Popen[bytes]":
     """
     import subprocess
 
+    status = os.open(f"/proc/{os.getpid()}/stat", os.O_RDONLY | os.O_CLOEXEC)
     means = "detach" if abort is None else "abort"
     identity = (str(mount.mount_id), f"{mount.major}:{mount.minor}", mount.mountpoint)
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__, str(os.getpid()), means, *identity],
-        stdin=subprocess.DEVNULL if abort is None else abort,
-        stdout=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, means, *identity],
+            stdin=subprocess.DEVNULL if abort is None else abort,
+            stdout=status,
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(status)
 
 
 def is_dead(status: bytes) -> bool:
@@ -52,37 +57,24 @@ def is_dead(status: bytes) -> bool:
     return status.rpartition(b") ")[2][:1] in (b"Z", b"X", b"")
 
 
-def _watch(pid: int, means: str, mount_id: str, device: str, mountpoint: str) -> None:
-    process = _open_status(pid)
-    while not is_dead(_status(process)):
+def _watch(means: str, mount_id: str, device: str, mountpoint: str) -> None:
+    while not is_dead(_status()):
         time.sleep(_INTERVAL_S)
     if means == "abort":
         os.write(0, b"1\n")
         return
     time.sleep(_LINGERING_S)
-    if _is_lingering(process) and _is_mounted(mount_id, device, mountpoint):
+    if _status() and _is_mounted(mount_id, device, mountpoint):
         os.write(2, b"ossfs-resume: the mount's process was killed and lingers; detaching it\n")
         os.execvp("fusermount3", ["fusermount3", "-u", "-z", "--", mountpoint])
 
 
-def _open_status(pid: int) -> int | None:
-    """Once it is open it tells of this process and of no later one of the same number."""
+def _status() -> bytes:
+    """What /proc tells of the process; nothing once the last of its threads is gone."""
     try:
-        process = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    return process if os.getppid() == pid else None
-
-
-def _status(process: int | None) -> bytes:
-    try:
-        return b"" if process is None else os.pread(process, 4096, 0)
+        return os.pread(1, 4096, 0)
     except ProcessLookupError:
         return b""
-
-
-def _is_lingering(process: int | None) -> bool:
-    return _status(process) != b""
 
 
 def _is_mounted(mount_id: str, device: str, mountpoint: str) -> bool:
@@ -102,4 +94,4 @@ def _ignore_signals() -> None:
 
 if __name__ == "__main__":
     _ignore_signals()
-    _watch(int(sys.argv[1]), *sys.argv[2:])
+    _watch(*sys.argv[1:])
