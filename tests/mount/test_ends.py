@@ -193,6 +193,22 @@ def test_what_is_mounted_at_once_after_an_unmount_stays(
         mount.pid = 0
 
 
+def test_a_killed_reader_on_a_slow_mount_keeps_no_process_alive(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    (emulator.directory / "big").write_bytes(b"x" * 8 * MIB)
+    mount = mounts(options=["--bandwidth", "1"]).start()
+    reader = subprocess.Popen(["cat", mount.point / "big"], stdout=subprocess.DEVNULL)
+    eventually(lambda: emulator.requests("get"))
+    reader.kill()
+    cut(mount)
+    descriptor = os.pidfd_open(mount.pid)
+    mount.pid = 0
+    reader.wait(PATIENCE_S)
+    wait_for_end(descriptor, PATIENCE_S)
+    os.close(descriptor)
+
+
 def test_umount_waits_for_the_process_so_that_the_cache_is_free(
     emulator: EmulatorProcess, mount: Mount
 ) -> None:
