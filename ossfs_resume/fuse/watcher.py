@@ -12,7 +12,7 @@ Invariants
     2. A process is dead when its leader is gone or a zombie: threads may linger.
     3. It ends with the mount's process, whatever the reason.
 
-It imports as little as it can, since it lives as long as the mount (3 MiB of its own).
+It imports as little as it can, since it lives as long as the mount (5 MiB of its own).
 """
 
 import os
