@@ -71,8 +71,10 @@ def _serve_in_foreground(request: MountRequest) -> int:
     """Serve to the end, and tell a service manager of it."""
     what = f"{request.source} on {request.mountpoint}"
     events = MountEvents(
-        lambda: notify(READY="1", STATUS=f"mounted {what}"),
-        lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"),
+        on_ready=lambda: notify(READY="1", STATUS=f"mounted {what}"),
+        on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"),
+        on_hangup=logs.reopen,
+        on_user_signal=logs.toggle_debug,
     )
     trio.run(serve_mount, request, events)
     return 0
@@ -92,7 +94,10 @@ def serve_in_background(
 
     def serve() -> None:
         try:
-            trio.run(serve_mount, request, MountEvents(became_ready))
+            events = MountEvents(
+                became_ready, on_hangup=logs.reopen, on_user_signal=logs.toggle_debug
+            )
+            trio.run(serve_mount, request, events)
         except OssfsError as error:
             if is_ready:
                 log.error("%s: %s", request.source, error)

@@ -2,7 +2,6 @@
 
 import os
 import select
-import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -13,6 +12,7 @@ from ossfs_resume.errors import InUse, MountError
 from ossfs_resume.fuse import dead_mounts, owners
 from ossfs_resume.fuse.mounts import Mount, mount_at, resolve, unmount, users_elsewhere
 from ossfs_resume.fuse.owners import Owner
+from ossfs_resume.wording import quoted
 
 _END_LIMIT_S = 5.0
 """A process that stops gives its readers two seconds, and writes down what it has."""
@@ -48,7 +48,7 @@ def _ours(path: str) -> Mount:
     if not mount.is_ours:
         raise MountError(
             f"{path} is a mount of {mount.source} ({mount.file_system_type}), none of ours; "
-            f"to unmount it: umount {shlex.quote(path)}"
+            f"to unmount it: umount {quoted(path)}"
         )
     return mount
 
@@ -57,7 +57,7 @@ def _unmount(path: str, *, lazy: bool) -> None:
     try:
         unmount(path, lazy=lazy)
     except InUse as error:
-        name = shlex.quote(path)
+        name = quoted(path)
         raise InUse(
             f"{path} is in use (fuser -vm {name} shows by whom); close that, "
             f"or: ossfs-resume umount --lazy {name}"

@@ -255,3 +255,13 @@ def test_umount_says_that_a_mount_is_in_use(emulator: EmulatorProcess, mount: Mo
         f"ossfs-resume: {mount.point} is in use (fuser -vm {mount.point} shows by whom); "
         f"close that, or: ossfs-resume umount --lazy {mount.point}\n"
     )
+
+
+def test_hangup_opens_the_log_anew_and_the_mount_goes_on(
+    emulator: EmulatorProcess, mount: Mount
+) -> None:
+    mount.log.rename(mount.log.with_suffix(".1"))
+    os.kill(mount.pid, signal.SIGHUP)
+    os.kill(mount.pid, signal.SIGUSR2)  # which is told in the log
+    eventually(lambda: mount.log.exists() and "the log level is debug" in mount.log.read_text())
+    assert os.listdir(mount.point) == []
