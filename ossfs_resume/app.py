@@ -168,7 +168,9 @@ class _Mounted:
             on_doubt=self._invalidator.attributes,
         )
         store.keeper.listen(
-            hopping(self._on_removed), hopping(self._on_bad), hopping(self._on_distrust)
+            removed=hopping(self._on_removed),
+            bad=hopping(self._on_bad),
+            distrusted=hopping(self._on_distrust),
         )
         self.jobs = Jobs(
             client,

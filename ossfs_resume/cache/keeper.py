@@ -18,6 +18,10 @@ _BLOCK = 4096
 _PAGE = 256
 
 
+def _to_nobody(versions: Sequence[ObjectVersion]) -> None:
+    pass
+
+
 class Keeper:
     """Made by the store; ``store.keeper``."""
 
@@ -25,16 +29,20 @@ class Keeper:
         self._catalog = catalog
         self._reclaimer = reclaimer
         self._freeing = reclaimer.freeing
-        self._on_bad: RemovalListener = lambda versions: None
-        self._on_distrust: RemovalListener = lambda versions: None
+        self._on_bad: RemovalListener = _to_nobody
+        self._on_distrust: RemovalListener = _to_nobody
 
     def listen(
-        self, on_removed: RemovalListener, on_bad: RemovalListener, on_distrust: RemovalListener
+        self,
+        *,
+        removed: RemovalListener = _to_nobody,
+        bad: RemovalListener = _to_nobody,
+        distrusted: RemovalListener = _to_nobody,
     ) -> None:
         """Tell, from any thread, of which versions bytes are removed from now on to make room, were
         found bad by another process, or may have been bad when they were read here."""
-        self._freeing.listener = on_removed
-        self._on_bad, self._on_distrust = on_bad, on_distrust
+        self._freeing.listener = removed
+        self._on_bad, self._on_distrust = bad, distrusted
 
     def found_bad(self, versions: Sequence[ObjectVersion]) -> None:
         """Another process found bad bytes in these."""
