@@ -37,7 +37,7 @@ from ossfs_resume.fuse.invalidation import Invalidator
 from ossfs_resume.fuse.kernel import KernelReport
 from ossfs_resume.fuse.operations import Operations, OperationsSettings
 from ossfs_resume.fuse.options import SessionSettings
-from ossfs_resume.fuse.session import serve
+from ossfs_resume.fuse.session import SessionEvents, serve
 from ossfs_resume.memory import give_back_memory, spare_the_collector
 from ossfs_resume.origin import origin_credentials, origin_settings
 from ossfs_resume.oss.client import OssClient
@@ -54,23 +54,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MountRequest:
-    """What is to be mounted, where and how; ``on_stop`` is told when a mount begins to end."""
+    """What is to be mounted, where and how."""
 
     source: Source
     mountpoint: str
     options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class MountEvents:
+    """What is called when the mount answers, when it begins to end, at SIGHUP (after which a log
+    file is opened anew) and at SIGUSR2."""
+
+    on_ready: Callable[[], None]
     on_stop: Callable[[], None] = lambda: None
+    on_hangup: Callable[[], None] = lambda: None
+    on_user_signal: Callable[[], None] = lambda: None
 
 
-async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
+async def mount(request: MountRequest, events: MountEvents) -> None:
     """Mount and serve until unmounted or told to stop.
 
-    ``on_ready`` is called once the mount answers. Raises SettingsError, MountError or CacheError.
+    Raises SettingsError, MountError or CacheError.
     """
     options = request.options
     settings = origin_settings(request.source, options)
     if options.offline:
-        await _mount_offline(request, settings.endpoint, on_ready)
+        await _mount_offline(request, settings.endpoint, events)
         return
     credentials = await origin_credentials(options, settings)
     log.debug("credentials from %s", credentials.origin)
@@ -86,14 +96,12 @@ async def mount(request: MountRequest, on_ready: Callable[[], None]) -> None:
 
             def ready() -> None:
                 mounted()
-                on_ready()
+                events.on_ready()
 
-            await _serve(request, store, client, ready)
+            await _serve(request, store, client, replace(events, on_ready=ready))
 
 
-async def _mount_offline(
-    request: MountRequest, endpoint: Endpoint, on_ready: Callable[[], None]
-) -> None:
+async def _mount_offline(request: MountRequest, endpoint: Endpoint, events: MountEvents) -> None:
     """Serve what the cache has; neither credentials nor a network are needed."""
     async with opened_store(endpoint, request.options) as store:
         if store.notes.is_new:
@@ -101,14 +109,14 @@ async def _mount_offline(
                 f"{request.source}: never mounted with this cache directory, "
                 "there is nothing to show offline"
             )
-        await _serve(request, store, OfflineClient(), on_ready)
+        await _serve(request, store, OfflineClient(), events)
 
 
 async def _serve(
     request: MountRequest,
     store: CacheStore,
     client: OssClient | OfflineClient,
-    on_ready: Callable[[], None],
+    events: MountEvents,
 ) -> None:
     times = await directory_times(store)
     room = await trio.to_thread.run_sync(room_in, store, request.options)
@@ -119,7 +127,7 @@ async def _serve(
             await nursery.start(mounted.engine.run)
             await nursery.start(mounted.jobs.run)
             nursery.start_soon(kept_running, "giving back memory", give_back_memory)
-            await mounted.serve(on_ready)
+            await mounted.serve(events)
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise sole_error(group) from group
@@ -141,6 +149,7 @@ class _Mounted:
         self._request = request
         self._client = client
         self._store = store
+        self._kernel: KernelReport | None = None
         self._invalidator = Invalidator()
         self.engine = Engine(
             client,
@@ -161,9 +170,13 @@ class _Mounted:
             ),
             keeper=store.notes,
             times=times,
-            on_superseded=self._on_superseded,
+            on_doubt=self._invalidator.attributes,
         )
-        store.keeper.listen(hopping(self._on_removed))
+        store.keeper.listen(
+            removed=hopping(self._on_removed),
+            bad=hopping(self._on_bad),
+            distrusted=hopping(self._on_distrust),
+        )
         self.jobs = Jobs(
             client,
             self.engine,
@@ -172,7 +185,7 @@ class _Mounted:
             directory_prefix(request.source.prefix),
         )
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
-        care = Care(self._tree, self.engine, store.keeper, nursery, self._invalidator)
+        care = Care(self._tree, self.engine, store.keeper, nursery, self._discard)
         verbs = Verbs(
             self._tree,
             self.engine,
@@ -197,16 +210,17 @@ class _Mounted:
             self._tree, verbs, OperationsSettings(ownership), self._invalidator
         )
 
-    async def serve(self, on_ready: Callable[[], None]) -> None:
+    async def serve(self, events: MountEvents) -> None:
         """Mount, and return when it is unmounted."""
         request = self._request
 
         def ready(report: KernelReport) -> None:
-            on_ready()
+            self._kernel = report
+            events.on_ready()
             log.info("%s is mounted on %s", request.source, request.mountpoint)
 
         def stop() -> None:
-            request.on_stop()
+            events.on_stop()
             self.engine.stop()
 
         session = SessionSettings(
@@ -215,20 +229,41 @@ class _Mounted:
             request.options.allow_other,
             options=("noexec",) if request.options.noexec else (),
         )
-        await serve(self._operations, session, on_ready=ready, on_stop=stop)
+        await serve(
+            self._operations,
+            session,
+            SessionEvents(
+                on_ready=ready,
+                on_stop=stop,
+                on_hangup=events.on_hangup,
+                on_user_signal=events.on_user_signal,
+            ),
+        )
 
     async def _require_room(self, key: str, size: int) -> None:
         await trio.to_thread.run_sync(self._store.keeper.require_room, key, size)
 
     def _on_discarded(self, meta: ObjectMeta) -> None:
-        self._invalidator.data(self._tree.incarnation_changed(version_of(meta)))
+        self._discard(version_of(meta))
+
+    def _on_bad(self, versions: Sequence[ObjectVersion]) -> None:
+        for version in versions:
+            self._discard(version)
+
+    def _on_distrust(self, versions: Sequence[ObjectVersion]) -> None:
+        """Who reads goes on, for every part is compared again; what the kernel kept is not."""
+        for version in versions:
+            self._invalidator.data(self._tree.inode_of(version))
+
+    def _discard(self, version: ObjectVersion) -> None:
+        """Its cached bytes were bad, and so may be the kernel's copies of them."""
+        self._invalidator.data(self._tree.incarnation_changed(version))
 
     def _on_removed(self, removed: Sequence[ObjectVersion]) -> None:
+        """Good bytes went: only what is cached of it has changed. The kernel's pages go when it is
+        opened next."""
         for version in removed:
-            self._invalidator.data(self._tree.incarnation_changed(version))
-
-    def _on_superseded(self, parent: int, name: bytes, inode: int) -> None:
-        self._invalidator.entry(parent, name)
+            self._invalidator.attributes(self._tree.inode_of(version))
 
     def _statistics(self) -> dict[str, object]:
         return {
@@ -238,6 +273,7 @@ class _Mounted:
             "fetch": asdict(self.engine.statistics()),
             "cache": self._cache_statistics(),
             "tree": asdict(self._tree.statistics()),
+            "kernel": self._kernel and self._kernel.limits(),
         }
 
     def _cache_statistics(self) -> dict[str, object]:

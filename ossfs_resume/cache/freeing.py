@@ -30,7 +30,7 @@ _PAGE = 256
 """Entries in one transaction: a flush of the disk for each, and little to lose if it fails."""
 
 RemovalListener = Callable[[Sequence[ObjectVersion]], None]
-"""Told, from any thread, of which versions cached bytes were removed, or found bad by others."""
+"""Told, from any thread, of versions."""
 
 
 class Freeing:

@@ -18,6 +18,10 @@ _BLOCK = 4096
 _PAGE = 256
 
 
+def _to_nobody(versions: Sequence[ObjectVersion]) -> None:
+    pass
+
+
 class Keeper:
     """Made by the store; ``store.keeper``."""
 
@@ -25,15 +29,28 @@ class Keeper:
         self._catalog = catalog
         self._reclaimer = reclaimer
         self._freeing = reclaimer.freeing
+        self._on_bad: RemovalListener = _to_nobody
+        self._on_distrust: RemovalListener = _to_nobody
 
-    def listen(self, listener: RemovalListener) -> None:
-        """Tell ``listener``, from any thread, of which versions bytes are removed from now on."""
-        self._freeing.listener = listener
+    def listen(
+        self,
+        *,
+        removed: RemovalListener = _to_nobody,
+        bad: RemovalListener = _to_nobody,
+        distrusted: RemovalListener = _to_nobody,
+    ) -> None:
+        """Tell, from any thread, of which versions bytes are removed from now on to make room, were
+        found bad by another process, or may have been bad when they were read here."""
+        self._freeing.listener = removed
+        self._on_bad, self._on_distrust = bad, distrusted
 
     def found_bad(self, versions: Sequence[ObjectVersion]) -> None:
-        """Bytes of these may be bad that were read here: another process found some, or the disk
-        cannot be trusted."""
-        self._freeing.listener(versions)
+        """Another process found bad bytes in these."""
+        self._on_bad(versions)
+
+    def distrusted(self, versions: Sequence[ObjectVersion]) -> None:
+        """Bytes of these may be bad that were read here: the disk cannot be trusted."""
+        self._on_distrust(versions)
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment, what is pinned included."""

@@ -56,7 +56,7 @@ class CacheStore:
         self._catalog = catalog
         self._opening = threading.Condition()
         self._table = EntryTable()
-        self._trust = Trust(self._table.opened, lambda versions: self.keeper.found_bad(versions))
+        self._trust = Trust(self._table.opened, lambda versions: self.keeper.distrusted(versions))
         catalog.on_failing = self._trust.end
         self._discarded = 0
         self.claims = Claims(lambda: folder.directory)

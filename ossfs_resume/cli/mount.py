@@ -2,15 +2,15 @@
 
 import logging
 import os
+import signal
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import click
 import trio
 
-from ossfs_resume.app import MountRequest
+from ossfs_resume.app import MountEvents, MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
 from ossfs_resume.cli.background import close_inherited_descriptors, run_in_background
@@ -61,6 +61,7 @@ def start(request: MountRequest, *, foreground: bool) -> int:
         close_inherited_descriptors()
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
     start_log(background=False)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # its default is to kill us, before we serve too
     if foreground:
         return _serve_in_foreground(request)
     status = run_in_background(partial(serve_in_background, request, start_log))
@@ -76,8 +77,13 @@ def start(request: MountRequest, *, foreground: bool) -> int:
 def _serve_in_foreground(request: MountRequest) -> int:
     """Serve to the end, and tell a service manager of it."""
     what = f"{request.source} on {request.mountpoint}"
-    request = replace(request, on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"))
-    trio.run(serve_mount, request, lambda: notify(READY="1", STATUS=f"mounted {what}"))
+    events = MountEvents(
+        on_ready=lambda: notify(READY="1", STATUS=f"mounted {what}"),
+        on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"),
+        on_hangup=logs.reopen,
+        on_user_signal=logs.toggle_debug,
+    )
+    trio.run(serve_mount, request, events)
     return 0
 
 
@@ -127,7 +133,10 @@ def serve_in_background(
 
     def serve() -> None:
         try:
-            trio.run(serve_mount, request, became_ready)
+            events = MountEvents(
+                became_ready, on_hangup=logs.reopen, on_user_signal=logs.toggle_debug
+            )
+            trio.run(serve_mount, request, events)
         except OssfsError as error:
             if is_ready:
                 log.error("%s: %s", request.source, error)

@@ -1,6 +1,7 @@
 """Looking after what is cached: evict it, read it again and compare, ask for its names again."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -27,9 +28,7 @@ FIRST_RETRY_S = 0.02
 class Namespace(Protocol):
     """What this needs of the tree."""
 
-    def inode_of(self, version: ObjectVersion) -> int: ...
-
-    def refresh(self, inode: int) -> list[tuple[int, bytes]]: ...
+    def refresh(self, inode: int) -> None: ...
 
 
 class Verifier(Protocol):
@@ -42,16 +41,9 @@ class Verifier(Protocol):
     def close(self, download: Download) -> None: ...
 
 
-class KernelCopies(Protocol):
-    """What the kernel keeps of us, to be dropped; never waits."""
-
-    def data(self, inode: int) -> None: ...
-
-    def entry(self, parent: int, name: bytes) -> None: ...
-
-
 class Care:
-    """All methods belong to the event loop."""
+    """All methods belong to the event loop. ``on_bad`` is told of versions of which cached bytes
+    were bad."""
 
     def __init__(
         self,
@@ -59,12 +51,12 @@ class Care:
         engine: Verifier,
         keeper: Keeper,
         nursery: trio.Nursery,
-        copies: KernelCopies,
+        on_bad: Callable[[ObjectVersion], None],
     ) -> None:
         self._tree = tree
         self._engine = engine
         self._keeper = keeper
-        self._copies = copies
+        self._on_bad = on_bad
         self._errands = Errands(nursery)
         # A walk through all of a large catalogue takes its time, in the background.
         self._asking, self._long_asking = Asking(), Asking(2, math.inf)
@@ -145,7 +137,7 @@ class Care:
             self._engine.close(download)
         if count:
             # The kernel may have taken pages from the file after it was damaged.
-            self._copies.data(self._tree.inode_of(version_of(meta)))
+            self._on_bad(version_of(meta))
             they = "it" if count == 1 else "they"
             raise CorruptObject(
                 f"{counted(count, 'cached part')} damaged; {they} will be fetched again"
@@ -154,6 +146,5 @@ class Care:
     # --- names ---
 
     async def refresh(self, inode: int) -> None:
-        """Have the next lookup of a file, or of anything below a directory, ask the bucket."""
-        for parent, name in self._tree.refresh(inode):
-            self._copies.entry(parent, name)
+        """Have who next uses a file, or anything below a directory, ask the bucket."""
+        self._tree.refresh(inode)

@@ -1,20 +1,27 @@
 """Telling the kernel to forget what it cached, without ever waiting for it.
 
 The problem
-    ``invalidate_inode`` (with data) waits for the kernel's locked pages, that is for reads that we
-    have not answered yet; ``invalidate_entry`` waits for the directory's lock, that is for lookups
-    that we have not answered yet. On the event loop either is a deadlock in an uninterruptible
-    sleep that not even ``kill -9`` ends. The kernel's documentation says otherwise; it is wrong.
+    A thread that waits in the kernel for something that an unanswered request of ours holds cannot
+    be killed. After ``kill -9`` it keeps the device open, nobody answers, and the mount hangs for
+    everybody. ``invalidate_entry`` waits for the directory's lock, which the kernel takes before we
+    see a lookup, so that no order of ours can prevent it. ``invalidate_inode`` with data waits for
+    locked pages, that is for reads that we have not answered.
+
+How names are forgotten
+    They are not. The attributes of the inode are (that waits for nothing). The kernel asks for them
+    when the name is used next; the tree then answers ESTALE if the name leads elsewhere, and
+    stat(2) and open(2) look the path up again (measured: no program sees an error, also below its
+    working directory). Names that do not exist are forgotten by their lifetime alone.
 
 Invariants
     1. The calls happen in threads of their own and no lock is held during them. Requests are queued
        in bounded memory; who asks never waits.
-    2. Data of an inode is not invalidated while one of its reads is unanswered, because a thread
-       that waits for a page keeps the device open even when the process is killed. (A read may
-       still arrive between the check and the call. It is then waited for; that is short or rare.)
-    3. Data and names have a thread each: a long read delays no name.
+    2. Data of an inode is not dropped while one of its reads is unanswered; if its bytes were bad
+       its reads fail at once, so that this comes to pass. (One may still arrive between the check
+       and the call; if the process is killed just then, `watcher` frees the thread.)
+    3. Data and attributes have a thread each: a long read delays no attribute.
     4. Nothing is asked of the kernel before the mount answers or after :meth:`Invalidator.stop`.
-    5. The kernel not knowing an inode or a name (ENOENT) is success.
+    5. The kernel not knowing an inode (ENOENT) is success.
 
 Lock order: each lane has one lock, held for a few instructions; never two at once.
 """
@@ -30,7 +37,7 @@ import pyfuse3
 
 _log = logging.getLogger(__name__)
 
-# Attributes and names expire by themselves, so those may be dropped; data may not, and has no more
+# Attributes expire by themselves, so those may be dropped; data may not, and has no more
 # requests than the kernel knows inodes.
 _LANE_LIMIT = 65_536
 
@@ -51,26 +58,7 @@ class _Attributes:
         pyfuse3.invalidate_inode(self.inode, attr_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    parent: int
-    name: bytes
-    deleted: int
-
-    def perform(self) -> None:
-        pyfuse3.invalidate_entry(self.parent, self.name, self.deleted)
-
-
-_Request = _Data | _Attributes | _Entry
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidatorStatistics:
-    """Requests carried out, failed, and dropped because too many were waiting."""
-
-    performed: int
-    failed: int
-    dropped: int
+_Request = _Data | _Attributes
 
 
 class _Lane:
@@ -84,7 +72,6 @@ class _Lane:
         self._is_running = False
         # A daemon: the interpreter must be able to exit while the kernel holds the thread.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self.performed = self.failed = self.dropped = 0
 
     def start(self) -> None:
         self._is_running = True
@@ -95,14 +82,16 @@ class _Lane:
             if not self._is_running or request in self._pending:
                 return
             if self._limit is not None and len(self._pending) >= self._limit:
-                self.dropped += 1
                 return
             self._pending[request] = None
             self._changed.notify()
 
     def wake(self) -> None:
-        with self._changed:
-            self._changed.notify()
+        """Look again at what was held back. Without a lock, for it is called after each read: who
+        adds a request looks at the reads himself."""
+        if self._pending:
+            with self._changed:
+                self._changed.notify()
 
     def stop(self) -> None:
         with self._changed:
@@ -119,11 +108,9 @@ class _Lane:
         while (request := self._take()) is not None:
             try:
                 request.perform()
-                self.performed += 1
             except FileNotFoundError:
-                self.performed += 1
+                pass
             except Exception as error:
-                self.failed += 1
                 _log.warning("the kernel did not take %s: %s", request, error)
 
     def _take(self) -> _Request | None:
@@ -143,16 +130,7 @@ class Invalidator:
     def __init__(self) -> None:
         self._reads: Counter[int] = Counter()
         self._data = _Lane("invalidate-data", None, self._is_being_read)
-        self._names = _Lane("invalidate-names", _LANE_LIMIT, lambda _request: False)
-
-    @property
-    def statistics(self) -> InvalidatorStatistics:
-        lanes = (self._data, self._names)
-        return InvalidatorStatistics(
-            performed=sum(lane.performed for lane in lanes),
-            failed=sum(lane.failed for lane in lanes),
-            dropped=sum(lane.dropped for lane in lanes),
-        )
+        self._attributes = _Lane("invalidate-attributes", _LANE_LIMIT, lambda _request: False)
 
     def data(self, inode: int) -> None:
         """Have the kernel drop the pages and attributes of ``inode``, when its reads are over."""
@@ -160,11 +138,7 @@ class Invalidator:
 
     def attributes(self, inode: int) -> None:
         """Have the kernel ask again for the attributes of ``inode``."""
-        self._names.put(_Attributes(inode))
-
-    def entry(self, parent: int, name: bytes, deleted: int = 0) -> None:
-        """Have the kernel look ``name`` up again; ``deleted`` tells watchers of that inode."""
-        self._names.put(_Entry(parent, name, deleted))
+        self._attributes.put(_Attributes(inode))
 
     def read_started(self, inode: int) -> None:
         """A read of ``inode`` is unanswered; called on the event loop only."""
@@ -183,15 +157,15 @@ class Invalidator:
     def start(self) -> None:
         """Begin to talk to the kernel; requests made earlier concern nobody and are dropped."""
         self._data.start()
-        self._names.start()
+        self._attributes.start()
 
     def stop(self) -> None:
         """Drop what is queued and accept no more. Never waits."""
         self._data.stop()
-        self._names.stop()
+        self._attributes.stop()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for a call in progress; False if the kernel still holds one. Blocking."""
         deadline = time.monotonic() + timeout_s
-        lanes = (self._data, self._names)
+        lanes = (self._data, self._attributes)
         return all(lane.join(max(0.0, deadline - time.monotonic())) for lane in lanes)

@@ -35,11 +35,16 @@ _SMALLEST_BACKGROUND = 64
 
 @dataclass(frozen=True, slots=True)
 class KernelReport:
-    """What the kernel has now; None where it could not be changed, with the reason in a warning."""
+    """What the kernel has now, None where it does not say; with a warning for each limit that could
+    not be changed and that somebody could do something about."""
 
     read_ahead_kib: int | None
     max_background: int | None
     warnings: tuple[str, ...] = ()
+
+    def limits(self) -> dict[str, int | None]:
+        """The numbers, by name."""
+        return {"read_ahead_kib": self.read_ahead_kib, "max_background": self.max_background}
 
 
 def raise_limits(
@@ -47,11 +52,12 @@ def raise_limits(
 ) -> KernelReport:
     """Set the limits of the mount with this device number. Blocking; never raises OSError."""
     warnings: list[str] = []
+    read_ahead = Path(f"/sys/class/bdi/{major}:{minor}/read_ahead_kb")
     try:
-        _write(Path(f"/sys/class/bdi/{major}:{minor}/read_ahead_kb"), read_ahead_kib)
-        achieved_kib = read_ahead_kib
+        _write(read_ahead, read_ahead_kib)
+    except PermissionError:
+        pass  # root alone may
     except OSError as error:
-        achieved_kib = None
         warnings.append(f"kernel read-ahead stays at its default ({error.strerror}): slower copies")
     try:
         achieved_background = _raise_background(minor, max_background)
@@ -61,17 +67,31 @@ def raise_limits(
             f"max_background stays at its default ({error.strerror}): "
             "about 12 stalled reads hold up all reads of this mount"
         )
-    return KernelReport(achieved_kib, achieved_background, tuple(warnings))
+    return KernelReport(_read(read_ahead), achieved_background, tuple(warnings))
 
 
 def abort_connection(minor: int) -> bool:
-    """Make the kernel answer every request of this mount with ECONNABORTED; False if forbidden."""
+    """Make the kernel answer every request of this mount with ECONNABORTED; False if it may not.
+
+    To be called only while nothing can get the number of that mount.
+    """
+    abort = open_abort(minor)
+    if abort is None:
+        return False
+    with open(abort, "wb", buffering=0) as file:
+        file.write(b"1\n")
+    return True
+
+
+def open_abort(minor: int) -> int | None:
+    """A descriptor that cuts the connection of this mount, and never another one, once anything is
+    written to it: the kernel takes the file's meaning away when the connection ends. None if that
+    may not be done here."""
     try:
         with _connection(minor) as directory:
-            _write_at(directory, "abort", 1)
+            return os.open("abort", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
-        return False
-    return True
+        return None
 
 
 def _raise_background(minor: int, wanted: int) -> int:
@@ -130,6 +150,13 @@ def _system_call(number: int, *arguments: int | bytes | None) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+def _read(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _write(path: Path, value: int) -> None:

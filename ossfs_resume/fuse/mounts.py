@@ -1,4 +1,4 @@
-"""The mount table of this process, read without touching any mount.
+"""The mount table of this process, read without touching any mount; and taking mounts down.
 
 ``stat`` of a FUSE mount is a request to its process: on our own event loop it would wait for
 itself, and a hung mount would hang us. /proc/self/mountinfo (proc_pid_mountinfo(5)) asks nobody.
@@ -8,27 +8,34 @@ import ctypes
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ossfs_resume.errors import MountError
+from ossfs_resume.errors import InUse, MountError
 
 SUBTYPE = "ossfs-resume"
 FILE_SYSTEM_TYPE = f"fuse.{SUBTYPE}"
 
 _MNT_DETACH = 2  # umount2(2)
 _UMOUNT_NOFOLLOW = 8
+_EBUSY = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of the table; the kernel's numbers for the device it shows."""
+    """One line of the table. The kernel gives ``mount_id`` and the device numbers out again as soon
+    as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE."""
 
+    mount_id: int
     major: int
     minor: int
     mountpoint: str
     file_system_type: str
     source: str
+    user_id: int = 0
+    group_id: int = 0
 
     @property
     def is_ours(self) -> bool:
@@ -54,7 +61,17 @@ def _parse_line(line: str) -> Mount | None:
     if len(rest) < 2:
         return None
     major, _, minor = fields[2].partition(":")
-    return Mount(int(major), int(minor), _unescape(fields[4]), rest[0], _unescape(rest[1]))
+    options = dict(re.findall(r"(?:^|,)(user_id|group_id)=(\d+)", rest[2] if rest[2:] else ""))
+    return Mount(
+        int(fields[0]),
+        int(major),
+        int(minor),
+        _unescape(fields[4]),
+        rest[0],
+        _unescape(rest[1]),
+        int(options.get("user_id", 0)),
+        int(options.get("group_id", 0)),
+    )
 
 
 def _unescape(field: str) -> str:
@@ -62,9 +79,12 @@ def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
-def mounts() -> list[Mount]:
-    """What is mounted in this process's mount namespace. Never blocks on a file system."""
-    table = Path("/proc/self/mountinfo").read_bytes()
+def mounts(process: int | str = "self") -> list[Mount]:
+    """What is mounted in the mount namespace of a process. Never blocks on a file system.
+
+    Raises OSError if that process is gone, or is somebody else's.
+    """
+    table = Path(f"/proc/{process}/mountinfo").read_bytes()
     return parse_mountinfo(os.fsdecode(table))
 
 
@@ -74,20 +94,101 @@ def mount_at(mountpoint: str) -> Mount | None:
     return found[-1] if found else None
 
 
+def users_elsewhere(mount: Mount) -> list[tuple[int, str]]:
+    """Where else the file system of ``mount`` is mounted: for each other mount namespace that can
+    be seen from here the number and the name of a process in it."""
+    found = {_namespace("self"): (0, "")}
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with suppress(OSError):
+            namespace = _namespace(pid)
+            if namespace not in found and any(_shows(mount, one) for one in mounts(pid)):
+                found[namespace] = (pid, Path(f"/proc/{pid}/comm").read_text().strip())
+    return list(found.values())[1:]
+
+
+def _namespace(process: int | str) -> str:
+    return os.readlink(f"/proc/{process}/ns/mnt")
+
+
+def _shows(mount: Mount, other: Mount) -> bool:
+    return (mount.major, mount.minor, mount.source) == (other.major, other.minor, other.source)
+
+
+def resolve(path: str) -> str:
+    """``path`` absolute and without symbolic links; a mount that it names is not asked.
+
+    Raises MountError for the empty name, which is not the current directory.
+    """
+    if not path:
+        raise MountError("an empty name is no mount point")
+    path = os.path.abspath(path)
+    path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    return path if mount_at(path) is not None else os.path.realpath(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A mount that is certainly this one: while ``descriptor`` is open the kernel gives its numbers
+    to no other, and nobody can unmount it except lazily."""
+
+    mount: Mount
+    descriptor: int
+
+    def detach(self) -> None:
+        """Unmount it lazily, and nothing else. Raises MountError with the reason."""
+        mountpoint = self.mount.mountpoint
+        if os.geteuid() == 0:
+            _unmount(f"/proc/self/fd/{self.descriptor}", mountpoint, _MNT_DETACH)
+        elif mount_at(mountpoint) == self.mount:
+            detach(mountpoint)
+
+
+@contextmanager
+def pinned(mount: Mount) -> Iterator[Pinned | None]:
+    """Hold on to ``mount``; None if it is not on top at its place any more. It is not asked."""
+    try:
+        descriptor = os.open(mount.mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        yield None
+        return
+    try:
+        told = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+        is_it = f"mnt_id:\t{mount.mount_id}\n" in told and mount_at(mount.mountpoint) == mount
+        yield Pinned(mount, descriptor) if is_it else None
+    finally:
+        os.close(descriptor)
+
+
 def detach(mountpoint: str) -> None:
     """Unmount lazily: the name is free at once, programs inside keep what they have open.
 
     Blocking, but asks the file system nothing. Raises MountError with the reason.
     """
+    unmount(mountpoint, lazy=True)
+
+
+def unmount(mountpoint: str, *, lazy: bool) -> None:
+    """Unmount what is on top there, as whoever made it may. Raises MountError; InUse if it is."""
     if os.geteuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.umount2(os.fsencode(mountpoint), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
-            raise MountError(f"cannot unmount {mountpoint}: {os.strerror(ctypes.get_errno())}")
+        flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+        _unmount(mountpoint, mountpoint, flags)
         return
-    command = ["fusermount3", "-u", "-z", "--", mountpoint]
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
+    environment = os.environ | {"LC_ALL": "C"}
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, check=False, env=environment)
+    except FileNotFoundError:
+        raise MountError("fusermount3 is missing; install the package fuse3") from None
     except OSError as error:
         raise MountError(f"cannot unmount {mountpoint}: {error}") from error
     if result.returncode != 0:
-        raise MountError(f"cannot unmount {mountpoint}: {result.stderr.strip()}")
+        reason = os.fsdecode(result.stderr).strip()
+        kind = InUse if reason.endswith(os.strerror(_EBUSY)) else MountError
+        raise kind(f"cannot unmount {mountpoint}: {reason}")
+
+
+def _unmount(path: str, mountpoint: str, flags: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(path), flags) != 0:
+        kind = InUse if ctypes.get_errno() == _EBUSY else MountError
+        raise kind(f"cannot unmount {mountpoint}: {os.strerror(ctypes.get_errno())}")

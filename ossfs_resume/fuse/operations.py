@@ -51,12 +51,14 @@ class OperationsSettings:
 
     ``limit_s`` ends anything that answers from metadata. ``data_limit_s`` ends opens and reads,
     which have a deadline of their own that follows the progress of the download and may be "never";
-    hence infinite by default.
+    hence infinite by default. ``space_limit_s`` is how long the cache's disk may take to say what
+    space it has; then what it said last is repeated.
     """
 
     ownership: Ownership
     limit_s: float = 300.0
     data_limit_s: float = float("inf")
+    space_limit_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Operations(pyfuse3.Operations):
         self._files: dict[int, _OpenFile] = {}
         # A hung cache disk holds up these two threads and nobody else's.
         self._space_threads = trio.CapacityLimiter(2)
+        self._space: os.statvfs_result | None = None
 
     def limit_s(self, *, waits_for_data: bool) -> float:
         """Seconds until a handler is given up."""
@@ -127,10 +130,13 @@ class Operations(pyfuse3.Operations):
 
     @guarded()
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        stats = await trio.to_thread.run_sync(
-            self._tree.space, limiter=self._space_threads, abandon_on_cancel=True
-        )
-        return space(stats)
+        with trio.move_on_after(self._settings.space_limit_s):
+            self._space = await trio.to_thread.run_sync(
+                self._tree.space, limiter=self._space_threads, abandon_on_cancel=True
+            )
+        if self._space is None:
+            raise OssfsError("the cache's disk does not say what space it has")
+        return space(self._space)
 
     # Directories
 
@@ -159,11 +165,11 @@ class Operations(pyfuse3.Operations):
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         if flags & _MODIFYING_FLAGS:
             raise ReadOnly("files cannot be opened for writing")
-        size = (await self._tree.attributes(inode)).size
-        handle = await self._tree.open(inode)
-        self._files[handle] = _OpenFile(inode, size)
-        # An inode is one version of one object, so the kernel's pages stay true across opens.
-        return pyfuse3.FileInfo(fh=handle, keep_cache=True)
+        opened = await self._tree.open(inode)
+        self._files[opened.handle] = _OpenFile(inode, opened.size)
+        # An inode is one version of one object: pages usually stay true across opens. Where they
+        # do not, the caller's own thread drops them here and no thread of ours may wait.
+        return pyfuse3.FileInfo(fh=opened.handle, keep_cache=opened.pages_are_true)
 
     @guarded(waits_for_data=True)
     async def read(self, fh: int, off: int, size: int) -> bytes:

@@ -2,11 +2,9 @@
 
 libfuse and fusermount3 split options at commas and take backslashes as escapes; pyfuse3 encodes
 them in ASCII. ``ro`` is never passed on: the kernel would refuse every setxattr, and with it every
-verb. ``max_read`` ends a pyfuse3 mount at its first request, without an error.
-
-``auto_unmount`` has fusermount3 unmount when this process dies by ``kill -9``. It works for root;
-for users only from libfuse 3.15 on (libfuse pull request 754), or with ``allow_other``: until then
-a dead mount stays until the next mount at that place, or ``fusermount3 -u -z``.
+verb. ``max_read`` ends a pyfuse3 mount at its first request, without an error. ``auto_unmount`` is
+never asked for: after a crash it would leave an empty directory, and a program that copies it would
+delete the copy.
 """
 
 from dataclasses import dataclass
@@ -40,7 +38,7 @@ class SessionSettings:
     stop_grace_s: float = 1.0
 
 
-def libfuse_options(settings: SessionSettings, *, auto_unmount: bool) -> frozenset[str]:
+def libfuse_options(settings: SessionSettings) -> frozenset[str]:
     """The ``-o`` values for libfuse; MountError names an option that cannot be had."""
     options = {
         f"fsname={_escape(settings.source)}",
@@ -50,8 +48,6 @@ def libfuse_options(settings: SessionSettings, *, auto_unmount: bool) -> frozens
         "nodev",
         "nosuid",
     }
-    if auto_unmount:
-        options.add("auto_unmount")
     if settings.allow_other:
         options.add("allow_other")
     return frozenset(options | _checked(settings.options))

@@ -4,30 +4,35 @@ libfuse only says that mounting failed, so the questions are asked beforehand. A
 a dead or hung file system at the mount point answers late or never.
 """
 
-import errno
 import os
 import shutil
 from pathlib import Path
 
 from ossfs_resume.errors import MountError
-from ossfs_resume.fuse.mounts import detach, mount_at
+from ossfs_resume.fuse import dead_mounts
+from ossfs_resume.fuse.mounts import Mount, resolve
 from ossfs_resume.wording import quoted
 
 _DEVICE = "/dev/fuse"
 CONFIGURATION = Path("/etc/fuse.conf")
 
+# A trigger: what is asked for is mounted on top of it, and to look into it would wait for that.
+_AUTOMOUNT = "autofs"
+
 
 def prepare(mountpoint: str, *, allow_other: bool) -> str:
     """Make sure that a mount can be made; return the mount point without symbolic links.
 
-    A dead mount of our own type at that place is unmounted lazily: mounting over it would fail, and
-    nobody can use it. What else is mounted there is covered if it is empty: autofs asks for that,
-    and so does who gives a container a directory of his own. Raises MountError with the reason
-    and the remedy.
+    A dead mount of our own at that place is taken away: mounting over it would fail, and nobody can
+    use it. What else is mounted there is covered if it is empty: autofs asks for that, and so does
+    who gives a container a directory of his own. Raises MountError with the reason and the remedy.
     """
-    path = os.path.realpath(mountpoint)
-    _clear_dead_mount(path)
-    _check_directory(path)
+    path = resolve(mountpoint)
+    mount = dead_mounts.clear(path)
+    if mount is not None and mount.is_ours:
+        raise MountError(_already_mounted(mount))
+    if mount is None or mount.file_system_type != _AUTOMOUNT:
+        _check_directory(path)
     check_device()
     if os.geteuid() != 0:
         check_helper()
@@ -37,26 +42,15 @@ def prepare(mountpoint: str, *, allow_other: bool) -> str:
 
 
 def has_helper() -> bool:
-    """Whether fusermount3, and with it ``auto_unmount``, is at hand."""
+    """Whether fusermount3 is at hand."""
     return shutil.which("fusermount3") is not None
 
 
-def _clear_dead_mount(path: str) -> None:
-    while (mount := mount_at(path)) is not None and mount.is_ours:
-        if not _is_dead(path):
-            raise MountError(
-                f"{path} is already a mount point (of {mount.source}); "
-                f"unmount it first: umount {path}"
-            )
-        detach(path)
-
-
-def _is_dead(path: str) -> bool:
-    try:
-        os.stat(path)
-    except OSError as error:
-        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
-    return False
+def _already_mounted(mount: Mount) -> str:
+    return (
+        f"{mount.mountpoint} is already a mount point (of {mount.source}); "
+        f"unmount it first: ossfs-resume umount {quoted(mount.mountpoint)}"
+    )
 
 
 def _check_directory(path: str) -> None:

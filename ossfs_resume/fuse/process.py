@@ -30,9 +30,7 @@ class Captured:
 def standard_descriptors_replaced() -> Iterator[Captured]:
     """Point 0 and 1 at /dev/null and collect what C code writes to 2.
 
-    libfuse gives its reasons on standard error only. With ``auto_unmount`` it also starts a helper
-    that lives as long as the mount: were it to inherit our standard output, whoever reads that
-    through a pipe would wait until the unmount.
+    libfuse gives its reasons on standard error only.
     """
     captured = Captured()
     saved = [os.dup(descriptor) for descriptor in range(3)]

@@ -7,13 +7,18 @@ The problem
 
 Invariants
     1. On every way out the order is: turn new requests away and have every running handler answer;
-       stop asking the kernel anything; end the main loop; unmount; forget the session. A
-       cancellation from outside takes the same way, hence the shields.
+       stop asking the kernel anything; end the main loop; close the device; unmount. A cancellation
+       from outside takes the same way, hence the shields. It begins at once also when the kernel
+       has ended the session, whoever still waits for whatever.
     2. The device is never closed while an invalidation is inside the kernel: it would wait for an
        answer that cannot come any more. If one does not return the connection is aborted first.
-    3. Our own mount is touched by worker threads only, never by the loop that has to answer.
-    4. At the end the mount point is free, whoever still uses the mount (lazy unmount); also when
-       the connection was aborted, where libfuse leaves the mount alone.
+    3. No thread of this process asks the mount anything (`health` says why).
+    4. The mount is taken away only when somebody asked for that (a signal), or if it never worked.
+       Every other end leaves a place that answers ENOTCONN, which no program takes for an empty
+       directory.
+    5. What is taken away is certainly ours: it is pinned while the device shows no error
+       (`connection`), and unmounted by its descriptor. After an unmount from outside nothing at
+       that place is touched.
 
 One session per process at a time; :func:`serve` must run in the main thread.
 """
@@ -23,15 +28,19 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from subprocess import Popen
 
 import pyfuse3
 import trio
 
 from ossfs_resume.errors import MountError
-from ossfs_resume.fuse import kernel, preflight
+from ossfs_resume.fuse import health, kernel, owners, preflight, watcher
+from ossfs_resume.fuse.connection import Connection, open_devices
+from ossfs_resume.fuse.health import Health
 from ossfs_resume.fuse.kernel import KernelReport
-from ossfs_resume.fuse.mounts import Mount, detach, mount_at
+from ossfs_resume.fuse.mounts import Pinned, mount_at, pinned
 from ossfs_resume.fuse.operations import Operations
 from ossfs_resume.fuse.options import SessionSettings, libfuse_options
 from ossfs_resume.fuse.process import (
@@ -53,31 +62,38 @@ _READY_LIMIT_S = 30.0
 _JOIN_LIMIT_S = 1.0
 
 
-async def serve(
-    operations: Operations,
-    settings: SessionSettings,
-    *,
-    on_ready: Callable[[KernelReport], None],
-    on_stop: Callable[[], None],
-) -> None:
-    """Mount, answer the kernel until unmounted or told to stop, and leave nothing behind.
+def _nothing() -> None:
+    pass
 
-    ``on_ready`` is called once the mount answers. ``on_stop`` is called exactly once after a
-    successful mount, before anything is taken down: whoever makes readers wait must now let them
-    fail. Returns after an unmount from outside, or SIGTERM, SIGINT or SIGHUP (unless ignored, as
-    under nohup). Raises MountError if the mount cannot be made, does not answer, or if the kernel's
-    connection was cut; any other exception is a defect of the main loop.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvents:
+    """What is called, on the event loop, when something happens to a session.
+
+    ``on_ready``: the mount answers. ``on_stop``, exactly once after a successful mount, before
+    anything is taken down: whoever makes readers wait must now let them fail. ``on_hangup``:
+    SIGHUP, after which a log file is opened anew; ``on_user_signal``: SIGUSR2.
+    """
+
+    on_ready: Callable[[KernelReport], None]
+    on_stop: Callable[[], None]
+    on_hangup: Callable[[], None] = _nothing
+    on_user_signal: Callable[[], None] = _nothing
+
+
+async def serve(operations: Operations, settings: SessionSettings, events: SessionEvents) -> None:
+    """Mount, and answer the kernel until told to stop (SIGTERM, SIGINT) or unmounted from outside.
+
+    Raises MountError if the mount cannot be made, does not answer, or if the kernel's connection
+    was cut; any other exception is a defect of the main loop.
     """
     enable_stack_dumps()
     mountpoint = await _prepare(settings)
-    _mount(operations, mountpoint, settings)
-    session = _Session(operations, settings, mountpoint, on_ready, on_stop)
+    connection = _mount(operations, mountpoint, settings)
     with ExitStack() as process:
         process.enter_context(pyfuse3_log_filtered())
-        process.callback(session.unmount)
         process.enter_context(freeze_guard())
-        await session.run()
-    session.raise_failure()
+        await _Session(operations, settings, mountpoint, connection, events).run()
 
 
 async def _prepare(settings: SessionSettings) -> str:
@@ -87,16 +103,17 @@ async def _prepare(settings: SessionSettings) -> str:
     raise MountError(f"{settings.mountpoint} does not answer; unmount what hangs there: umount -l")
 
 
-def _mount(operations: Operations, mountpoint: str, settings: SessionSettings) -> None:
-    options = libfuse_options(settings, auto_unmount=preflight.has_helper())
+def _mount(operations: Operations, mountpoint: str, settings: SessionSettings) -> Connection:
+    before = open_devices()
     try:
         with standard_descriptors_replaced() as captured:
-            pyfuse3.init(operations, mountpoint, set(options))
+            pyfuse3.init(operations, mountpoint, set(libfuse_options(settings)))
     except RuntimeError as error:
         reason = captured.last_line or str(error)
         raise MountError(f"cannot mount on {mountpoint}: {reason}") from error
     if captured.text:
         _log.debug("libfuse: %s", captured.text.strip())
+    return Connection(before)
 
 
 class _Session:
@@ -107,32 +124,41 @@ class _Session:
         operations: Operations,
         settings: SessionSettings,
         mountpoint: str,
-        on_ready: Callable[[KernelReport], None],
-        on_stop: Callable[[], None],
+        connection: Connection,
+        events: SessionEvents,
     ) -> None:
         self._operations = operations
         self._settings = settings
         self._mountpoint = mountpoint
-        self._on_ready = on_ready
-        self._on_stop = on_stop
-        self._device = mount_at(mountpoint)
-        self._has_ended_alone = False
-        self._may_close = True
+        self._connection = connection
+        self._events = events
+        self._mount = mount_at(mountpoint)
+        self._abort: int | None = None
+        self._watcher: Popen[bytes] | None = None
+        self._resources = ExitStack()
+        self._is_to_be_unmounted = False
         self._failure: BaseException | None = None
         self._loop_scope = trio.CancelScope(shield=True)
         self._waiting_scope = trio.CancelScope()
         self._loop_ended = trio.Event()
 
     async def run(self) -> None:
-        """Serve until told to stop, unmounted from outside, or failed."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._serve_requests)
-            try:
-                with self._waiting_scope:
-                    await self._until_told_to_stop()
-            finally:
-                with trio.CancelScope(shield=True):
-                    await self._stop()
+        """Serve to the end, whatever that is."""
+        with self._resources:
+            self._resources.callback(self._release)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._serve_requests)
+                try:
+                    with self._waiting_scope:
+                        await self._until_the_end()
+                finally:
+                    has_ended_alone = self._connection.is_over or self._loop_ended.is_set()
+                    with trio.CancelScope(shield=True):
+                        await self._stop()
+        if self._failure is not None:
+            raise self._failure
+        if has_ended_alone and not self._is_to_be_unmounted:
+            await self._say_how_it_ended()
 
     async def _serve_requests(self) -> None:
         try:
@@ -145,103 +171,125 @@ class _Session:
             self._loop_ended.set()
             self._waiting_scope.cancel()
 
+    async def _until_the_end(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._until_told_to_stop)
+            await self._connection.ended()
+            nursery.cancel_scope.cancel()
+
     async def _until_told_to_stop(self) -> None:
-        with trio.open_signal_receiver(*_stop_signals()) as signals:
+        signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+        with trio.open_signal_receiver(*signals) as received:
             try:
                 await self._become_ready()
             except Exception as error:
                 self._failure = error
+                self._is_to_be_unmounted = True
+                self._waiting_scope.cancel()
                 return
-            async for number in signals:
-                _log.info("unmounting %s (%s)", self._mountpoint, signal.Signals(number).name)
-                return
+            async for number in received:
+                if number == signal.SIGHUP:
+                    self._events.on_hangup()
+                elif number == signal.SIGUSR2:
+                    self._events.on_user_signal()
+                else:
+                    _log.info("unmounting %s (%s)", self._mountpoint, signal.Signals(number).name)
+                    self._is_to_be_unmounted = True
+                    self._waiting_scope.cancel()
 
     async def _become_ready(self) -> None:
-        await _answers(self._mountpoint)
-        if self._device is None:
+        if self._mount is None:
             raise MountError(f"{self._mountpoint} is missing from the mount table")
+        ask = partial(health.ask, self._mount, _READY_LIMIT_S)
+        found = await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
+        if found is not Health.ANSWERS:
+            raise MountError(f"{self._mountpoint} {found.value}")
         report = await trio.to_thread.run_sync(
             partial(
                 kernel.raise_limits,
-                self._device.major,
-                self._device.minor,
+                self._mount.major,
+                self._mount.minor,
                 read_ahead_kib=self._settings.read_ahead_kib,
                 max_background=self._settings.max_background,
             )
         )
         for warning in report.warnings:
             _log.warning("%s", warning)
+        self._resources.enter_context(owners.recorded(self._mount))
         self._operations.invalidator.start()
-        self._on_ready(report)
+        self._events.on_ready(report)
+        # Only now: before, our standard error was that of the command that waits for us.
+        self._start_watcher()
+
+    def _start_watcher(self) -> None:
+        assert self._mount is not None
+        self._abort = kernel.open_abort(self._mount.minor)
+        if self._connection.is_over:  # then it may be another one's
+            return
+        try:
+            self._watcher = watcher.start(self._mount, self._abort)
+        except OSError as error:
+            _log.warning("nothing watches over this process: %s", error)
 
     async def _stop(self) -> None:
-        """Invariant 1, up to the end of the main loop."""
-        self._has_ended_alone = self._loop_ended.is_set()
-        self._tell_waiters()
-        self._operations.invalidator.stop()
-        await self._operations.gate.close(self._settings.stop_grace_s)
-        if not self._loop_ended.is_set():
-            pyfuse3.terminate()
-            with trio.move_on_after(self._settings.stop_grace_s):
-                await self._loop_ended.wait()
-            self._loop_scope.cancel()
-            await self._loop_ended.wait()
-        self._may_close = await self._join_invalidations()
+        """Invariant 1, up to the unmount."""
+        with ExitStack() as held:
+            mount = held.enter_context(pinned(self._mount)) if self._mount else None
+            is_ours = mount is not None and not self._connection.is_over
+            self._tell_waiters()
+            self._operations.invalidator.stop()
+            await self._operations.gate.close(self._settings.stop_grace_s)
+            await self._end_loop()
+            if await self._join_invalidations():
+                # The connection ends here: what waits for an answer gets an error.
+                pyfuse3.close(unmount=False)
+            if mount is not None and is_ours and self._is_to_be_unmounted:
+                _detach(mount)
 
     def _tell_waiters(self) -> None:
         try:
-            self._on_stop()
+            self._events.on_stop()
         except Exception:
             _log.exception("telling the waiting readers to stop failed")
+
+    async def _end_loop(self) -> None:
+        if self._loop_ended.is_set():
+            return
+        pyfuse3.terminate()
+        with trio.move_on_after(self._settings.stop_grace_s):
+            await self._loop_ended.wait()
+        self._loop_scope.cancel()
+        await self._loop_ended.wait()
 
     async def _join_invalidations(self) -> bool:
         """Invariant 2."""
         join = partial(self._operations.invalidator.join, _JOIN_LIMIT_S)
         if await trio.to_thread.run_sync(join):
             return True
-        if self._device is not None:
-            await trio.to_thread.run_sync(kernel.abort_connection, self._device.minor)
+        if self._abort is not None:
+            os.write(self._abort, b"1\n")
         return await trio.to_thread.run_sync(join)
 
-    def unmount(self) -> None:
-        """Free the mount point and forget the session. Blocking, but asks nothing of the mount."""
-        was_cut = self._has_ended_alone and self._is_mounted()
-        if self._may_close:
-            pyfuse3.close(unmount=True)
-        if self._is_mounted():
-            detach(self._mountpoint)
-        if was_cut and self._failure is None:
-            self._failure = MountError(
-                f"the kernel's connection of {self._mountpoint} was cut; mount again"
-            )
+    async def _say_how_it_ended(self) -> None:
+        """The kernel ended the session: somebody unmounted it, or cut the connection."""
+        mount = self._mount
+        if mount is None or mount_at(self._mountpoint) != mount:
+            _log.info("%s was unmounted", self._mountpoint)
+        elif await trio.to_thread.run_sync(health.ask, mount) is Health.DEAD:
+            raise MountError(f"the kernel's connection of {self._mountpoint} was cut; mount again")
+        else:  # another process mounted again at once
+            _log.info("%s was unmounted", self._mountpoint)
 
-    def _is_mounted(self) -> bool:
-        current = mount_at(self._mountpoint)
-        return current is not None and _same_device(current, self._device)
-
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+    def _release(self) -> None:
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.wait()
+        if self._abort is not None:
+            os.close(self._abort)
 
 
-def _same_device(one: Mount, other: Mount | None) -> bool:
-    return other is not None and (one.major, one.minor) == (other.major, other.minor)
-
-
-def _stop_signals() -> list[signal.Signals]:
-    signals = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    return signals
-
-
-async def _answers(mountpoint: str) -> None:
-    """Return when the mount answers statvfs; the question is asked by a thread."""
-    ask = partial(os.statvfs, mountpoint)
-    with trio.move_on_after(_READY_LIMIT_S):
-        try:
-            await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
-        except OSError as error:
-            raise MountError(f"{mountpoint} does not answer: {error.strerror}") from error
-        return
-    raise MountError(f"{mountpoint} did not answer within {_READY_LIMIT_S:.0f} s")
+def _detach(mount: Pinned) -> None:
+    try:
+        mount.detach()
+    except MountError as error:
+        _log.warning("%s", error)

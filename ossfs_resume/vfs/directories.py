@@ -2,8 +2,11 @@
 
 from collections import OrderedDict
 
+from ossfs_resume.errors import OriginError
 from ossfs_resume.vfs.directory import Directory
-from ossfs_resume.vfs.nodes import DirectoryNode
+from ossfs_resume.vfs.models import AbsentName
+from ossfs_resume.vfs.names import SHADOW_SUFFIX, encode, parent_prefix
+from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node
 from ossfs_resume.vfs.shared import Shared
 
 MAX_DIRECTORIES = 10_000
@@ -31,6 +34,19 @@ class Directories:
         """What is known of the directory of exactly this prefix: one, or nothing."""
         return [self._directories[prefix]] if prefix in self._directories else []
 
+    async def leads_to(self, node: Node) -> bool:
+        """Whether the name of ``node`` still stands for it; yes, if nobody can say."""
+        path = node.prefix[:-1] if isinstance(node, DirectoryNode) else node.meta.key
+        prefix = parent_prefix(path)
+        name = encode(path)[len(encode(prefix)) :]
+        parent = self.of(self._shared.table.directory(prefix, self._shared.now_ns()))
+        try:
+            return await _found(parent, name) is node or (
+                isinstance(node, FileNode) and await _found(parent, name + SHADOW_SUFFIX) is node
+            )
+        except OriginError:
+            return True
+
     def of(self, node: DirectoryNode) -> Directory:
         """The directory of this node; a dropped one starts again, knowing nothing."""
         directory = self._directories.get(node.prefix)
@@ -41,3 +57,10 @@ class Directories:
         else:
             self._directories.move_to_end(node.prefix)
         return directory
+
+
+async def _found(directory: Directory, name: bytes) -> Node | None:
+    try:
+        return await directory.lookup(name)
+    except AbsentName:
+        return None

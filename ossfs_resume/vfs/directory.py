@@ -87,24 +87,17 @@ class Directory:
             raise AbsentName(name, min(remaining_s, self._shared.settings.negative_ttl_s))
         return known.node
 
-    def expire(self, only: Node | None = None) -> list[tuple[int, bytes]]:
+    def expire(self, only: Node | None = None) -> None:
         """Believe nothing any more, or nothing about the names of one node; what was known serves
-        only if the origin cannot be reached.
-
-        Returns this inode and each of the names that the kernel may know.
-        """
+        only if the origin cannot be reached."""
         answered = [(name, answer.node) for name, answer in self._answers.items()]
-        names = []
-        for name, node in (*answered, *self.listings.names()):
+        for _, node in (*answered, *self.listings.names()):
             if node is not None and only in (None, node):
-                node.confirmed_at = NEVER
-                if node.lookups:
-                    names.append((self.node.inode, name))
+                self._shared.doubt(node)
         if only is None:
             self.listings.expire()
             self.node.read_at = NEVER
             self._answers = {name: _Answer(node, NEVER) for name, node in answered}
-        return names
 
     def valid_s(self, nodes: Sequence[Node]) -> list[float]:
         """For each node the seconds for which the kernel may keep its connection with a name."""
@@ -214,4 +207,4 @@ class Directory:
         answer = self._answers.get(name)
         old = answer.node if answer is not None else self.listings.find(name, besides=source)
         if old is not None:
-            self._shared.replace(self.node.inode, name, current(old), node, asked_at)
+            self._shared.replace(current(old), node, asked_at)

@@ -10,7 +10,8 @@ from ossfs_resume.errors import NotFound, ObjectChanged, StaleVersion
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource
-from ossfs_resume.vfs.nodes import NEVER, FileNode, current, version_of
+from ossfs_resume.vfs.models import Opened
+from ossfs_resume.vfs.nodes import NEVER, FileNode, current
 
 if TYPE_CHECKING:
     from ossfs_resume.fetch.download import Download
@@ -45,27 +46,31 @@ class OpenFiles:
     def __repr__(self) -> str:
         return f"<OpenFiles {len(self)}>"
 
-    async def open(self, node: FileNode) -> int:
+    async def open(self, node: FileNode) -> Opened:
         """A handle on the version that ``node`` stands for.
 
         Raises StaleVersion if it is not the current one any more, CacheError.
         """
         _raise_if_superseded(node)
         download = await self._download(node) if node.meta.size else None
+        pages_are_true = download is None or _pages_are_true(node, download)
         handle = next(self._numbers)
         self._files[handle] = OpenFile(node, download)
         if download is not None:
             self._downloads[node.inode] = download
         self._table.opened(node)
-        return handle
+        return Opened(handle, node.meta.size, pages_are_true)
 
     async def read(self, handle: int, offset: int, length: int) -> bytes:
         """The bytes ``[offset, offset + length)``, clipped at the end of the file.
 
-        Raises StaleVersion if the object was replaced and a byte asked for is not cached;
+        Raises StaleVersion if the object was replaced and a byte asked for is not cached, or if
+        cached bytes turned out to be bad: the kernel cannot drop its pages while reads wait;
         otherwise what the engine raises.
         """
         file = self._get(handle)
+        if file.node.successor is not None:
+            raise StaleVersion(f"{file.node.meta.key}: cached bytes were bad, open it again")
         stop = min(offset + length, file.node.meta.size)
         if file.download is None or offset >= stop:
             return b""
@@ -111,19 +116,24 @@ class OpenFiles:
 
     async def _confirm(self, node: FileNode, download: "Download") -> None:
         """Raises StaleVersion if ``node`` is not what a new handle may be bound to."""
-        meta, stock = node.meta, download.entry.stock
-        if None not in (node.stock, stock) and node.stock != stock:
-            # Another process threw the cached bytes away: the kernel's pages may be as bad.
-            self._table.reincarnate(version_of(meta))
-        node.stock = stock or node.stock
         age_s = trio.current_time() - node.confirmed_at
         if not download.entry.progress.is_complete and age_s > CONFIRM_AGE_S:
             try:
                 await self._source.confirm(download)
             except (ObjectChanged, NotFound) as error:
                 node.supersede()
-                raise StaleVersion(f"{meta.key}: {error}") from error
+                raise StaleVersion(f"{node.meta.key}: {error}") from error
         _raise_if_superseded(node)
+
+
+def _pages_are_true(node: FileNode, download: "Download") -> bool:
+    """Whether the kernel's pages are of what the cache has now.
+
+    What it had when they were read may have been thrown away since, here or by another process, and
+    nobody can tell whether that was for want of room or because it was bad.
+    """
+    before, node.stock = node.stock, download.entry.stock
+    return before in (None, node.stock)
 
 
 def _raise_if_superseded(node: FileNode) -> None:

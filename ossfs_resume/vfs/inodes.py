@@ -3,7 +3,8 @@
 A number is derived from what it names, so that it is the same after a remount: a directory's from
 its prefix, a file's from one object *version* (key, ETag, size). Another version is another inode:
 pages that the kernel holds of the old one can never be shown as the new one. So is the next
-*incarnation* of the same version, after cached bytes turned out to be bad or were removed. That
+*incarnation* of the same version, after cached bytes turned out to be bad. (Not after they were
+evicted: backup programs read a file again whose number changed.) That
 lasts as long as anything refers to either: a kernel that has forgotten both holds no page, and the
 version has its first number again.
 
@@ -119,7 +120,7 @@ class InodeTable:
         return file
 
     def reincarnate(self, version: ObjectVersion) -> int:
-        """The cached bytes of a version were thrown away: give it another inode from now on.
+        """The cached bytes of a version were bad: give it another inode from now on.
 
         Returns the old number, whether or not anybody knows it.
         """

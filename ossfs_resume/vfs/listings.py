@@ -226,4 +226,5 @@ class Listings:
                 is_seen = name in listing.nodes or node.confirmed_at >= listing.started_at
                 if isinstance(node, FileNode) and not is_seen:
                     node.supersede()
+                    self._shared.doubt(node)
         self._previous = None

@@ -54,6 +54,15 @@ class Listed(NamedTuple):
     valid_s: float
 
 
+class Opened(NamedTuple):
+    """A file's handle and size in bytes, and whether the pages that the kernel has of the file are
+    still true."""
+
+    handle: int
+    size: int
+    pages_are_true: bool
+
+
 class AbsentName(NoSuchName):
     """No object and no directory has this name; the kernel may remember that for ``valid_s``."""
 

@@ -21,9 +21,10 @@ class FileNode:
     """One object version.
 
     ``confirmed_at`` is the monotonic time at which the origin last said that it is the current
-    one. ``superseded`` says that it is known not to be; ``successor`` is the inode of the same
-    version after its cached bytes were thrown away. ``stock`` is what the cache had of it when it
-    was last open: the kernel's pages can have come from nowhere else.
+    one; ``doubted`` says that nothing said before that is believed any more. ``superseded`` says
+    that it is known not to be current; ``successor`` is the inode of the same version after its
+    cached bytes turned out to be bad. ``stock`` is what the cache had of it when it was last open:
+    the kernel's pages can have come from nowhere else.
     """
 
     inode: int
@@ -32,6 +33,7 @@ class FileNode:
     confirmed_at: float = NEVER
     lookups: int = 0
     handles: int = 0
+    doubted: bool = False
     superseded: bool = False
     successor: "FileNode | None" = None
     stock: Generation | None = None
@@ -79,6 +81,7 @@ class DirectoryNode:
     confirmed_at: float = NEVER
     lookups: int = 0
     handles: int = 0
+    doubted: bool = False
     listable: bool = True
     names_digest: bytes = b""
     read_at: float = NEVER
@@ -98,6 +101,17 @@ class DirectoryNode:
 
 
 Node: TypeAlias = FileNode | DirectoryNode
+
+
+def doubt(node: Node) -> None:
+    """Believe no more that its name stands for ``node``, until the origin says so again."""
+    node.confirmed_at = NEVER
+    node.doubted = True
+
+
+def is_doubted(node: Node) -> bool:
+    """Whether it was doubted, and the origin has not been heard since."""
+    return node.doubted and node.confirmed_at == NEVER
 
 
 def version_of(meta: ObjectMeta) -> ObjectVersion:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.memory import Memory
 from ossfs_resume.vfs.models import TreeSettings
-from ossfs_resume.vfs.nodes import FileNode, Node
+from ossfs_resume.vfs.nodes import FileNode, Node, doubt
 from ossfs_resume.vfs.origin import Origin
 
 log = logging.getLogger(__name__)
@@ -45,15 +45,15 @@ class HiddenKeys:
 class Shared:
     """The services that directories use, and their counters.
 
-    ``wall_clock`` gives Unix seconds. ``on_superseded`` is told the parent's inode, the name and
-    the old inode when a known name got another inode; it must not block.
+    ``wall_clock`` gives Unix seconds. ``on_doubt`` is told the inodes that the kernel knows and
+    whose names may lead elsewhere by now; it must not block.
     """
 
     table: InodeTable
     origin: Origin
     settings: TreeSettings
     wall_clock: Callable[[], float]
-    on_superseded: Callable[[int, bytes, int], None]
+    on_doubt: Callable[[int], None]
     memory: Memory = field(default_factory=Memory)
     hidden: HiddenKeys = field(default_factory=HiddenKeys)
     lookups: int = 0
@@ -63,9 +63,13 @@ class Shared:
         """The wall clock in Unix nanoseconds."""
         return int(self.wall_clock() * NANOSECONDS)
 
-    def replace(
-        self, parent: int, name: bytes, old: Node | None, new: Node | None, asked_at: float
-    ) -> None:
+    def doubt(self, node: Node) -> None:
+        """Ask before the name of ``node`` is taken for it again, and have the kernel ask us."""
+        doubt(node)
+        if node.lookups:
+            self.on_doubt(node.inode)
+
+    def replace(self, old: Node | None, new: Node | None, asked_at: float) -> None:
         """A request of ``asked_at`` found ``new`` (None: nothing) where ``old`` was known.
 
         An object that a directory displaced may be confirmed under its shadow's name by the same
@@ -73,7 +77,8 @@ class Shared:
         """
         if old is None or old is new:
             return
-        if isinstance(old, FileNode) and old.confirmed_at < asked_at:
+        if old.confirmed_at >= asked_at:
+            return
+        if isinstance(old, FileNode):
             old.supersede()
-        if new is not None:
-            self.on_superseded(parent, name, old.inode)
+        self.doubt(old)

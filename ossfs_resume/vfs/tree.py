@@ -14,7 +14,7 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
-from ossfs_resume.errors import BadValue, IsADirectory, NotADirectory
+from ossfs_resume.errors import BadValue, IsADirectory, NotADirectory, StaleVersion
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs import inodes
@@ -25,16 +25,12 @@ from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
 from ossfs_resume.vfs.memory import Keeper, Memory
-from ossfs_resume.vfs.models import Attributes, Listed, TreeSettings, TreeStatistics
+from ossfs_resume.vfs.models import Attributes, Listed, Opened, TreeSettings, TreeStatistics
 from ossfs_resume.vfs.names import directory_prefix, encode, parent_prefix
-from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node
+from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, is_doubted
 from ossfs_resume.vfs.origin import Origin
 from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
-
-
-def _ignore(parent: int, name: bytes, inode: int) -> None:
-    pass
 
 
 class Tree:
@@ -46,9 +42,9 @@ class Tree:
     ``keeper`` keeps what the origin says for a later mount, which gets the ``times`` of directories
     at its start and the rest when it needs it.
 
-    ``on_superseded`` is called with the parent's inode, the name and the old inode when a known
-    name turns out to stand for something else, so that the kernel's copies can be dropped. It is
-    called on the event loop and must not block.
+    ``on_doubt`` is called with each inode that the kernel knows and whose name may stand for
+    something else by now: once the kernel asks for its attributes, or opens it, StaleVersion sends
+    it to look the path up again. Called on the event loop, it must not block.
     """
 
     ROOT: int = inodes.ROOT
@@ -65,7 +61,7 @@ class Tree:
         wall_clock: Callable[[], float] = time.time,
         keeper: Keeper | None = None,
         times: Mapping[str, DirectoryTime] = MappingProxyType({}),
-        on_superseded: Callable[[int, bytes, int], None] = _ignore,
+        on_doubt: Callable[[int], None] = lambda inode: None,
     ) -> None:
         settings = settings or TreeSettings()
         now_ns = int(wall_clock() * NANOSECONDS)
@@ -77,9 +73,7 @@ class Tree:
             on_new_directory=memory.changed,
         )
         self._origin = Origin(lister, nursery, directory_prefix(prefix), settings.timeout_s)
-        self._shared = Shared(
-            self._table, self._origin, settings, wall_clock, on_superseded, memory
-        )
+        self._shared = Shared(self._table, self._origin, settings, wall_clock, on_doubt, memory)
         if keeper is not None:
             nursery.start_soon(kept_running, "keeping what the origin said", memory.run)
         self._cache = cache
@@ -108,6 +102,9 @@ class Tree:
             node = await directory.lookup(name)
         [attributes] = await self._attributes.of([node])
         [valid_s] = directory.valid_s([node])
+        if not _is_current(node):
+            # Served for want of news; were the kernel to ask for the attributes, it got an error.
+            attributes = attributes._replace(valid_s=max(attributes.valid_s, valid_s))
         self._table.remember(node)
         return Listed(name, attributes, 0, valid_s)
 
@@ -120,8 +117,17 @@ class Tree:
         self._table.forget(inode, count)
 
     async def attributes(self, inode: int) -> Attributes:
-        """What stat says, without a request: an inode is one version. Raises StaleVersion."""
-        [attributes] = await self._attributes.of([self._table.get(inode)])
+        """What stat says, without a request unless the inode is doubted: it is one version.
+
+        Raises StaleVersion if another one is known to be current, unless it is open: the kernel
+        asks before it reads from an open file, too.
+        """
+        node = self._table.get(inode)
+        if not node.handles:
+            await self._settle_doubt(node)
+            if not _is_current(node):
+                raise StaleVersion(f"inode {inode} has been superseded")
+        [attributes] = await self._attributes.of([node])
         return attributes
 
     def read_link(self, inode: int) -> bytes:
@@ -140,10 +146,10 @@ class Tree:
         return self._directory(inode).node.prefix
 
     def incarnation_changed(self, version: ObjectVersion) -> int:
-        """The cached bytes of ``version`` were thrown away.
+        """The cached bytes of ``version`` turned out to be bad.
 
-        From now on the version has another inode. Returns the old inode, whose pages the kernel
-        must drop; handles on it go on reading the same version.
+        From now on the version has another inode. Returns the old one, whose pages the kernel must
+        drop; reads through handles on it fail at once, so that they can be dropped.
         """
         return self._table.reincarnate(version)
 
@@ -151,23 +157,29 @@ class Tree:
         """The inode that stands for a version today, whether or not anybody knows it."""
         return self._table.file(ObjectMeta(version.key, version.size, version.etag, 0)).inode
 
-    def refresh(self, inode: int) -> list[tuple[int, bytes]]:
+    def refresh(self, inode: int) -> None:
         """Believe nothing any more of what is known about a file's name, or about the names in and
-        below a directory: the next lookup asks, and old knowledge only serves if it cannot.
+        below a directory: who uses one next asks, and old knowledge only serves if it cannot.
 
-        Returns directory and name of all that the kernel must look up again. Raises StaleVersion.
+        Raises StaleVersion.
         """
         node = self._table.get(inode)
-        prefix = node.prefix if isinstance(node, DirectoryNode) else parent_prefix(node.meta.key)
         if isinstance(node, DirectoryNode):
-            return [name for one in self._directories.below(prefix) for name in one.expire()]
-        return [name for one in self._directories.at(prefix) for name in one.expire(node)]
+            for directory in self._directories.below(node.prefix):
+                directory.expire()
+        else:
+            for directory in self._directories.at(parent_prefix(node.meta.key)):
+                directory.expire(node)
 
     # --- directories ---
 
     async def open_directory(self, inode: int) -> int:
-        """A handle for reading a directory; nothing is asked yet."""
+        """A handle for reading a directory; nothing is asked yet, unless it is doubted.
+
+        Raises NotADirectory; StaleVersion if the name stands for something else by now.
+        """
         directory = self._directory(inode)
+        await self._settle_doubt(directory.node)
         return self._readers.add(DirectoryReader(directory, self._attributes))
 
     async def list_directory(self, handle: int, offset: int, limit: int) -> list[Listed]:
@@ -183,13 +195,15 @@ class Tree:
 
     # --- files ---
 
-    async def open(self, inode: int) -> int:
+    async def open(self, inode: int) -> Opened:
         """A handle on exactly the version that ``inode`` stands for.
 
         Raises IsADirectory; StaleVersion if the object has another version by now, upon which the
         kernel looks the path up again.
         """
-        return await self._files.open(self._file(inode))
+        node = self._file(inode)
+        await self._settle_doubt(node)
+        return await self._files.open(node)
 
     async def read(self, handle: int, offset: int, length: int) -> bytes:
         """Exactly these bytes, clipped at the end of the file; see `OpenFiles.read`."""
@@ -220,6 +234,11 @@ class Tree:
             origin_is_down=self._origin.is_down,
         )
 
+    async def _settle_doubt(self, node: Node) -> None:
+        """Raises StaleVersion if the name of ``node`` leads elsewhere by now."""
+        if is_doubted(node) and not await self._directories.leads_to(node):
+            raise StaleVersion(f"inode {node.inode} has been superseded")
+
     def _file(self, inode: int) -> FileNode:
         node = self._table.get(inode)
         if not isinstance(node, FileNode):
@@ -236,3 +255,7 @@ class Tree:
         if node is self._table.root:
             return node
         return self._table.directory(parent_prefix(node.prefix), self._shared.now_ns())
+
+
+def _is_current(node: Node) -> bool:
+    return not isinstance(node, FileNode) or not node.superseded

@@ -109,7 +109,7 @@ def watched(
     FromDisk.in_memory, FromDisk.error = True, 0
     store = CacheStore.open(settings, data_file=FromDisk)
     told: list[ObjectVersion] = []
-    store.keeper.listen(told.extend)
+    store.keeper.listen(distrusted=told.extend)
     yield store, told
     FromDisk.in_memory, FromDisk.error = True, 0
     store.close()

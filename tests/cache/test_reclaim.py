@@ -64,7 +64,7 @@ def test_the_least_recently_used_goes_and_whoever_has_copies_is_told(
     # Everything here happens within a millisecond.
     monkeypatch.setattr("ossfs_resume.cache.progress._now_ms", count(10**13).__next__)
     store, told = opened(10), []
-    store.keeper.listen(told.extend)
+    store.keeper.listen(removed=told.extend)
     for key in ("a", "b"):
         fill(store, parts, key, 4)
     store.commit()

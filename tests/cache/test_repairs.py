@@ -26,7 +26,7 @@ def test_bytes_that_were_trusted_are_checked_again_and_their_users_told(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
     told: list[ObjectVersion] = []
-    store.keeper.listen(told.extend)
+    store.keeper.listen(bad=told.extend)
     entry = store.acquire(parts.version(4))
     parts.write(entry, 0, 4)
     store.commit()
@@ -50,7 +50,7 @@ def test_a_closed_entry_is_trusted_no_more(
     store: CacheStore, settings: CacheSettings, parts: Parts
 ) -> None:
     told: list[ObjectVersion] = []
-    store.keeper.listen(told.extend)
+    store.keeper.listen(bad=told.extend)
     entry = store.acquire(parts.version(4))
     parts.write(entry, 0, 4)
     store.release(entry)
@@ -80,7 +80,7 @@ def test_what_was_found_before_is_not_heard_and_little_is_kept(
             transaction.announce_repair(version)
     store = CacheStore.open(settings)
     told: list[ObjectVersion] = []
-    store.keeper.listen(told.extend)
+    store.keeper.listen(bad=told.extend)
     assert list(store._catalog.repairs(0).values()) == versions[5:]
     with store._catalog.transaction() as transaction:
         transaction.announce_repair(versions[0])

@@ -105,5 +105,21 @@ def test_a_source_that_is_no_bucket_is_one_line() -> None:
 def test_unmounting_what_is_not_mounted_says_so(tmp_path: object) -> None:
     result = run("umount", str(tmp_path))
     assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert "not mounted" in result.stderr
+    assert result.stderr == f"ossfs-resume: {tmp_path} is not mounted\n"
+
+
+def test_umount_leaves_other_file_systems_alone() -> None:
+    result = run("umount", "/proc")
+    assert result.returncode == 1
+    assert result.stderr.endswith("none of ours; to unmount it: umount /proc\n")
+
+
+def test_a_mount_point_whose_name_is_no_text_is_named_in_one_line() -> None:
+    result = run("umount", "/nowhere/\udcff\n")
+    assert result.returncode == 1
+    assert result.stderr == "ossfs-resume: /nowhere/\\xff is not mounted\n"
+
+
+@pytest.mark.parametrize("command", [["umount", ""], ["mount", "oss://b", ""]])
+def test_an_empty_mount_point_is_not_the_current_directory(command: list[str]) -> None:
+    assert run(*command).returncode != 0

@@ -40,13 +40,10 @@ class Namespace:
         return "dir/" if inode == DIRECTORY else ""
 
     def __init__(self) -> None:
-        self.looked_up_again: list[tuple[int, bytes]] = []
+        self.refreshed: list[int] = []
 
-    def refresh(self, inode: int) -> list[tuple[int, bytes]]:
-        return [(DIRECTORY, b"file")]
-
-    def entry(self, parent: int, name: bytes) -> None:
-        self.looked_up_again.append((parent, name))
+    def refresh(self, inode: int) -> None:
+        self.refreshed.append(inode)
 
 
 class NothingOpen:
@@ -96,7 +93,7 @@ def verbs(
 ) -> Verbs:
     tree, engine = Namespace(), NothingOpen()
     pins = Pins(make_bucket("dir/file"), keeper, jobs, Errands(nursery))
-    care = Care(tree, engine, keeper, nursery, tree)
+    care = Care(tree, engine, keeper, nursery, lambda version: None)
     below = Overview(keeper, jobs, care)
     return Verbs(tree, engine, summaries, jobs, 262144, lambda: {"pid": 1}, pins, care, below)
 
@@ -187,9 +184,10 @@ async def test_a_pin_that_does_not_fit_is_refused_and_fetches_nothing(
     assert not keeper.is_pinned("dir/file")
 
 
-async def test_refresh_has_the_kernel_look_up_again(verbs: Verbs) -> None:
-    await verbs.set(DIRECTORY, "refresh", b"1")
-    assert verbs._tree.looked_up_again == [(DIRECTORY, b"file")]
+async def test_refresh_is_for_files_and_directories(verbs: Verbs) -> None:
+    for inode in (DIRECTORY, FILE):
+        await verbs.set(inode, "refresh", b"1")
+    assert verbs._tree.refreshed == [DIRECTORY, FILE]
     with pytest.raises(BadValue):
         await verbs.set(DIRECTORY, "refresh", b"0")
 

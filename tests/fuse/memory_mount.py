@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,6 +57,13 @@ class MemoryListed:
 
 class AbsentName(NoSuchName):
     valid_s = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOpened:
+    handle: int
+    size: int
+    pages_are_true: bool = True
 
 
 @dataclass
@@ -173,10 +181,11 @@ class MemoryTree:
     def close_directory(self, handle: int) -> None:
         del self._handles[handle]
 
-    async def open(self, inode: int) -> int:
-        if self._node(inode).attributes.is_directory:
+    async def open(self, inode: int) -> MemoryOpened:
+        node = self._node(inode)
+        if node.attributes.is_directory:
             raise IsADirectory(str(inode))
-        return self._handle(self._node(inode))
+        return MemoryOpened(self._handle(node), node.attributes.size)
 
     async def read(self, handle: int, offset: int, length: int) -> bytes:
         node = self._handles[handle]
@@ -275,6 +284,18 @@ async def _write_alive() -> None:
     sys.stdout.flush()
 
 
+def leak() -> int:
+    """A child that keeps the device open when this process is killed, as a thread of it would that
+    the kernel does not let go of; its number."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.close(1)
+        while True:
+            signal.pause()
+    return child
+
+
 class Broken:
     """Every method of it raises RuntimeError."""
 
@@ -291,7 +312,7 @@ def main() -> int:
     from ossfs_resume.fuse.kernel import KernelReport
     from ossfs_resume.fuse.operations import Operations, OperationsSettings
     from ossfs_resume.fuse.options import SessionSettings
-    from ossfs_resume.fuse.session import serve
+    from ossfs_resume.fuse.session import SessionEvents, serve
 
     parser = argparse.ArgumentParser()
     parser.add_argument("mountpoint")
@@ -299,6 +320,8 @@ def main() -> int:
     parser.add_argument("--allow-other", action="store_true")
     parser.add_argument("--break", dest="is_broken", action="store_true")
     parser.add_argument("--deaf", action="store_true", help="readers are not told of a stop")
+    parser.add_argument("--leak", action="store_true", help="leave the device open in a child")
+    parser.add_argument("--fail", action="store_true", help="at SIGHUP and SIGUSR2")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
 
@@ -312,6 +335,8 @@ def main() -> int:
             if arguments.is_broken:
                 operations._tree = operations._verbs = Broken()
             line = {"read_ahead_kib": report.read_ahead_kib, "background": report.max_background}
+            if arguments.leak:
+                line["child"] = leak()
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 
@@ -322,7 +347,20 @@ def main() -> int:
         settings = SessionSettings(
             "oss://a,b\\c/p", arguments.mountpoint, allow_other=arguments.allow_other
         )
-        await serve(operations, settings, on_ready=ready, on_stop=stop)
+
+        def tell(name: str) -> None:
+            if arguments.fail:
+                raise RuntimeError("a defect in a callback")
+            sys.stdout.write(f"{name}\n")
+            sys.stdout.flush()
+
+        events = SessionEvents(
+            on_ready=ready,
+            on_stop=stop,
+            on_hangup=lambda: tell("SIGHUP"),
+            on_user_signal=lambda: tell("SIGUSR2"),
+        )
+        await serve(operations, settings, events)
 
     try:
         trio.run(run)

@@ -41,7 +41,6 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(
         pyfuse3, "invalidate_inode", lambda inode, attr_only: kernel.record(inode, attr_only)
     )
-    monkeypatch.setattr(pyfuse3, "invalidate_entry", lambda *arguments: kernel.record(*arguments))
     return kernel
 
 
@@ -58,9 +57,8 @@ def invalidator(kernel: Kernel) -> Iterator[Invalidator]:
 def test_each_kind_arrives_from_another_thread(kernel: Kernel, invalidator: Invalidator) -> None:
     invalidator.data(2)
     invalidator.attributes(3)
-    invalidator.entry(1, b"name", deleted=4)
-    kernel.wait(3)
-    assert sorted(kernel.calls, key=repr) == [(1, b"name", 4), (2, False), (3, True)]
+    kernel.wait(2)
+    assert sorted(kernel.calls) == [(2, False), (3, True)]
     assert threading.get_ident() not in kernel.threads
 
 
@@ -76,7 +74,7 @@ def test_waiting_requests_are_merged(kernel: Kernel, invalidator: Invalidator) -
     assert kernel.calls == [(1, True), (2, True), (3, True)]
 
 
-def test_data_waits_for_reads_and_delays_neither_other_data_nor_names(
+def test_data_waits_for_reads_and_delays_neither_other_data_nor_attributes(
     kernel: Kernel, invalidator: Invalidator
 ) -> None:
     invalidator.read_started(7)
@@ -103,11 +101,10 @@ def test_an_inode_unknown_to_the_kernel_is_no_failure(
     kernel.wait(2)
     invalidator.stop()
     assert invalidator.join(PATIENCE_S)
-    assert (invalidator.statistics.performed, invalidator.statistics.failed) == (2, 0)
     assert not caplog.records
 
 
-def test_other_errors_are_counted_and_survived(
+def test_other_errors_are_told_and_survived(
     kernel: Kernel, invalidator: Invalidator, caplog: pytest.LogCaptureFixture
 ) -> None:
     kernel.error = OSError(errno.ENOSYS, "no")
@@ -116,14 +113,14 @@ def test_other_errors_are_counted_and_survived(
     kernel.wait(2)
     invalidator.stop()
     assert invalidator.join(PATIENCE_S)
-    assert invalidator.statistics.failed == 2
     assert "inode=1" in caplog.text
+    assert "inode=2" in caplog.text
 
 
-def test_names_beyond_the_limit_are_dropped_but_data_never(
+def test_attributes_beyond_the_limit_are_dropped_but_data_never(
     kernel: Kernel, invalidator: Invalidator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invalidator._names, "_limit", 2)
+    monkeypatch.setattr(invalidator._attributes, "_limit", 2)
     kernel.may_return.clear()
     invalidator.attributes(0)
     invalidator.data(0)
@@ -133,7 +130,7 @@ def test_names_beyond_the_limit_are_dropped_but_data_never(
         invalidator.data(inode)
     kernel.may_return.set()
     kernel.wait(6)
-    assert invalidator.statistics.dropped == 2
+    assert sum(call[1] is True for call in kernel.calls) == 3
     assert sum(call[1] is False for call in kernel.calls) == 5
 
 
@@ -155,3 +152,20 @@ def test_nothing_is_asked_before_start_and_after_stop(kernel: Kernel) -> None:
 
 def test_joining_what_never_started_is_immediate() -> None:
     assert Invalidator().join(0.0)
+
+
+def test_a_read_wakes_nobody_unless_something_waits(
+    kernel: Kernel, invalidator: Invalidator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    changed = invalidator._data._changed
+    notify = changed.notify
+    monkeypatch.setattr(changed, "notify", lambda: (woken.append(1), notify()))
+    invalidator.read_started(1)
+    invalidator.read_finished(1)
+    assert not woken
+    invalidator.read_started(1)
+    invalidator.data(1)
+    invalidator.read_finished(1)
+    assert len(woken) == 2
+    kernel.wait()

@@ -12,12 +12,12 @@ from ossfs_resume.fuse.mounts import Mount, detach, mount_at, parse_mountinfo
 
 LINE = (
     r"36 35 0:52 / /mnt/a\040b rw,noatime shared:1 master:2 - fuse.ossfs-resume "
-    r"oss://b,\134\011 rw,user_id=0"
+    r"oss://b,\134\011 rw,user_id=7,group_id=8,allow_other"
 )
 
 
 def test_a_line_with_optional_fields_and_escapes() -> None:
-    mount = Mount(0, 52, "/mnt/a b", "fuse.ossfs-resume", "oss://b,\\\t")
+    mount = Mount(36, 0, 52, "/mnt/a b", "fuse.ossfs-resume", "oss://b,\\\t", 7, 8)
     assert parse_mountinfo(LINE + "\n") == [mount]
     assert mount.is_ours
 
@@ -35,7 +35,7 @@ def test_any_path_survives_the_kernel_s_escapes(path: str) -> None:
 
 
 def test_the_topmost_of_two_mounts_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = [Mount(0, 1, "/m", "ext4", "a"), Mount(0, 2, "/m", "ext4", "b")]
+    table = [Mount(5, 0, 1, "/m", "ext4", "a"), Mount(6, 0, 2, "/m", "ext4", "b")]
     monkeypatch.setattr(mounts, "mounts", lambda: table)
     assert mount_at("/m") == table[1]
     assert mount_at("/n") is None

@@ -3,6 +3,7 @@
 import errno
 import inspect
 import os
+import threading
 from collections.abc import Awaitable
 from types import ModuleType
 from typing import Any
@@ -215,3 +216,21 @@ async def test_reads_in_progress_are_known_to_the_invalidator(
     tree.stopped.set()
     await trio.testing.wait_all_tasks_blocked()
     assert operations.invalidator._reads == {}
+
+
+async def test_the_space_of_a_disk_that_hangs_is_what_it_said_last(
+    memory: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = memory.MemoryTree()
+    settings = OperationsSettings(Ownership(1000, 1001), space_limit_s=0.01)
+    operations = Operations(tree, memory.MemoryVerbs(tree), settings, Invalidator())
+    known = os.statvfs("/")
+    hangs = threading.Event()
+    try:
+        monkeypatch.setattr(tree, "space", hangs.wait)
+        with pytest.raises(pyfuse3.FUSEError):
+            await operations.statfs(CONTEXT)
+        operations._space = known
+        assert (await operations.statfs(CONTEXT)).f_blocks == known.f_blocks
+    finally:
+        hangs.set()

@@ -14,19 +14,19 @@ BASE = {"fsname=oss://b", "subtype=ossfs-resume", "default_permissions", "noatim
 
 
 def test_the_usual_options() -> None:
-    assert libfuse_options(SessionSettings("oss://b", "/m"), auto_unmount=False) == BASE
+    assert libfuse_options(SessionSettings("oss://b", "/m")) == BASE
 
 
-def test_helper_and_other_users_on_request() -> None:
+def test_other_users_on_request() -> None:
     settings = SessionSettings("oss://b", "/m", allow_other=True, options=("noexec", "ro", "rw"))
-    expected = BASE | {"auto_unmount", "allow_other", "noexec"}
-    assert libfuse_options(settings, auto_unmount=True) == expected
+    expected = BASE | {"allow_other", "noexec"}
+    assert libfuse_options(settings) == expected
 
 
 @pytest.mark.parametrize("option", ["max_read=65536", "max_background=64", "suid", "a,b"])
 def test_unknown_options_are_named(option: str) -> None:
     with pytest.raises(MountError, match=option):
-        libfuse_options(SessionSettings("oss://b", "/m", options=(option,)), auto_unmount=False)
+        libfuse_options(SessionSettings("oss://b", "/m", options=(option,)))
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_unknown_options_are_named(option: str) -> None:
     ],
 )
 def test_the_source_is_escaped(source: str, shown: str) -> None:
-    options = libfuse_options(SessionSettings(source, "/m"), auto_unmount=False)
+    options = libfuse_options(SessionSettings(source, "/m"))
     assert f"fsname={shown}" in options
 
 
 @given(st.text())
 def test_no_source_breaks_out_of_its_option(source: str) -> None:
     """Splitting as libfuse does gives the option back as one piece of printable ASCII."""
-    options = libfuse_options(SessionSettings(source, "/m"), auto_unmount=False)
+    options = libfuse_options(SessionSettings(source, "/m"))
     fsname = next(option for option in options if option.startswith("fsname="))
     unescaped = fsname.replace("\\\\", "").replace("\\,", "")
     assert "," not in unescaped

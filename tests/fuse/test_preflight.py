@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ossfs_resume.errors import MountError
-from ossfs_resume.fuse import preflight
+from ossfs_resume.fuse import dead_mounts, preflight
 from ossfs_resume.fuse.mounts import Mount
 from ossfs_resume.fuse.preflight import prepare
 
@@ -19,8 +19,12 @@ def _device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusal(path: Path, *, allow_other: bool = False) -> str:
+    return refusal_of(str(path), allow_other=allow_other)
+
+
+def refusal_of(path: str, *, allow_other: bool = False) -> str:
     with pytest.raises(MountError) as raised:
-        prepare(str(path), allow_other=allow_other)
+        prepare(path, allow_other=allow_other)
     text = str(raised.value)
     assert "\n" not in text
     return text
@@ -49,11 +53,22 @@ def test_another_file_system_is_mounted_there_and_in_use() -> None:
     assert refusal(Path("/proc")) == "/proc is not empty; name an empty directory"
 
 
-def test_an_empty_one_is_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Mount(0, 1, str(tmp_path / "mnt"), "autofs", "systemd-1")
-    (tmp_path / "mnt").mkdir()
-    monkeypatch.setattr(preflight, "mount_at", lambda _path: other)
-    assert prepare(str(tmp_path / "mnt"), allow_other=True) == str(tmp_path / "mnt")
+@pytest.mark.parametrize(("kind", "is_empty"), [("ext4", True), ("autofs", False)])
+def test_what_is_mounted_there_is_covered_if_it_is_empty_or_a_trigger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_empty: bool
+) -> None:
+    """To look into a trigger would wait for the mount that is to be made."""
+    path = tmp_path / "mnt"
+    path.mkdir()
+    if not is_empty:
+        (path / "x").touch()
+    other = Mount(1, 0, 1, str(path), kind, "systemd-1")
+    monkeypatch.setattr(dead_mounts, "mount_at", lambda _path: other)
+    assert prepare(str(path), allow_other=True) == str(path)
+
+
+def test_the_empty_name_is_not_the_current_directory() -> None:
+    assert "empty name" in refusal_of("")
 
 
 @pytest.mark.parametrize(

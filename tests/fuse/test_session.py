@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from ossfs_resume.fuse.dead_mounts import is_dead
+from ossfs_resume.fuse.health import Health, ask
 from ossfs_resume.fuse.kernel import abort_connection
-from ossfs_resume.fuse.mounts import mount_at
-from support.waiting import PATIENCE_S
+from ossfs_resume.fuse.mounts import Mount, detach, mount_at, pinned
+from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.fuse
 
@@ -74,7 +77,7 @@ def heeded(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unmounts(mounts: Any, number: signal.Signals) -> None:
     with heeded(number):
         mounted = mounts.ready()
@@ -124,33 +127,154 @@ def test_an_unmount_from_outside_ends_the_process_well(mounts: Any, command: lis
     assert not mounted.is_mounted
 
 
-def test_a_cut_connection_is_told_and_leaves_no_dead_mount(mounts: Any) -> None:
+def test_a_cut_connection_is_told_and_leaves_a_dead_mount(mounts: Any) -> None:
+    """Not an empty directory, of which a program might make as empty a copy."""
     mounted = mounts.ready()
     mount = mount_at(str(mounted.path))
     assert mount is not None
     assert abort_connection(mount.minor)
     assert mounted.process.wait(PATIENCE_S) == 1
     assert "connection" in mounted.log.read_text()
-    assert not mounted.is_mounted
+    with pytest.raises(OSError, match="not connected"):
+        os.listdir(mounted.path)
 
 
-def test_kill_9_leaves_no_mount(mounts: Any) -> None:
+def test_a_defect_that_ends_the_process_leaves_a_dead_mount(mounts: Any) -> None:
+    mounted = mounts.ready("--fail")
+    mounted.process.send_signal(signal.SIGUSR2)
+    assert mounted.process.wait(PATIENCE_S) == 1
+    with pytest.raises(OSError, match="not connected"):
+        os.listdir(mounted.path)
+
+
+def test_hangup_and_user_signals_are_told_and_end_nothing(mounts: Any) -> None:
     mounted = mounts.ready()
-    stall(mounts, mounted, 3)
-    mounted.process.kill()
-    assert mounted.wait_unmounted()
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        mounted.process.send_signal(number)
+        output = mounted.process.stdout
+        assert select.select([output], [], [], PATIENCE_S)[0]
+        assert output.readline().decode().strip() == number.name
+    assert (mounted.path / "small.txt").read_text() == "hello\n"
 
 
-def test_a_dead_mount_is_replaced_by_the_next(mounts: Any) -> None:
-    dead = mounts.ready(environment=WITHOUT_HELPER)
+@pytest.mark.parametrize("has_helper", [True, False])
+def test_kill_9_leaves_a_dead_mount_that_the_next_one_replaces(
+    mounts: Any, has_helper: bool
+) -> None:
+    """At once, although the kernel remembers the attributes of the root for a minute."""
+    dead = mounts.ready(environment={} if has_helper else WITHOUT_HELPER)
+    os.stat(dead.path)
+    stall(mounts, dead, 3)
     dead.process.kill()
     dead.process.wait()
     with pytest.raises(OSError, match="not connected"):
-        os.stat(dead.path)
+        os.listdir(dead.path)
     alive = mounts.ready()
     assert (alive.path / "small.txt").read_text() == "hello\n"
     assert alive.stop() == 0
     assert not alive.is_mounted
+
+
+def test_the_watcher_has_no_descriptor_but_one_and_ends_with_the_mount(mounts: Any) -> None:
+    mounted = mounts.ready()
+    watcher = watcher_of(mounted)
+
+    def descriptors() -> set[str]:
+        numbers = os.listdir(f"/proc/{watcher}/fd")
+        return {Path(_link(Path(f"/proc/{watcher}/fd/{n}"))).name for n in numbers if n != "2"}
+
+    eventually(lambda: descriptors() == {"abort", "stat"})  # and once it has loaded its libraries
+    ending = os.pidfd_open(watcher)
+    os.kill(watcher, signal.SIGTERM)  # a service manager stops all processes of a service at once
+    assert mounted.stop() == 0
+    assert select.select([ending], [], [], PATIENCE_S)[0]
+    os.close(ending)
+
+
+def test_the_watcher_of_a_killed_process_cuts_its_connection_and_no_other(mounts: Any) -> None:
+    mounted = mounts.ready()
+    watcher = watcher_of(mounted)
+    ending = os.pidfd_open(watcher)
+    mounted.process.kill()
+    mounted.process.wait()
+    detach(str(mounted.path))
+    other = mounts.ready()  # under the same number, before the watcher looks
+    assert select.select([ending], [], [], PATIENCE_S)[0]
+    os.close(ending)
+    assert (other.path / "small.txt").read_text() == "hello\n"
+
+
+@contextmanager
+def lingering(mounts: Any) -> Iterator[Any]:
+    """A mount whose process is killed while something keeps its device open: it would hang."""
+    mounted = mounts.start("--leak")
+    child = mounted.wait_ready()["child"]
+    try:
+        yield mounted
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_process_that_lingers_when_killed_hangs_nobody(mounts: Any) -> None:
+    with lingering(mounts) as mounted:
+        watcher_of(mounted)
+        mounted.process.kill()
+        mounted.process.wait()
+        eventually(lambda: ask(mount_of(mounted), 1.0) is Health.DEAD)
+
+
+@pytest.mark.parametrize("what", ["mount", "umount"])
+def test_a_lingering_process_is_found_dead_also_without_its_watcher(mounts: Any, what: str) -> None:
+    with lingering(mounts) as mounted:
+        mount = mount_of(mounted)
+        os.kill(watcher_of(mounted), signal.SIGKILL)
+        mounted.process.kill()
+        mounted.process.wait()
+        assert ask(mount, 1.0) is Health.HANGS
+        if what == "mount":
+            alive = mounts.ready()
+            assert (alive.path / "small.txt").read_text() == "hello\n"
+            assert alive.stop() == 0
+        else:
+            command = [sys.executable, "-m", "ossfs_resume", "umount", str(mounted.path)]
+            subprocess.run(command, check=True)
+        assert not mounted.is_mounted
+
+
+def test_a_mount_that_hangs_and_is_not_dead_is_left_alone(mounts: Any) -> None:
+    mounted = mounts.ready()
+    mounted.process.send_signal(signal.SIGSTOP)
+    try:
+        mount = mount_of(mounted)
+        assert ask(mount, 1.0) is Health.HANGS
+        assert not is_dead(mount)
+        with pinned(mount) as held:
+            assert held is not None
+    finally:
+        mounted.process.send_signal(signal.SIGCONT)
+    assert ask(mount) is Health.ANSWERS
+
+
+def mount_of(mounted: Any) -> Mount:
+    mount = mount_at(str(mounted.path))
+    assert mount is not None
+    return mount
+
+
+def watcher_of(mounted: Any) -> int:
+    """The process that watches over a mount's, once it is there."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for task in Path(f"/proc/{mounted.process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                with suppress(OSError):
+                    if b"/watcher.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(int(child))
+        return bool(found)
+
+    eventually(look)
+    return found[0]
 
 
 def test_the_helper_does_not_keep_our_standard_output_open(mounts: Any) -> None:

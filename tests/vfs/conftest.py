@@ -180,7 +180,7 @@ class World:
     cache: Cache
     nursery: trio.Nursery
     tree: Tree
-    superseded: list[tuple[int, bytes, int]]
+    doubted: list[int]
     wall_clock: list[float]
     make_tree: Callable[..., Tree]
 
@@ -206,7 +206,7 @@ class World:
         return [listed.name for listed in await self.entries(inode)]
 
     async def open(self, path: str) -> int:
-        return await self.tree.open((await self.lookup(path)).attributes.inode)
+        return (await self.tree.open((await self.lookup(path)).attributes.inode)).handle
 
     def unplug(self) -> None:
         self.bucket.error = Unreachable("no route to host")
@@ -216,7 +216,7 @@ class World:
 
 
 def make_world_in(nursery: trio.Nursery) -> World:
-    bucket, superseded, wall_clock = Bucket(), [], [WALL_CLOCK]
+    bucket, doubted, wall_clock = Bucket(), [], [WALL_CLOCK]
     cache = Cache(bucket)
     make_tree = partial(
         Tree,
@@ -226,9 +226,9 @@ def make_world_in(nursery: trio.Nursery) -> World:
         nursery,
         settings=TreeSettings(),
         wall_clock=lambda: wall_clock[0],
-        on_superseded=lambda *args: superseded.append(args),
+        on_doubt=doubted.append,
     )
-    return World(bucket, cache, nursery, make_tree(), superseded, wall_clock, make_tree)
+    return World(bucket, cache, nursery, make_tree(), doubted, wall_clock, make_tree)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from ossfs_resume.errors import (
     NotADirectory,
     OssfsError,
     StaleVersion,
+    Unreachable,
 )
 from ossfs_resume.vfs.handles import CONFIRM_AGE_S
-from ossfs_resume.vfs.tree import Tree
 
 TTL = 60.0
 
@@ -112,7 +112,7 @@ async def test_opening_an_incomplete_file_known_for_long_asks_whether_it_is_curr
     assert isinstance(await error_of(world.tree.open(inode)), StaleVersion)
     assert holders(world) == 0
     assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
-    assert world.superseded == [(Tree.ROOT, b"a", inode)]
+    assert world.doubted == [inode]
 
 
 @pytest.mark.parametrize(("age_s", "is_complete"), [(0.5, False), (10, True)])
@@ -188,25 +188,41 @@ async def test_an_evicted_and_then_replaced_object_opens_at_the_kernels_second_t
     assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
     new = (await world.lookup("a")).attributes
     assert new.size == 2
-    assert await world.tree.read(await world.tree.open(new.inode), 0, 2) == b"22"
+    assert await world.tree.read((await world.tree.open(new.inode)).handle, 0, 2) == b"22"
 
 
-async def test_a_discard_by_another_process_is_noticed_at_open(world, autojump_clock) -> None:
+async def test_reads_of_bad_bytes_fail_at_once(world, autojump_clock) -> None:
+    """Else the kernel could not drop its pages."""
+    world.bucket.put("a", b"1")
+    handle = await world.open("a")
+    world.tree.incarnation_changed(version(world, "a"))
+    assert isinstance(await error_of(world.tree.read(handle, 0, 1)), StaleVersion)
+
+
+async def test_pages_are_true_until_the_cache_threw_away_what_they_were_read_from(
+    world, autojump_clock
+) -> None:
+    """By this process or by another one, for want of room or because it was bad; the inode stays,
+    or else backup programs read the file again."""
     world.bucket.put("a")
-    geometry = Geometry(1, 1)
-    old = (await world.lookup("a")).attributes.inode
-    handle = await world.tree.open(old)
-    world.cache.of("a").stock = Generation(1, geometry)  # by what was read
-    await world.tree.release(handle)
-    await world.tree.release(await world.tree.open(old))
-    world.cache.of("a").stock = None
-    await world.tree.release(await world.tree.open(old))
-    world.cache.of("a").stock = Generation(2, geometry)
-    assert isinstance(await error_of(world.tree.open(old)), StaleVersion)
+    inode = (await world.lookup("a")).attributes.inode
+
+    async def open_and_close(stock: int | None, read: int | None) -> bool:
+        world.cache.of("a").stock = stock and Generation(stock, Geometry(1, 1))
+        opened = await world.tree.open(inode)
+        world.cache.of("a").stock = read and Generation(read, Geometry(1, 1))
+        await world.tree.release(opened.handle)
+        return opened.pages_are_true
+
+    assert await open_and_close(None, 1)
+    assert await open_and_close(1, 1)
+    assert not await open_and_close(None, 2)
+    assert await open_and_close(2, 2)
+    assert not await open_and_close(3, 3)
+    assert not await open_and_close(None, None)
+    assert await open_and_close(None, None)
+    assert (await world.lookup("a")).attributes.inode == inode
     assert holders(world) == 0
-    new = (await world.lookup("a")).attributes.inode
-    assert new != old
-    await world.tree.open(new)
 
 
 # --- refreshing ---
@@ -215,11 +231,12 @@ async def test_a_discard_by_another_process_is_noticed_at_open(world, autojump_c
 async def test_after_a_refresh_the_next_lookup_asks(world, autojump_clock) -> None:
     world.bucket.put("d/a", b"1")
     directory = (await world.lookup("d")).attributes.inode
-    old = await world.tree.lookup(directory, b"a")
+    old = (await world.tree.lookup(directory, b"a")).attributes.inode
     world.bucket.put("d/a", b"22")
     world.bucket.put("d/b", b"3")
-    assert (await world.tree.lookup(directory, b"a")).attributes.inode == old.attributes.inode
-    assert world.tree.refresh(directory) == [(directory, b"a")]
+    assert (await world.tree.lookup(directory, b"a")).attributes.inode == old
+    world.tree.refresh(directory)
+    assert world.doubted == [old]
     assert (await world.tree.lookup(directory, b"a")).attributes.size == 2
     assert (await world.tree.lookup(directory, b"b")).attributes.size == 1
 
@@ -230,11 +247,81 @@ async def test_a_refresh_of_one_file_leaves_its_siblings_known(world, autojump_c
     await world.names()
     a, b = [(await world.lookup(name)).attributes.inode for name in ("a", "b")]
     requests = len(world.bucket.requests)
-    assert world.tree.refresh(a) == [(world.tree.ROOT, b"a")]
+    world.tree.refresh(a)
+    assert world.doubted == [a]
     assert (await world.lookup("b")).attributes.inode == b
     assert len(world.bucket.requests) == requests
     assert (await world.lookup("a")).attributes.inode == a
     assert len(world.bucket.requests) > requests
+
+
+@pytest.mark.parametrize("name", ["file", "directory", "both~object"])
+async def test_after_a_refresh_what_is_unchanged_is_stated_and_opened_as_before(
+    world, autojump_clock, name
+) -> None:
+    for key in ("file", "directory/a", "both", "both/a"):
+        world.bucket.put(key, b"1")
+    inode = (await world.lookup(name)).attributes.inode
+    requests = len(world.bucket.requests)
+    world.tree.refresh(world.tree.ROOT)
+    assert (await world.tree.attributes(inode)).inode == inode
+    asked = len(world.bucket.requests)
+    assert asked > requests
+    await (world.tree.open_directory if name == "directory" else world.tree.open)(inode)
+    await world.tree.attributes(inode)
+    assert len(world.bucket.requests) == asked
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted", "made a directory"])
+async def test_after_a_refresh_a_changed_file_sends_the_kernel_to_look_again(
+    world, autojump_clock, change
+) -> None:
+    world.bucket.put("a", b"1")
+    inode = (await world.lookup("a")).attributes.inode
+    del world.bucket.objects["a"]
+    if change != "deleted":
+        world.bucket.put("a/b" if "directory" in change else "a", b"22")
+    world.tree.refresh(inode)
+    for ask in (world.tree.attributes, world.tree.open):
+        assert isinstance(await error_of(ask(inode)), StaleVersion)
+
+
+async def test_after_a_refresh_a_directory_without_keys_is_gone(world, autojump_clock) -> None:
+    world.bucket.put("d/a")
+    inode = (await world.lookup("d")).attributes.inode
+    world.tree.refresh(world.tree.ROOT)
+    del world.bucket.objects["d/a"]
+    for ask in (world.tree.attributes, world.tree.open_directory):
+        assert isinstance(await error_of(ask(inode)), StaleVersion)
+    world.bucket.put("d/a")
+    await trio.sleep(TTL)
+    assert (await world.tree.attributes(inode)).inode == inode
+
+
+async def test_after_a_refresh_an_origin_that_is_away_makes_nothing_vanish(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a", b"1")
+    inode = (await world.lookup("a")).attributes.inode
+    world.cache.of("a").is_complete = True
+    world.tree.refresh(inode)
+    world.bucket.error = Unreachable("away")
+    assert (await world.tree.attributes(inode)).inode == inode
+    await world.tree.open(inode)
+
+
+async def test_a_superseded_file_that_is_open_has_attributes(world, autojump_clock) -> None:
+    """The kernel asks for them before it reads."""
+    world.bucket.put("a", b"1")
+    opened = await world.tree.open((await world.lookup("a")).attributes.inode)
+    inode = (await world.lookup("a")).attributes.inode
+    await trio.sleep(TTL)
+    world.bucket.put("a", b"22")
+    assert (await world.lookup("a")).attributes.size == 2
+    assert world.doubted == [inode]
+    assert (await world.tree.attributes(inode)).size == 1
+    await world.tree.release(opened.handle)
+    assert isinstance(await error_of(world.tree.attributes(inode)), StaleVersion)
 
 
 async def test_inodes_survive_a_remount(world, autojump_clock) -> None:
