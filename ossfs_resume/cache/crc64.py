@@ -17,7 +17,7 @@ _POLYNOMIAL = 0xC96C5795D7870F42
 _ONE = 1 << 63
 
 
-def checksum(chunks: Iterable[bytes]) -> int:
+def checksum(chunks: Iterable[bytes | memoryview]) -> int:
     """The CRC-64/XZ of the concatenated ``chunks``, unsigned."""
     crc = 0
     for chunk in chunks:

@@ -31,7 +31,7 @@ class DataFile(SegmentFiles):
         super().__init__(folder.folder_of(row_id), f"{row_id}-{suffix}", count)
         self._folder = folder
 
-    def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+    def write(self, offset: int, chunks: Iterable[bytes | memoryview]) -> None:
         """Write all ``chunks`` one after the other from ``offset`` on.
 
         Raises FileNotFoundError if the file was removed.

@@ -5,7 +5,7 @@ trusted (``part_check``). Reads give bytes of trusted parts only, and none that 
 meanwhile (``part_removal``). Whether an entry can still be added to is told in ``Progress``.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.part_check import PartCheck
 from ossfs_resume.cache.part_removal import PartRemoval
-from ossfs_resume.cache.part_writing import PartWriting, Room
+from ossfs_resume.cache.part_writing import Parts, PartWriting, Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
 from ossfs_resume.errors import CacheError
@@ -164,7 +164,7 @@ class Entry:
         those that are absent now."""
         return self._check.lose(parts)
 
-    def write_parts(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
+    def write_parts(self, first: int, parts: Parts) -> None:
         """Store whole consecutive parts from ``first`` on, each given as its chunks.
 
         Raises CacheError if they could not be stored; nothing is marked then. Raises ValueError if

@@ -8,7 +8,7 @@ Here the parts are put together, started and stopped. What they do is told in th
 - `filling`: a whole object, in the background;
 - `claiming` (decisions in `plan`): who fetches which part, in which order;
 - `transfers` (decisions in `scheduler`): which requests run;
-- `streaming`, `superseded`, `writing`: one request and its bytes;
+- `receiver`, `superseded`, `part_writer`: one request and its bytes;
 - `disk`, `calls`, `loose`: the cache's disk, and memory in its stead;
 - `proof`: the CRC-64 of a complete object;
 - `neighbours`: other processes that share the cache.
@@ -36,7 +36,6 @@ from ossfs_resume.fetch.reading import PartReader
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.fetch.superseded import RangeReader, VersionReader
 from ossfs_resume.fetch.transfers import TransferPool, TransferStatistics
-from ossfs_resume.fetch.writing import PartWriter
 from ossfs_resume.oss.models import ObjectMeta
 
 CONFIRM_SECONDS = 2.0
@@ -79,7 +78,9 @@ class Engine:
         self._pool = TransferPool(
             self._claims,
             VersionReader(reader, superseded),
-            PartWriter(disk, loose, self._prover.prove),
+            disk,
+            loose,
+            self._prover.prove,
             Neighbours(store.claims, disk),
             settings,
             on_idle=retire,
@@ -162,8 +163,8 @@ class Engine:
         if missing:
             first = missing[0].start
             transfer = self._claims.demand(download, range(first, first + 1), 1)
-            self._pool.write_soon(transfer)
             transfer.waiters += 1
+            self._pool.write_soon(transfer)
             try:
                 with trio.move_on_after(CONFIRM_SECONDS):
                     await transfer.moved.wait()

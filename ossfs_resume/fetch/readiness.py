@@ -120,10 +120,7 @@ class Readiness:
 
     def _demand(self, download: Download, missing: list[range]) -> list[Transfer]:
         step = plan.parts_in(self._settings.request_bytes, download.entry.geometry.part_size)
-        transfers = [self._claims.demand(download, run, step) for run in missing]
-        for transfer in transfers:
-            self._pool.write_soon(transfer)
-        return transfers
+        return [self._claims.demand(download, run, step) for run in missing]
 
     async def _check(self, download: Download, parts: range) -> None:
         if download.entry.unchecked(parts.start, parts.stop):
@@ -136,6 +133,7 @@ class Readiness:
         """Wait until ``transfer`` moved. Raises NoProgress."""
         moved, timeout = transfer.moved, self._settings.timeout_s or math.inf
         transfer.waiters += 1
+        self._pool.write_soon(transfer)
         try:
             while not moved.is_set():
                 deadline = max(since, self._pool.last_progress(transfer)) + timeout

@@ -26,7 +26,7 @@ from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.hedging import Turn, race
 from ossfs_resume.oss.models import ClientStatistics, ListPage, ObjectMeta, Symlink
-from ossfs_resume.oss.range_reading import Deliver, RangeReading
+from ossfs_resume.oss.range_reading import RangeReading, Sink
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.sending import Sender
 from ossfs_resume.oss.settings import ClientSettings
@@ -134,27 +134,27 @@ class OssClient:
         """How to go on reading a version that is not the current one; None if there is no way."""
         return self._notes.superseded(meta)
 
-    async def read_range(
-        self, meta: ObjectMeta, start: int, stop: int, deliver: Deliver
-    ) -> int | None:
-        """Hands the bytes ``[start, stop)`` of the version ``meta`` to ``deliver``, in order.
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """Brings the bytes of the version ``meta`` from the sink's position on, up to ``stop``.
 
         Returns the CRC-64 of the whole object, None if the origin tells none. Failures are retried
-        in here, from the byte after the last one delivered. Raises ObjectChanged and NotFound at
-        once, and the last TransientError after ``timeout_s`` without a byte; what has been
-        delivered until then is good. What ``deliver`` raises ends the operation; it must not be an
+        in here, from the byte after the last one that the sink got. Raises ObjectChanged and
+        NotFound at once, and the last TransientError after ``timeout_s`` without a byte; what the
+        sink has until then is good. What the sink raises ends the operation; it must not be an
         OriginError, which would be taken for one of this request.
         """
-        if start >= stop:
+        if sink.position >= stop:
             return meta.crc64
         async with self._sender.data.slots:
             return await RangeReading(
-                self._endpoint, self._sender, self._notes, meta, start, stop, deliver
+                self._endpoint, self._sender, self._notes, meta, stop, sink
             ).run()
 
     async def _call(self, kind: str, wanted: Request, judge: Judge[T]) -> T:
         """A metadata operation: queue, attempts and the waits between them share one budget."""
-        attempts = self._sender.attempts(f"{wanted.method} {wanted.resource!r}")
+        attempts = self._sender.attempts(
+            self._sender.metadata, f"{wanted.method} {wanted.resource!r}"
+        )
         budget_s = self._settings.timeout_s or inf
         attempt = partial(self._attempt, kind, wanted, attempts, judge)
         with trio.move_on_after(budget_s):
