@@ -63,7 +63,7 @@ OPTIONS = (
     Option("cache-free", "what the cache leaves free of its disk; default: 10%, at most 10GiB",
            free_space, metavar="SIZE|%"),
     Option("part-size", "unit of resume: a power of two from 64KiB", part_size, "256KiB", "SIZE"),
-    Option("request-size", "largest ranged request", request_size, "8MiB", "SIZE"),
+    Option("request-size", "largest ranged request", request_size, "4MiB", "SIZE"),
     Option("connections", "parallel ranged requests", integer(1, 1000), "32", "N"),
     Option("read-ahead", "bytes fetched ahead of a sequential reader", parse_size, "128MiB",
            "SIZE"),

@@ -43,7 +43,8 @@ class Prefetcher:
         first, stop = offset // download.entry.geometry.part_size, offset + length
         window = readahead.window(run_bytes, self._limit(download))
         step = readahead.request_bytes(window, self._settings.request_bytes)
-        target = readahead.target(stop, window, step, download.meta.size)
+        round_up = not readahead.is_careful(run_bytes)
+        target = readahead.target(stop, window, step, download.meta.size, round_up=round_up)
         if first not in download.claims and download.entry.missing(first, first + 1):
             pattern.planned = 0  # what was planned has failed or was given up
         if target <= pattern.planned or download.failures or download.stale is not None:
