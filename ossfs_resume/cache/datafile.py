@@ -56,8 +56,11 @@ class DataFile(SegmentFiles):
             return data + self.read(offset + here, length - here)
         return data
 
-    def read_nowait(self, offset: int, length: int) -> bytes | None:
-        """Exactly ``length`` bytes if all are in the page cache, otherwise None."""
+    def read_nowait(self, offset: int, length: int) -> memoryview | None:
+        """Exactly ``length`` bytes if all are in the page cache, otherwise None.
+
+        They are good until this thread calls it the next time, for whatever file.
+        """
         segment, position = divmod(offset, self.segment_bytes)
         if not self._folder.supports_nowait or position + length > self.segment_bytes:
             return None
@@ -68,7 +71,7 @@ class DataFile(SegmentFiles):
             if error.errno == errno.EOPNOTSUPP:
                 self._folder.supports_nowait = False
             return None
-        return bytes(view) if count == length else None
+        return view if count == length else None
 
     def punch(self, offset: int, length: int) -> None:
         """Give the space of these bytes back; needs ``lock_alone``."""

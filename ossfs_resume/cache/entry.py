@@ -105,8 +105,10 @@ class Entry:
             self.progress.crc64 = crc64
             self._announce(self, 0)
 
-    def read_nowait(self, offset: int, length: int) -> bytes | None:
+    def read_nowait(self, offset: int, length: int) -> bytes | memoryview | None:
         """Exactly ``length`` bytes from the page cache, or None: ask ``read``.
+
+        They are good until this thread calls it the next time, for whatever entry.
 
         Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
         inside the object. The first call may open the file.

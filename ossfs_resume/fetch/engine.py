@@ -32,9 +32,9 @@ from ossfs_resume.fetch.prefetch import Prefetcher
 from ossfs_resume.fetch.proof import Discarder, Prover
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.readiness import Readiness
-from ossfs_resume.fetch.reading import PartReader
+from ossfs_resume.fetch.reading import Data, PartReader
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.superseded import RangeReader, VersionReader
+from ossfs_resume.fetch.superseded import RangeSource, VersionReader
 from ossfs_resume.fetch.transfers import TransferPool, TransferStatistics
 from ossfs_resume.oss.models import ObjectMeta
 
@@ -55,17 +55,19 @@ class Engine:
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
     out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
     requests at once the origin bears at this moment, ``superseded`` how to read on in a version
-    that is not the current one any more.
+    that is not the current one any more. ``in_thread``: see `TransferPool`.
     """
 
     def __init__(
         self,
-        reader: RangeReader,
+        source: RangeSource,
         store: PartStore,
         settings: FetchSettings,
         on_discarded: Callable[[ObjectMeta], None] = lambda meta: None,
         width: Callable[[], float] = lambda: math.inf,
         superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
+        *,
+        in_thread: bool = False,
     ) -> None:
         # Reading whole objects again takes long and must not hold up readers.
         self._rereads = trio.CapacityLimiter(2)
@@ -77,7 +79,7 @@ class Engine:
         self._claims = ClaimQueue()
         self._pool = TransferPool(
             self._claims,
-            VersionReader(reader, superseded),
+            lambda: VersionReader(source.open_reader(), superseded),
             disk,
             loose,
             self._prover.prove,
@@ -85,6 +87,7 @@ class Engine:
             settings,
             on_idle=retire,
             width=width,
+            in_thread=in_thread,
         )
         self._readiness = Readiness(self._claims, self._pool, disk, loose, self._prover, settings)
         self._part_reader = PartReader(self._readiness, disk, loose)
@@ -141,8 +144,10 @@ class Engine:
 
     async def read(
         self, download: Download, pattern: AccessPattern, offset: int, length: int
-    ) -> bytes:
+    ) -> Data:
         """Exactly the bytes ``[offset, offset + length)``, which must lie within the object.
+
+        They are good until the caller's next await: they may lie in memory that is used again.
 
         Raises OriginError as the origin answered, NoProgress when the reader's time is up,
         CorruptObject, or ShuttingDown; never CacheError.

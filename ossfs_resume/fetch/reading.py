@@ -23,6 +23,9 @@ from ossfs_resume.fetch.readiness import Readiness
 
 log = logging.getLogger(__name__)
 
+Data = bytes | memoryview
+"""Bytes for a reader, good until its next await: they may lie in memory that is used again."""
+
 
 class PartReader:
     """Reads parts of downloads, as soon as they are ready."""
@@ -32,7 +35,7 @@ class PartReader:
         self._disk = disk
         self._loose = loose
 
-    def read_at_once(self, download: Download, offset: int, length: int) -> bytes | None:
+    def read_at_once(self, download: Download, offset: int, length: int) -> Data | None:
         """The bytes if they can be had without waiting for anything."""
         if not self._readiness.is_ready(download, download.entry.geometry.parts(offset, length)):
             return None
@@ -41,7 +44,7 @@ class PartReader:
         except CacheError:
             return None
 
-    async def read(self, download: Download, offset: int, length: int) -> bytes:
+    async def read(self, download: Download, offset: int, length: int) -> Data:
         """Read when the parts are there; if the disk does not give them, from the origin."""
         parts = download.entry.geometry.parts(offset, length)
         with self._loose.wanted(download, parts):
@@ -56,7 +59,7 @@ class PartReader:
                 await self._readiness.make_ready(download, parts, from_memory=True)
                 return await self._gather(download, parts, offset, length)
 
-    async def _read_kept(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+    async def _read_kept(self, download: Download, parts: range, offset: int, length: int) -> Data:
         while True:
             await self._readiness.make_ready(download, parts)
             # Eviction of parts does not wait for readers: those who were late read again.
@@ -64,7 +67,7 @@ class PartReader:
                 return await self._gather(download, parts, offset, length)
             await trio.lowlevel.checkpoint()
 
-    async def _gather(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+    async def _gather(self, download: Download, parts: range, offset: int, length: int) -> Data:
         """The bytes of parts that are ready, each from memory if it is there. Raises CacheError."""
         if not any(self._loose.has(download, part) for part in parts):
             data = download.entry.read_nowait(offset, length)

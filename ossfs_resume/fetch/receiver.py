@@ -4,6 +4,8 @@ Nothing here decides what is fetched. A transfer that may run is handed over (`f
 back when it has ended; in between the parts are told as they arrive (`Desk.arrived`).
 """
 
+from typing import Protocol
+
 import trio
 
 from ossfs_resume.errors import BadAnswer, OssfsError
@@ -13,6 +15,22 @@ from ossfs_resume.fetch.superseded import VersionReader
 
 WRITE_SECONDS = 0.5
 """Whole parts that nobody waits for are gathered for this time at most before they are written."""
+
+
+class Receives(Protocol):
+    """Where transfers are run: here, or in a thread (`receiver_thread`)."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled."""
+
+    async def fetch(self, transfer: Transfer) -> None:
+        """Bring the parts of a transfer; what has come of one that fails is kept.
+
+        Raises OriginError.
+        """
+
+    def write_soon(self, transfer: Transfer) -> None:
+        """Write what a transfer, which may have stalled, has gathered."""
 
 
 class Receiver:

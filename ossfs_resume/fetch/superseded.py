@@ -23,6 +23,13 @@ class RangeReader(Protocol):
         its CRC-64."""
 
 
+class RangeSource(Protocol):
+    """The origin."""
+
+    def open_reader(self) -> RangeReader:
+        """One that belongs to the event loop that uses it first."""
+
+
 class VersionReader:
     """``superseded`` tells how to read on in a version that is not the current one any more, None
     if there is no way."""

@@ -17,6 +17,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -28,8 +29,9 @@ from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.loose import LooseParts
 from ossfs_resume.fetch.neighbours import Neighbours
-from ossfs_resume.fetch.part_writer import Buffers, Desk, Passed
-from ossfs_resume.fetch.receiver import Receiver
+from ossfs_resume.fetch.part_writer import Buffers, Desk, Passed, Writes
+from ossfs_resume.fetch.receiver import Receiver, Receives
+from ossfs_resume.fetch.receiver_thread import Post, Receivers
 from ossfs_resume.fetch.scheduler import Priority, concurrency, least_urgent
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.fetch.superseded import VersionReader
@@ -52,13 +54,14 @@ class TransferPool:
     """Runs the transfers that were claimed.
 
     ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
-    at once the origin bears at this moment.
+    at once the origin bears at this moment. ``in_thread``: bytes are received in a thread of their
+    own; otherwise, for tests of what is decided here, in the same event loop.
     """
 
     def __init__(
         self,
         claims: ClaimQueue,
-        reader: VersionReader,
+        open_reader: Callable[[], VersionReader],
         disk: Disk,
         memory: LooseParts,
         prove: Callable[[Download], Awaitable[None]],
@@ -66,7 +69,10 @@ class TransferPool:
         settings: FetchSettings,
         on_idle: Callable[[Download], None],
         width: Callable[[], float] = lambda: math.inf,
+        *,
+        in_thread: bool = False,
     ) -> None:
+        self._open_reader = open_reader
         self._claims = claims
         claims.on_change = self._dispatch
         self._memory = memory
@@ -77,16 +83,11 @@ class TransferPool:
         self._width = width
         self.traffic = Traffic()
         self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
-        desk = Desk(
-            Buffers(),
-            disk,
-            self.traffic,
-            self._bandwidth,
-            arrived=self._arrived,
-            on_new_rate=self._dispatch,
-            is_demanded=memory.is_demanded,
+        self._receiver: Receives = (
+            Receivers(self._make_receiver, disk.writing, on_idle)
+            if in_thread
+            else self._make_receiver(_call_here, disk)
         )
-        self._receiver = Receiver(reader, desk)
         self._running: set[Transfer] = set()
         self._nursery: trio.Nursery | None = None
 
@@ -131,6 +132,19 @@ class TransferPool:
             download.claims.pop(part, None)
         if parts.stop < transfer.stop:  # else after the proof of what this may have completed
             transfer.wake()
+
+    def _make_receiver(self, post: Post, writes: Writes) -> Receiver:
+        """In the thread where it is going to run."""
+        desk = Desk(
+            Buffers(),
+            writes,
+            self.traffic,
+            self._bandwidth,
+            arrived=partial(post, self._arrived),
+            on_new_rate=partial(post, self._dispatch),
+            is_demanded=self._memory.is_demanded,
+        )
+        return Receiver(self._open_reader(), desk)
 
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
@@ -209,6 +223,10 @@ class TransferPool:
     def _unclaim(self, version: ObjectVersion, parts: range) -> None:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(self._neighbours.release, version, parts)
+
+
+def _call_here(function: Callable[..., object], *args: object) -> None:
+    function(*args)
 
 
 def _explained(transfer: Transfer, error: Exception) -> OssfsError:

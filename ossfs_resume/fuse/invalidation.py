@@ -101,8 +101,9 @@ class _Lane:
             self._changed.notify()
 
     def wake(self) -> None:
-        with self._changed:
-            self._changed.notify()
+        if self._pending:  # else nobody waits for what has ended: most reads wake nobody
+            with self._changed:
+                self._changed.notify()
 
     def stop(self) -> None:
         with self._changed:

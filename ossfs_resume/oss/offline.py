@@ -41,6 +41,10 @@ class OfflineClient:
         """There is no way to any version."""
         return None
 
+    def open_reader(self) -> "OfflineClient":
+        """Itself."""
+        return self
+
     async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
         """Raises Unreachable."""
         _refuse()

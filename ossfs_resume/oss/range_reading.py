@@ -14,6 +14,7 @@ from ossfs_resume.oss import wire
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.exchange import Exchange
 from ossfs_resume.oss.hedging import Turn, race
+from ossfs_resume.oss.lane import Lane
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.range_answer import check_range
 from ossfs_resume.oss.request import range_request
@@ -65,6 +66,32 @@ class MemorySink:
         pass
 
 
+class RangeReader:
+    """Reads ranges in a lane of its own, in the one event loop that uses it."""
+
+    def __init__(self, endpoint: Endpoint, sender: Sender, notes: VersionNotes) -> None:
+        self._endpoint = endpoint
+        self._sender = sender
+        self._notes = notes
+        self.lane = sender.open_data_lane()
+
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """Brings the bytes of the version ``meta`` from the sink's position on, up to ``stop``.
+
+        Returns the CRC-64 of the whole object, None if the origin tells none. Failures are retried
+        in here, from the byte after the last one that the sink got. Raises ObjectChanged and
+        NotFound at once, and the last TransientError after ``timeout_s`` without a byte; what the
+        sink has until then is good. What the sink raises ends the operation; it must not be an
+        OriginError, which would be taken for one of this request.
+        """
+        if sink.position >= stop:
+            return meta.crc64
+        async with self.lane.slots:
+            return await RangeReading(
+                self._endpoint, self._sender, self.lane, self._notes, meta, stop, sink
+            ).run()
+
+
 class RangeReading:
     """The bytes of a version on their way into ``sink``, from its position up to ``stop``.
 
@@ -76,6 +103,7 @@ class RangeReading:
         self,
         endpoint: Endpoint,
         sender: Sender,
+        lane: Lane[Exchange],
         notes: VersionNotes,
         meta: ObjectMeta,
         stop: int,
@@ -83,7 +111,7 @@ class RangeReading:
     ) -> None:
         self._endpoint = endpoint
         self._sender = sender
-        self._lane = sender.data
+        self._lane = lane
         self._notes = notes
         self._meta = meta
         self._stop = stop

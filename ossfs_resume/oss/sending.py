@@ -7,9 +7,10 @@ is raised, and what it teaches (the origin's clock, its pace) holds for all late
 
 import ssl
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -37,9 +38,9 @@ AnyReply = TypeVar("AnyReply", bound=Reply)
 
 
 class Sender:
-    """Sends the requests of one client, in the lane ``data`` or ``metadata``, and counts them.
+    """Sends the requests of one client, in the lane ``metadata`` or one for data, and counts them.
 
-    The lanes may be used on different event loops, in different threads.
+    Each lane may be used on another event loop, in another thread.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class Sender:
         jitter: Callable[[], float],
         context: ssl.SSLContext,
     ) -> None:
-        self.data: Lane[Exchange] = Lane(_exchanges(settings, context), settings.connections)
+        self._context = context
+        self._data_lanes: list[Lane[Exchange]] = []
         self.metadata: Lane[Answer] = Lane(
             _transport(settings, context), settings.metadata_connections
         )
@@ -62,13 +64,21 @@ class Sender:
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        await self.data.asker.aclose()
+        for lane in self._data_lanes:
+            await lane.asker.aclose()
         await self.metadata.asker.aclose()
+
+    def open_data_lane(self) -> Lane[Exchange]:
+        """A lane for ranges."""
+        lane = Lane(_exchanges(self._settings, self._context), self._settings.connections)
+        self._data_lanes.append(lane)
+        return lane
 
     def statistics(self) -> ClientStatistics:
         """The counts of this moment."""
-        hedged = self.data.hedges.started + self.metadata.hedges.started
-        counts = self.data.counts + self.metadata.counts
+        lanes: list[Lane[Any]] = [self.metadata, *self._data_lanes]
+        hedged = sum(lane.hedges.started for lane in lanes)
+        counts = sum((lane.counts for lane in lanes), Counter[str]())
         return ClientStatistics(**counts, hedged=hedged, concurrency=self.concurrency())
 
     def concurrency(self) -> int:

@@ -191,7 +191,7 @@ class Tree:
         """
         return await self._files.open(self._file(inode))
 
-    async def read(self, handle: int, offset: int, length: int) -> bytes:
+    async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
         """Exactly these bytes, clipped at the end of the file; see `OpenFiles.read`."""
         return await self._files.read(handle, offset, length)
 

@@ -231,7 +231,7 @@ async def test_a_hanging_write_is_no_silence_of_the_origin(
     answers = []
 
     async def read(part: int) -> None:
-        answers.append(await engine.read(download, AccessPattern(), part * PART + 1, 10))
+        answers.append(bytes(await engine.read(download, AccessPattern(), part * PART + 1, 10)))
 
     async with running(origin, store, settings) as engine:
         download = await engine.open(meta)

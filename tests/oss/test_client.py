@@ -448,7 +448,7 @@ async def test_cancelled_in_every_scheduler_tick(server: Server) -> None:
                 nursery.cancel_scope.cancel()
             with trio.fail_after(PATIENCE_S):
                 assert await read(client) == (DATA, 42)
-            await client._sender.data.asker.aclose()  # the next round connects again
+            await client._reader.lane.asker.aclose()  # the next round connects again
 
 
 async def test_cancelled_when_just_connected(

@@ -374,10 +374,11 @@ async def test_of_two_attempts_with_bytes_in_the_same_turn_only_one_writes(
     reply = Reply(server)
     server.default = reply
     async with server.client(timeout_s=1000) as client, trio.open_nursery() as nursery:
+        reader = client.open_reader()
         for _ in range(LEAST_SAMPLES):
-            client._sender.data.hedges.add(0.01)
+            reader.lane.hedges.add(0.01)
         sink = MemorySink(0, 2 * len(DATA))
-        nursery.start_soon(client.read_range, META, len(DATA), sink)
+        nursery.start_soon(reader.read_range, META, len(DATA), sink)
         await _blocked(reply, 1)
         mock_clock.jump(LEAST_S + 0.1)
         await _blocked(reply, 2)
