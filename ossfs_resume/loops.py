@@ -12,7 +12,6 @@ order, and may be used from any thread. What may not change:
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from time import perf_counter
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import outcome
@@ -150,19 +149,3 @@ def _unfailing(function: Callable[[], object]) -> None:
         function()
     except Exception:
         log.exception("a message to another event loop failed")
-
-
-class SharedClock(trio.abc.Clock):
-    """The time of the loop that makes it, for another loop: times mean the same in both."""
-
-    def __init__(self) -> None:
-        self._offset = trio.current_time() - perf_counter()
-
-    def start_clock(self) -> None:
-        pass
-
-    def current_time(self) -> float:
-        return self._offset + perf_counter()
-
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        return deadline - self.current_time()

@@ -152,7 +152,9 @@ class Engine:
         Raises OriginError as the origin answered, NoProgress when the reader's time is up,
         CorruptObject, or ShuttingDown; never CacheError.
         """
-        self._prefetcher.reads(download, pattern, offset, length)
+        run_bytes = pattern.advance(offset, length)
+        if not download.proven:
+            self._prefetcher.reads(download, pattern, offset, length, run_bytes)
         data = self._part_reader.read_at_once(download, offset, length)
         if data is None:
             return await self._part_reader.read(download, offset, length)

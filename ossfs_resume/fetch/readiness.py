@@ -79,10 +79,19 @@ class Readiness:
     def is_ready(self, download: Download, parts: range) -> bool:
         """Whether ``parts`` may be read at this moment."""
         entry = download.entry
+        is_here = entry.progress.trusts(parts.start, parts.stop) or not (
+            self.missing(download, parts) or entry.unchecked(parts.start, parts.stop)
+        )
+        return is_here and self.may_serve(download)
+
+    def may_serve(self, download: Download) -> bool:
+        """Whether what was found to be here may be read.
+
+        To be asked afterwards: parts are marked in another thread, and the last of them makes an
+        object complete that nobody has proven yet.
+        """
         return (
-            (download.proven or not entry.progress.is_complete)
-            and not self.missing(download, parts)
-            and not entry.unchecked(parts.start, parts.stop)
+            (download.proven or not download.entry.progress.is_complete)
             and not self._stopping
             and not isinstance(download.stale, CorruptObject)
         )

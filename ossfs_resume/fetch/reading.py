@@ -37,12 +37,11 @@ class PartReader:
 
     def read_at_once(self, download: Download, offset: int, length: int) -> Data | None:
         """The bytes if they can be had without waiting for anything."""
-        if not self._readiness.is_ready(download, download.entry.geometry.parts(offset, length)):
-            return None
         try:
-            return download.entry.read_nowait(offset, length)
+            data = download.entry.read_nowait(offset, length)
         except CacheError:
             return None
+        return data if self._readiness.may_serve(download) else None
 
     async def read(self, download: Download, offset: int, length: int) -> Data:
         """Read when the parts are there; if the disk does not give them, from the origin."""

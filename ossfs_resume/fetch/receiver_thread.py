@@ -31,7 +31,7 @@ from ossfs_resume.fetch.calls import Hanging
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.receiver import Receiver
 from ossfs_resume.fetch.trouble import Trouble
-from ossfs_resume.loops import Loop, LoopEnded, SharedClock
+from ossfs_resume.loops import Loop, LoopEnded
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class ReceiverThread:
     def __init__(self, make: Callable[[Post], Receiver], on_end: Callable[[], None]) -> None:
         """``on_end`` is called in the main loop when the thread has ended."""
         self._home = Loop.here()
-        self._clock = SharedClock()
+        self._clock = trio.lowlevel.current_clock()  # so that times mean the same in both loops
         self._make = make
         self._on_end = on_end
         self._is_given_up = False
