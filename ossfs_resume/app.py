@@ -158,6 +158,7 @@ class _Mounted:
             self._on_discarded,
             client.concurrency,
             client.superseded,
+            in_thread=True,
         )
         self._tree = Tree(
             client,

@@ -19,6 +19,7 @@ from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.network import Link
 from ossfs_resume.oss.paging import pages
+from ossfs_resume.oss.range_reading import MemorySink
 from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -218,11 +219,7 @@ async def get_range(findings: Findings) -> str:
         raise NothingToDo("no object with content is known to try")
     size = min(meta.size, SAMPLE_BYTES)
     started = trio.current_time()
-
-    async def ignore(data: bytes) -> None:
-        pass
-
-    findings.crc64 = await findings.client.read_range(meta, 0, size, ignore)
+    findings.crc64 = await findings.client.read_range(meta, size, MemorySink(0, size))
     elapsed_ms = (trio.current_time() - started) * 1000
     return f"{size} of {meta.size} bytes in {elapsed_ms:.0f} ms"
 

@@ -85,7 +85,7 @@ GROUPS = {
                is_switch=True),
     ),
     "Downloads": (
-        Option("request-size", "largest ranged request", request_size, "8MiB", "SIZE"),
+        Option("request-size", "largest ranged request", request_size, "4MiB", "SIZE"),
         Option("connections", "parallel ranged requests", integer(1, 1000), "32", "N"),
         Option("read-ahead", "bytes fetched ahead of a sequential reader", parse_size, "128MiB",
                "SIZE"),

@@ -32,7 +32,7 @@ class DataFile(SegmentFiles):
         super().__init__(folder.current(), folder_name(row_id), f"{row_id}-{suffix}", count)
         self._place = folder
 
-    def write(self, offset: int, chunks: Iterable[bytes]) -> None:
+    def write(self, offset: int, chunks: Iterable[bytes | memoryview]) -> None:
         """Write all ``chunks`` one after the other from ``offset`` on.
 
         Raises FileNotFoundError if the file was removed.
@@ -60,7 +60,7 @@ class DataFile(SegmentFiles):
     def read_nowait(self, offset: int, length: int) -> memoryview | None:
         """Exactly ``length`` bytes if all are in the page cache, otherwise None.
 
-        They are good until the same thread reads again.
+        They are good until this thread calls it the next time, for whatever file.
         """
         segment, position = divmod(offset, self.segment_bytes)
         if not self._place.supports_nowait or position + length > self.segment_bytes:

@@ -6,7 +6,7 @@ after a comparison; none that was removed meanwhile (``part_removal``). Whether 
 be added to, and why no removal can be overtaken, is told in ``progress``.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.cache.part_check import Absent, Damaged, PartCheck
 from ossfs_resume.cache.part_removal import PartRemoval
-from ossfs_resume.cache.part_writing import PartWriting, Room
+from ossfs_resume.cache.part_writing import Parts, PartWriting, Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
 from ossfs_resume.cache.trust import Trust
@@ -107,8 +107,10 @@ class Entry:
             self.progress.crc64 = crc64
             self._announce(self, 0)
 
-    def read_nowait(self, offset: int, length: int) -> bytes | None:
+    def read_nowait(self, offset: int, length: int) -> bytes | memoryview | None:
         """Exactly ``length`` bytes from the page cache, or None: ask ``read``.
+
+        They are good until this thread calls it the next time, for whatever entry.
 
         Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
         inside the object. The first call may open the file.
@@ -116,8 +118,7 @@ class Entry:
         epoch, parts = self.progress.epoch, self._parts(offset, length)
         if not self.progress.trusts(parts.start, parts.stop):
             raise Absent(f"parts {parts} of {self.version.key!r} are absent or unchecked")
-        view = self._backing.file.read_nowait(offset, length) if length else memoryview(b"")
-        data = None if view is None else bytes(view)
+        data = self._backing.file.read_nowait(offset, length) if length else b""
         if data:
             if self._check.doubt_if_touched():
                 raise Absent(f"the data file of {self.version.key!r} was changed")
@@ -169,7 +170,7 @@ class Entry:
         those that are absent now."""
         return self._check.lose(parts)
 
-    def write_parts(self, first: int, parts: Sequence[Sequence[bytes]]) -> None:
+    def write_parts(self, first: int, parts: Parts) -> None:
         """Store whole consecutive parts from ``first`` on, each given as its chunks.
 
         Raises CacheError if they could not be stored; nothing is marked then. Raises ValueError if

@@ -16,7 +16,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.trust import Trust
 
-Parts = Sequence[Sequence[bytes]]
+Parts = Sequence[Sequence[bytes | memoryview]]
 """Consecutive parts, each as its chunks."""
 
 Room = Callable[[int], AbstractContextManager[None]]

@@ -12,6 +12,9 @@ import trio
 SAVED_S = 0.1
 """Unused time that may be made up for; more would let a burst through after each pause."""
 
+UNLIMITED = 1 << 40
+"""More bytes per second than there will be."""
+
 
 @dataclass(slots=True)
 class Budget:
@@ -35,6 +38,11 @@ class Bandwidth:
         self.total = total
         self._all = Budget(total)
         self._background = Budget(background)
+
+    def burst(self, seconds: float, *, is_background: bool) -> int:
+        """The most bytes that may go on at a time: those of so many seconds."""
+        rates = [self.total, self._background.rate if is_background else 0]
+        return max(int(min((rate for rate in rates if rate), default=UNLIMITED) * seconds), 1)
 
     def spend(self, count: int, *, is_background: bool) -> float:
         """Seconds to wait before these bytes may go on."""

@@ -39,7 +39,8 @@ class ClaimQueue:
         # A list first: submitting changes the claims that the generator looks at.
         wanted = list(islice(plan.requests(free, request_parts), at_most))
         transfers = [self._submit(download, parts, priority) for parts in wanted]
-        self.on_change()
+        if transfers:
+            self.on_change()
         return transfers
 
     def demand(self, download: Download, wanted: range, request_parts: int) -> Transfer:
@@ -48,11 +49,14 @@ class ClaimQueue:
         Returns the transfer that brings the first of them.
         """
         self.claim(download, [wanted], request_parts, Priority.DEMAND)
+        is_changed = False
         for part in wanted:
             transfer = download.claims[part]
             if transfer.is_queued and transfer.priority is not Priority.DEMAND:
                 self._promote(transfer, part)
-        self.on_change()
+                is_changed = True
+        if is_changed:
+            self.on_change()
         return download.claims[wanted.start]
 
     def drop(self, download: Download) -> None:

@@ -111,17 +111,26 @@ class Disk:
         except CacheError as error:
             log.debug("%s: cannot forget unreadable parts: %s", entry.version.key, error)
 
-    async def write(self, download: Download, first: int, parts: Sequence[Sequence[bytes]]) -> bool:
-        """Keep whole parts; False if they could not be kept."""
+    async def write(self, download: Download, first: int, parts: Sequence[memoryview]) -> bool:
+        """Keep whole parts; False if they could not be kept.
+
+        Raises Hanging if they may still be written at any later time.
+        """
         entry = download.entry
         if not entry.progress.is_open or self.writing.is_resting(trio.current_time()):
             return False
         try:
-            await self._call_on(download, lambda: entry.write_parts(first, parts), self._writes)
+            await self._call_on(
+                download,
+                lambda: entry.write_parts(first, [(part,) for part in parts]),
+                self._writes,
+            )
         except CacheError as error:
             # An entry that another process replaced says nothing of the disk.
             if entry.progress.is_open:
                 self.writing.failed(error, trio.current_time())
+            if isinstance(error, Hanging):
+                raise
             return False
         self.writing.succeeded(trio.current_time())
         return True

@@ -1,15 +1,27 @@
 """The state of fetching one object version: who fetches which part, and what failed of late."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import trio
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
-from ossfs_resume.fetch.batch import PartBatch
 from ossfs_resume.fetch.failures import Failures
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.oss.models import ObjectMeta
+
+
+class TransferSink(Protocol):
+    """What can be seen of the bytes of a running transfer."""
+
+    @property
+    def has_unwritten_parts(self) -> bool:
+        """Whether whole parts have arrived that nobody has taken up for writing yet."""
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether parts are on their way to the disk."""
 
 
 @dataclass(eq=False, slots=True)
@@ -31,22 +43,8 @@ class Transfer:
     place: trio.Event | None = None
     """Set when it may go on, if it has left its place to wait for another process."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    batch: PartBatch = field(init=False)
-    writing: trio.Lock = field(default_factory=trio.Lock)
-    """Held while parts of the batch are written, so that the end comes after all of them."""
-
-    def __post_init__(self) -> None:
-        self.batch = PartBatch(self.download.entry.geometry, self.first)
-
-    @property
-    def has_unwritten_parts(self) -> bool:
-        """Whole parts have arrived that nobody has taken up for writing yet."""
-        return len(self.batch) > 0 and not self.writing.locked()
-
-    @property
-    def is_short(self) -> bool:
-        """Whether parts have not arrived yet."""
-        return self.batch.first + len(self.batch) < self.stop
+    sink: "TransferSink | None" = None
+    """Where its bytes go, while they do."""
 
     @property
     def unfinished_bytes(self) -> int:
@@ -69,7 +67,6 @@ class Transfer:
         self.download.unclaim(self)
         self.first, self.stop = first, stop
         self.download.claim(self)
-        self.batch = PartBatch(self.download.entry.geometry, first)
         self.wake()
 
     def wake(self) -> None:

@@ -8,7 +8,7 @@ Here the parts are put together, started and stopped. What they do is told in th
 - `filling`: a whole object, in the background;
 - `claiming` (decisions in `plan`): who fetches which part, in which order;
 - `transfers` (decisions in `scheduler`): which requests run;
-- `streaming`, `superseded`, `writing`: one request and its bytes;
+- `receiver`, `superseded`, `part_writer`: one request and its bytes;
 - `disk`, `calls`, `loose`: the cache's disk, and memory in its stead;
 - `proof`: the CRC-64 of a complete object;
 - `neighbours`: other processes that share the cache.
@@ -32,11 +32,10 @@ from ossfs_resume.fetch.prefetch import Prefetcher
 from ossfs_resume.fetch.proof import Discarder, Prover
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.readiness import Readiness
-from ossfs_resume.fetch.reading import PartReader
+from ossfs_resume.fetch.reading import Data, PartReader
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.superseded import RangeReader, VersionReader
+from ossfs_resume.fetch.superseded import RangeSource, VersionReader
 from ossfs_resume.fetch.transfers import TransferPool, TransferStatistics
-from ossfs_resume.fetch.writing import PartWriter
 from ossfs_resume.oss.models import ObjectMeta
 
 CONFIRM_SECONDS = 2.0
@@ -56,17 +55,19 @@ class Engine:
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
     out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
     requests at once the origin bears at this moment, ``superseded`` how to read on in a version
-    that is not the current one any more.
+    that is not the current one any more. ``in_thread``: see `TransferPool`.
     """
 
     def __init__(
         self,
-        reader: RangeReader,
+        source: RangeSource,
         store: PartStore,
         settings: FetchSettings,
         on_discarded: Callable[[ObjectMeta], None] = lambda meta: None,
         width: Callable[[], float] = lambda: math.inf,
         superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
+        *,
+        in_thread: bool = False,
     ) -> None:
         # Reading whole objects again takes long and must not hold up readers.
         self._rereads = trio.CapacityLimiter(2)
@@ -78,12 +79,15 @@ class Engine:
         self._claims = ClaimQueue()
         self._pool = TransferPool(
             self._claims,
-            VersionReader(reader, superseded),
-            PartWriter(disk, loose, self._prover.prove),
+            lambda: VersionReader(source.open_reader(), superseded),
+            disk,
+            loose,
+            self._prover.prove,
             Neighbours(store.claims, disk),
             settings,
             on_idle=retire,
             width=width,
+            in_thread=in_thread,
         )
         self._readiness = Readiness(self._claims, self._pool, disk, loose, self._prover, settings)
         self._part_reader = PartReader(self._readiness, disk, loose)
@@ -140,13 +144,17 @@ class Engine:
 
     async def read(
         self, download: Download, pattern: AccessPattern, offset: int, length: int
-    ) -> bytes:
+    ) -> Data:
         """Exactly the bytes ``[offset, offset + length)``, which must lie within the object.
+
+        They are good until the caller's next await: they may lie in memory that is used again.
 
         Raises OriginError as the origin answered, NoProgress when the reader's time is up,
         CorruptObject, or ShuttingDown; never CacheError.
         """
-        self._prefetcher.reads(download, pattern, offset, length)
+        run_bytes = pattern.advance(offset, length)
+        if not download.proven:
+            self._prefetcher.reads(download, pattern, offset, length, run_bytes)
         data = self._part_reader.read_at_once(download, offset, length)
         if data is None:
             return await self._part_reader.read(download, offset, length)
@@ -162,8 +170,8 @@ class Engine:
         if missing:
             first = missing[0].start
             transfer = self._claims.demand(download, range(first, first + 1), 1)
-            self._pool.write_soon(transfer)
             transfer.waiters += 1
+            self._pool.write_soon(transfer)
             try:
                 with trio.move_on_after(CONFIRM_SECONDS):
                     await transfer.moved.wait()

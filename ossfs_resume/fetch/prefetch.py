@@ -35,20 +35,26 @@ class Prefetcher:
         self._disk = disk
         self._settings = settings
 
-    def reads(self, download: Download, pattern: AccessPattern, offset: int, length: int) -> None:
-        """Somebody reads ``[offset, offset + length)`` with this pattern."""
-        run_bytes = pattern.advance(offset, length)
-        if download.entry.progress.is_complete:
+    def reads(
+        self, download: Download, pattern: AccessPattern, offset: int, length: int, run_bytes: int
+    ) -> None:
+        """Somebody reads ``[offset, offset + length)``, in a run of so many bytes."""
+        entry, part_size = download.entry, download.entry.geometry.part_size
+        first, stop = offset // part_size, offset + length
+        window = readahead.window(run_bytes, self._settings.read_ahead_bytes)
+        if window:
+            window = min(window, self._limit(download))
+        elif entry.progress.trusts(first, -(-stop // part_size)):
             return
-        first, stop = offset // download.entry.geometry.part_size, offset + length
-        window = readahead.window(run_bytes, self._limit(download))
+        if entry.progress.is_complete:
+            return
         step = readahead.request_bytes(window, self._settings.request_bytes)
-        target = readahead.target(stop, window, step, download.meta.size)
-        if first not in download.claims and download.entry.missing(first, first + 1):
+        round_up = not readahead.is_careful(run_bytes)
+        target = readahead.target(stop, window, step, download.meta.size, round_up=round_up)
+        if first not in download.claims and entry.missing(first, first + 1):
             pattern.planned = 0  # what was planned has failed or was given up
         if target <= pattern.planned or download.failures or download.stale is not None:
             return
-        part_size = download.entry.geometry.part_size
         parts = readahead.parts_between(pattern.planned, target, first, part_size)
         pattern.planned = target
         self._claims.claim(

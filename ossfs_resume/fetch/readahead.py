@@ -5,8 +5,11 @@ at once and overtake each other. Strict equality of "where the last read ended" 
 starts" therefore never sees a sequential reader. A read continues a run if it starts *near* the
 run's frontier instead.
 
-The window is a multiple of what the run has read, so a reader earns it: a random read costs its
-own parts and nothing else, a reader that goes on reaches the limit after few round trips.
+A reader earns its window. Thumbnailers, indexers and ``file`` read the beginning of everything, and
+what is fetched is paid for: up to the first 10 MB of a run no more than twice of what was read has
+been fetched, and the kernel's own read-ahead counts, whose reads look like a reader's. Whoever read
+so much is taken for one that reads to the end, and reaches the limit within a few round trips. A
+random read costs its own parts and nothing else.
 """
 
 from dataclasses import dataclass
@@ -17,8 +20,14 @@ MIB = 1024 * KIB
 NEAR_BYTES = 4 * MIB
 """How far from the frontier a read may start: more than the kernel's own read-ahead spans."""
 
-GROWTH = 4
-"""Bytes fetched ahead for each byte of the run."""
+KERNEL_AHEAD_BYTES = 1 * MIB
+"""How much of a run may have been read by the kernel alone: two of its windows."""
+
+CAREFUL_BYTES = 10 * MIB
+"""Until a reader has read so much of a run, twice of that may have been fetched and no more."""
+
+GROWTH = 8
+"""Bytes fetched ahead for each byte of a longer run."""
 
 SMALLEST_REQUEST_BYTES = 1 * MIB
 PARALLEL_REQUESTS = 8
@@ -51,7 +60,14 @@ class AccessPattern:
 
 def window(run_bytes: int, limit_bytes: int) -> int:
     """Bytes to hold ready beyond the end of the current read."""
+    if is_careful(run_bytes):
+        return min(max(run_bytes - 2 * KERNEL_AHEAD_BYTES, 0), limit_bytes)
     return min(GROWTH * run_bytes, limit_bytes)
+
+
+def is_careful(run_bytes: int) -> bool:
+    """Whether the reader of a run may still be one that looks at its beginning only."""
+    return run_bytes - KERNEL_AHEAD_BYTES <= CAREFUL_BYTES
 
 
 def share(limit_bytes: int, room_bytes: float, readers: int) -> int:
@@ -66,15 +82,18 @@ def request_bytes(window_bytes: int, limit_bytes: int) -> int:
     return min(1 << (share.bit_length() - 1), limit_bytes)
 
 
-def target(stop: int, window_bytes: int, step_bytes: int, size: int) -> int:
+def target(
+    stop: int, window_bytes: int, step_bytes: int, size: int, *, round_up: bool = True
+) -> int:
     """The offset up to which to fetch, for a read that ends at ``stop``.
 
-    Rounded up to a multiple of the request size: otherwise each small read would move the target
-    by its own length and leave behind requests of one part each.
+    A multiple of the request size, or ``stop``: otherwise each small read would move the target by
+    its own length and leave behind requests of one part each.
     """
     if window_bytes == 0:
         return min(stop, size)
-    return min(-(-(stop + window_bytes) // step_bytes) * step_bytes, size)
+    slack = step_bytes - 1 if round_up else 0
+    return min(max((stop + window_bytes + slack) // step_bytes * step_bytes, stop), size)
 
 
 def parts_between(planned: int, target: int, first: int, part_size: int) -> range:

@@ -79,9 +79,19 @@ class Readiness:
     def is_ready(self, download: Download, parts: range) -> bool:
         """Whether ``parts`` may be read at this moment."""
         entry = download.entry
+        is_here = entry.progress.trusts(parts.start, parts.stop) or not self.missing(
+            download, parts
+        )
+        return is_here and self.may_serve(download)
+
+    def may_serve(self, download: Download) -> bool:
+        """Whether what was found to be here may be read.
+
+        To be asked afterwards: parts are marked in another thread, and the last of them makes an
+        object complete that nobody has proven yet.
+        """
         return (
-            (download.proven or not entry.progress.is_complete)
-            and not self.missing(download, parts)
+            (download.proven or not download.entry.progress.is_complete)
             and not self._stopping
             and not isinstance(download.stale, CorruptObject)
         )
@@ -116,15 +126,13 @@ class Readiness:
 
     def _demand(self, download: Download, missing: list[range]) -> list[Transfer]:
         step = plan.parts_in(self._settings.request_bytes, download.entry.geometry.part_size)
-        transfers = [self._claims.demand(download, run, step) for run in missing]
-        for transfer in transfers:
-            self._pool.write_soon(transfer)
-        return transfers
+        return [self._claims.demand(download, run, step) for run in missing]
 
     async def _wait(self, transfer: Transfer, parts: range, since: float) -> None:
         """Wait until ``transfer`` moved. Raises NoProgress."""
         moved, timeout = transfer.moved, self._settings.timeout_s or math.inf
         transfer.waiters += 1
+        self._pool.write_soon(transfer)
         try:
             while not moved.is_set():
                 deadline = max(since, self._pool.last_progress(transfer)) + timeout

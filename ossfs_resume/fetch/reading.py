@@ -26,6 +26,9 @@ from ossfs_resume.fetch.readiness import Readiness
 
 log = logging.getLogger(__name__)
 
+Data = bytes | memoryview
+"""Bytes for a reader, good until its next await: they may lie in memory that is used again."""
+
 
 class PartReader:
     """Reads parts of downloads, as soon as they are ready."""
@@ -35,13 +38,12 @@ class PartReader:
         self._disk = disk
         self._loose = loose
 
-    def read_at_once(self, download: Download, offset: int, length: int) -> bytes | None:
+    def read_at_once(self, download: Download, offset: int, length: int) -> Data | None:
         """The bytes if they can be had without waiting for anything."""
-        if not self._readiness.is_ready(download, download.entry.geometry.parts(offset, length)):
-            return None
-        return self._read_nowait(download, offset, length)
+        data = self._read_nowait(download, offset, length)
+        return data if data is not None and self._readiness.may_serve(download) else None
 
-    async def read(self, download: Download, offset: int, length: int) -> bytes:
+    async def read(self, download: Download, offset: int, length: int) -> Data:
         """Read when the parts are there; if the disk does not give them, from the origin."""
         parts = download.entry.geometry.parts(offset, length)
         with self._loose.wanted(download, parts):
@@ -56,7 +58,7 @@ class PartReader:
                 await self._readiness.make_ready(download, parts, from_memory=True)
                 return await self._gather(download, parts, offset, length)
 
-    async def _read_kept(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+    async def _read_kept(self, download: Download, parts: range, offset: int, length: int) -> Data:
         was_damaged = False
         while True:
             await self._readiness.make_ready(download, parts)
@@ -71,7 +73,7 @@ class PartReader:
                 pass  # Eviction of parts does not wait for readers: those who were late read again.
             await trio.lowlevel.checkpoint()
 
-    async def _gather(self, download: Download, parts: range, offset: int, length: int) -> bytes:
+    async def _gather(self, download: Download, parts: range, offset: int, length: int) -> Data:
         """The bytes of parts that are ready, each from memory if it is there. Raises CacheError."""
         if not any(self._loose.has(download, part) for part in parts):
             data = self._read_nowait(download, offset, length)
@@ -87,7 +89,7 @@ class PartReader:
                 pieces.append(data[first - start : last - start])
         return b"".join(pieces)
 
-    def _read_nowait(self, download: Download, offset: int, length: int) -> bytes | None:
+    def _read_nowait(self, download: Download, offset: int, length: int) -> Data | None:
         """Trusted bytes from the page cache; None: ask the disk."""
         if self._disk.is_failing:
             return None

@@ -76,6 +76,8 @@ class Queue(Generic[Item]):
 
 SLOW_LINK_SECONDS = 5.0
 FEWEST_REQUESTS = 2
+UNKNOWN_LINK_REQUESTS = 6
+MOST_RESERVED = 4
 
 
 def concurrency(bytes_per_second: float | None, unfinished_bytes: int, limit: int) -> int:
@@ -88,14 +90,14 @@ def concurrency(bytes_per_second: float | None, unfinished_bytes: int, limit: in
     no more than itself.
     """
     if bytes_per_second is None:
-        return min(8, limit)
+        return min(UNKNOWN_LINK_REQUESTS, limit)
     affordable = int(bytes_per_second * SLOW_LINK_SECONDS / max(unfinished_bytes, 1))
     return min(max(affordable, FEWEST_REQUESTS), limit)
 
 
 def reserved_for_demand(limit: int) -> int:
     """Requests that read-ahead and background leave free, for a reader who waits."""
-    return max(limit // 4, 1) if limit > 1 else 0
+    return min(max(limit // 8, 1), MOST_RESERVED) if limit > 1 else 0
 
 
 def least_urgent(running: int, demanded: int, allowed: int, limit: int) -> Priority | None:

@@ -15,7 +15,7 @@ class FetchSettings:
 
     timeout_s: float = 60.0
     connections: int = 32
-    request_bytes: int = 8 * MIB
+    request_bytes: int = 4 * MIB
     read_ahead_bytes: int = 128 * MIB
     room_bytes: float = math.inf
     bandwidth: float = 0

@@ -2,27 +2,32 @@
 
 Whoever opened a version keeps it: bytes of two versions are never mixed. When the origin answers
 that the object has changed or is gone, the rest of the old version is asked for by another way (its
-version id, or because the object was only appended to), from the byte after the last one delivered;
+version id, or because the object was only appended to), from the byte after the last one that came;
 from then on it is asked for in this way at once.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from ossfs_resume.errors import NotFound, ObjectChanged
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.oss.models import ObjectMeta
-
-Deliver = Callable[[bytes], Awaitable[None]]
+from ossfs_resume.oss.range_reading import Sink
 
 
 class RangeReader(Protocol):
     """What fetching needs of the origin."""
 
-    async def read_range(
-        self, meta: ObjectMeta, start: int, stop: int, deliver: Deliver
-    ) -> int | None:
-        """Deliver bytes ``[start, stop)`` of exactly this version in order; return its CRC-64."""
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """Bring the bytes of exactly this version from the sink's position up to ``stop``; return
+        its CRC-64."""
+
+
+class RangeSource(Protocol):
+    """The origin."""
+
+    def open_reader(self) -> RangeReader:
+        """One that belongs to the event loop that uses it first."""
 
 
 class VersionReader:
@@ -35,26 +40,17 @@ class VersionReader:
         self._reader = reader
         self._superseded = superseded
 
-    async def read_range(
-        self, download: Download, start: int, stop: int, deliver: Deliver
-    ) -> int | None:
-        """Deliver bytes ``[start, stop)`` of the version of ``download``; return its CRC-64."""
-        position = start
-
-        async def count(chunk: bytes) -> None:
-            nonlocal position
-            position += len(chunk)
-            await deliver(chunk)
-
+    async def read_range(self, download: Download, stop: int, sink: Sink) -> int | None:
+        """Bring the bytes of the version of ``download`` up to ``stop``; return its CRC-64."""
         known = self._superseded(download.meta) if download.superseded else None
         try:
-            return await self._reader.read_range(known or download.meta, start, stop, count)
+            return await self._reader.read_range(known or download.meta, stop, sink)
         except (ObjectChanged, NotFound) as error:
             old = None if known else self._superseded(download.meta)
             if old is None or _is_unproven(old, download):
                 raise
             download.superseded = download.superseded or error
-            return await self._reader.read_range(old, position, stop, deliver)
+            return await self._reader.read_range(old, stop, sink)
 
 
 def _is_unproven(old: ObjectMeta, download: Download) -> bool:

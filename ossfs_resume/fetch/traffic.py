@@ -10,9 +10,11 @@ import math
 class RateMeter:
     """Bytes per second while something is being transferred; idle time does not count.
 
-    ``add`` takes the time in seconds. ``rate`` is None until a quarter of a second was measured.
+    ``add`` takes the time in seconds. ``rate`` is None until it was measured for a moment: until
+    then only a few requests run.
     """
 
+    FIRST_INTERVAL_SECONDS = 0.05
     INTERVAL_SECONDS = 0.25
 
     def __init__(self) -> None:
@@ -28,7 +30,8 @@ class RateMeter:
         """Count bytes that arrived; True if ``rate`` changed."""
         self._bytes += count
         elapsed = now - self._since
-        if elapsed < self.INTERVAL_SECONDS:
+        is_first = self.rate is None
+        if elapsed < (self.FIRST_INTERVAL_SECONDS if is_first else self.INTERVAL_SECONDS):
             return False
         measured = self._bytes / elapsed
         self.rate = measured if self.rate is None else (self.rate + measured) / 2

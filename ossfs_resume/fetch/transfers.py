@@ -1,7 +1,7 @@
 """Running ranged requests: how many at once, what next, and that each of them ends.
 
 `claiming` says what waits to run; `_dispatch` starts it while the link affords it. What a running
-transfer does with its bytes is told in `streaming` and `writing`; when it moves it wakes its
+transfer does with its bytes is told in `receiver` and `part_writer`; when it moves it wakes its
 waiters, who look at the bitmap again.
 
 What may not change:
@@ -15,8 +15,9 @@ What may not change:
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -24,19 +25,19 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import BadAnswer, OssfsError
 from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
+from ossfs_resume.fetch.loose import LooseParts
 from ossfs_resume.fetch.neighbours import Neighbours
+from ossfs_resume.fetch.part_writer import Buffers, Desk, Passed, Writes
+from ossfs_resume.fetch.receiver import Receiver, Receives
+from ossfs_resume.fetch.receiver_thread import Post, Receivers
 from ossfs_resume.fetch.scheduler import Priority, concurrency, least_urgent
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.streaming import Streamer
 from ossfs_resume.fetch.superseded import VersionReader
 from ossfs_resume.fetch.traffic import Traffic
-from ossfs_resume.fetch.writing import PartWriter
 
 log = logging.getLogger(__name__)
-
-WRITE_SECONDS = 0.5
-"""Whole parts that nobody waits for are gathered for this time before they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +54,40 @@ class TransferPool:
     """Runs the transfers that were claimed.
 
     ``on_idle`` is called when a transfer of a download has ended. ``width`` says how many requests
-    at once the origin bears at this moment.
+    at once the origin bears at this moment. ``in_thread``: bytes are received in a thread of their
+    own; otherwise, for tests of what is decided here, in the same event loop.
     """
 
     def __init__(
         self,
         claims: ClaimQueue,
-        reader: VersionReader,
-        writer: PartWriter,
+        open_reader: Callable[[], VersionReader],
+        disk: Disk,
+        memory: LooseParts,
+        prove: Callable[[Download], Awaitable[None]],
         neighbours: Neighbours,
         settings: FetchSettings,
         on_idle: Callable[[Download], None],
         width: Callable[[], float] = lambda: math.inf,
+        *,
+        in_thread: bool = False,
     ) -> None:
+        self._open_reader = open_reader
         self._claims = claims
         claims.on_change = self._dispatch
-        self._writer = writer
+        self._memory = memory
+        self._prove = prove
         self._neighbours = neighbours
         self._settings = settings
         self._on_idle = on_idle
         self._width = width
         self.traffic = Traffic()
         self._bandwidth = Bandwidth(settings.bandwidth, settings.background_bandwidth)
-        self._streamer = Streamer(reader, writer, self.traffic, self._bandwidth, self._dispatch)
+        self._receiver: Receives = (
+            Receivers(self._make_receiver, disk.writing, on_idle)
+            if in_thread
+            else self._make_receiver(_call_here, disk)
+        )
         self._running: set[Transfer] = set()
         self._nursery: trio.Nursery | None = None
 
@@ -92,24 +104,47 @@ class TransferPool:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run transfers until cancelled."""
         async with trio.open_nursery() as self._nursery:
+            await self._nursery.start(self._receiver.run)
             task_status.started()
-            while True:
-                await trio.sleep(WRITE_SECONDS)
-                for transfer in self._running:
-                    self.write_soon(transfer)
+            await trio.sleep_forever()
 
     def last_progress(self, transfer: Transfer) -> float:
         """When the newest byte came that whoever waits for ``transfer`` is waiting for: its own or,
         while it is queued, anybody's. As long as bytes are being written, that is now."""
         ahead = self._running if transfer.last_byte is None else {transfer}
-        if any(other.writing.locked() for other in ahead):
+        if any(other.sink is not None and other.sink.is_writing for other in ahead):
             return trio.current_time()
         return self.traffic.newest_byte if transfer.last_byte is None else transfer.last_byte
 
     def write_soon(self, transfer: Transfer) -> None:
         """Somebody waits for it: what it has gathered, perhaps before it stalled, is written."""
-        if self._nursery is not None and transfer.has_unwritten_parts:
-            self._nursery.start_soon(self._rescue, transfer)
+        if transfer.sink is not None and transfer.sink.has_unwritten_parts:
+            self._receiver.write_soon(transfer)
+
+    def _arrived(self, transfer: Transfer, parts: range, passed: Sequence[Passed]) -> None:
+        """Hold in memory what the disk did not take or will not give back, and wake who waits."""
+        download = transfer.download
+        for each in passed:
+            if each.crc64 is not None:
+                download.passed[each.part] = each.crc64
+            self._memory.hold(download, each.part, each.data)
+        for part in parts:
+            download.claims.pop(part, None)
+        if parts.stop < transfer.stop:  # else after the proof of what this may have completed
+            transfer.wake()
+
+    def _make_receiver(self, post: Post, writes: Writes) -> Receiver:
+        """In the thread where it is going to run."""
+        desk = Desk(
+            Buffers(),
+            writes,
+            self.traffic,
+            self._bandwidth,
+            arrived=partial(post, self._arrived),
+            on_new_rate=partial(post, self._dispatch),
+            is_demanded=self._memory.is_demanded,
+        )
+        return Receiver(self._open_reader(), desk)
 
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
@@ -148,9 +183,8 @@ class TransferPool:
         try:
             with transfer.scope:
                 if self._neighbours.claim(transfer) or await self._is_left(transfer):
-                    await self._streamer.fetch(transfer)
-            if transfer.scope.cancelled_caught:
-                await self._writer.write(transfer)
+                    await self._receiver.fetch(transfer)
+            await self._prove(transfer.download)
         except Exception as error:
             _failed(transfer, _explained(transfer, error))
         finally:
@@ -190,12 +224,9 @@ class TransferPool:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(self._neighbours.release, version, parts)
 
-    async def _rescue(self, transfer: Transfer) -> None:
-        """Write what somebody waits for though the transfer, perhaps stalled, has not yet."""
-        try:
-            await self._writer.write(transfer)
-        except Exception as error:
-            _failed(transfer, _explained(transfer, error))
+
+def _call_here(function: Callable[..., object], *args: object) -> None:
+    function(*args)
 
 
 def _explained(transfer: Transfer, error: Exception) -> OssfsError:

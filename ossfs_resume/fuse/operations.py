@@ -182,7 +182,7 @@ class Operations(pyfuse3.Operations):
         expected = max(0, min(size, file.size - off))
         if len(data) != expected:
             raise OssfsError(f"read at {off} gave {len(data)} bytes instead of {expected}")
-        return data
+        return data  # type: ignore[return-value]  # pyfuse3 takes any buffer, and sends it at once
 
     @guarded()
     async def release(self, fh: int) -> None:

@@ -87,7 +87,7 @@ class Attempts:
 
 def _forget_frames(error: BaseException) -> None:
     """Its traceback, and those of its causes, would keep the answer that was refused in memory, up
-    to 8 MiB each, until the garbage collector comes by, which is seldom in a mount."""
+    to megabytes each, until the garbage collector comes by, which is seldom in a mount."""
     each: BaseException | None = error
     while each is not None:
         each.__traceback__ = None

@@ -21,12 +21,13 @@ from typing import TypeVar
 import trio
 
 from ossfs_resume.errors import BadAnswer, NotFound, OriginError, OriginTimeout
+from ossfs_resume.loops import Loop
 from ossfs_resume.oss import listing, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.hedging import Turn, race
 from ossfs_resume.oss.models import ClientStatistics, ListPage, ObjectMeta, Symlink
-from ossfs_resume.oss.range_reading import Deliver, RangeReading
+from ossfs_resume.oss.range_reading import RangeReader, Sink
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.sending import Sender
 from ossfs_resume.oss.settings import ClientSettings
@@ -63,8 +64,11 @@ class OssClient:
         signer = Signer(settings.endpoint, settings.signature, credentials, clock)
         self._sender = Sender(settings, signer, jitter, context or tls_context())
         self._notes = VersionNotes()
+        self._signer = signer
+        self._reader: RangeReader | None = None
 
     async def __aenter__(self) -> "OssClient":
+        self._signer.home = Loop.here()
         return self
 
     async def __aexit__(
@@ -131,27 +135,22 @@ class OssClient:
         """How to go on reading a version that is not the current one; None if there is no way."""
         return self._notes.superseded(meta)
 
-    async def read_range(
-        self, meta: ObjectMeta, start: int, stop: int, deliver: Deliver
-    ) -> int | None:
-        """Hands the bytes ``[start, stop)`` of the version ``meta`` to ``deliver``, in order.
+    def open_reader(self) -> RangeReader:
+        """Reads ranges over connections of its own, and may do so in another event loop: a reader
+        belongs to the loop that uses it first. Its connections are closed with the client."""
+        return RangeReader(self._endpoint, self._sender, self._notes)
 
-        Returns the CRC-64 of the whole object, None if the origin tells none. Failures are retried
-        in here, from the byte after the last one delivered. Raises ObjectChanged and NotFound at
-        once, and the last TransientError after ``timeout_s`` without a byte; what has been
-        delivered until then is good. What ``deliver`` raises ends the operation; it must not be an
-        OriginError, which would be taken for one of this request.
-        """
-        if start >= stop:
-            return meta.crc64
-        async with self._sender.data.slots:
-            return await RangeReading(
-                self._endpoint, self._sender, self._notes, meta, start, stop, deliver
-            ).run()
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """See `RangeReader.read_range`."""
+        if self._reader is None:
+            self._reader = self.open_reader()
+        return await self._reader.read_range(meta, stop, sink)
 
     async def _call(self, kind: str, wanted: Request, judge: Judge[T]) -> T:
         """A metadata operation: queue, attempts and the waits between them share one budget."""
-        attempts = self._sender.attempts(f"{wanted.method} {wanted.resource!r}")
+        attempts = self._sender.attempts(
+            self._sender.metadata, f"{wanted.method} {wanted.resource!r}"
+        )
         budget_s = self._settings.timeout_s or inf
         attempt = partial(self._attempt, kind, wanted, attempts, judge)
         with trio.move_on_after(budget_s):

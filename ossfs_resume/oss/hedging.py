@@ -80,9 +80,15 @@ class Turn:
         self.longest_s = 0.0
         self._contest = contest
 
+    @property
+    def is_out(self) -> bool:
+        """Whether the other attempt was heard first: this one is to do nothing more."""
+        return not self._contest.has(self)
+
     def listen(self) -> None:
-        """From now on this attempt waits for the origin."""
-        self.silent_since = trio.current_time()
+        """This attempt waits for the origin, from now on if it did not before."""
+        if self.silent_since is None:
+            self.silent_since = trio.current_time()
 
     def hear(self) -> bool:
         """Something right has come. Go on only if True: else the other attempt was faster."""
@@ -153,6 +159,10 @@ class _Race(Generic[T]):
         if patience_s is None or len(self._running) != 1:
             return False
         return now >= max(self._silent_since(now) + patience_s, self._patient_until)
+
+    def has(self, turn: Turn) -> bool:
+        """Whether ``turn`` may still be heard."""
+        return turn in self._running
 
     def is_left_to(self, turn: Turn) -> bool:
         """Leaves the race to ``turn`` and ends the other one; False if that was done to it."""

@@ -4,14 +4,16 @@ A client has two, one for metadata and one for data, so that a listing gets thro
 ranges stall. Both share nothing but the pace, which makes each of them narrower.
 """
 
-import ssl
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from math import inf
+from typing import Generic, Protocol, TypeVar
 
 import trio
 
 from ossfs_resume.oss.hedging import Hedges
-from ossfs_resume.oss.settings import ClientSettings
-from ossfs_resume.oss.transport import Transport
+from ossfs_resume.oss.request import Request
+from ossfs_resume.oss.wire import Headers
 
 SILENCES_PER_BUDGET = 3
 """A connection that falls silent is given up early enough for two more attempts,"""
@@ -23,20 +25,38 @@ SPARE_CONNECTIONS = 2
 """Of either lane, for second attempts; more never run at once."""
 
 
-class Lane:
-    """A pool of connections and the queue before it, which is fair and survives cancellation."""
+class Reply(Protocol):
+    """The head of an answer, and its body if that is an error's."""
 
-    def __init__(self, settings: ClientSettings, connections: int, context: ssl.SSLContext) -> None:
+    status: int
+    headers: Headers
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises BadAnswer if it is longer than ``limit`` bytes."""
+
+
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Asker(Protocol[R_co]):
+    """What sends the requests of a lane."""
+
+    def send(self, request: Request) -> AbstractAsyncContextManager[R_co]:
+        """The answer, from its head on. Raises OriginError."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class Lane(Generic[R_co]):
+    """The queue before ``asker``, which is fair and survives cancellation, and what is counted."""
+
+    def __init__(self, asker: Asker[R_co], connections: int) -> None:
+        self.asker = asker
         self.slots = trio.CapacityLimiter(connections)
         self.hedges = Hedges(SPARE_CONNECTIONS)
+        self.counts: Counter[str] = Counter()
         self._connections = connections
-        self.transport = Transport(
-            settings.endpoint.base_url,
-            connections=connections + SPARE_CONNECTIONS,
-            silence_s=silence_s(settings.timeout_s),
-            context=context,
-            proxy=settings.proxy,
-        )
 
     def narrow(self, share: float) -> None:
         """Let ``share`` of the usual number of requests run at once, one at least."""

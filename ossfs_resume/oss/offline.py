@@ -1,11 +1,11 @@
 """The client of a mount that was told to be offline: it sends nothing and says so at once."""
 
-from collections.abc import Awaitable, Callable
 from math import inf
 from typing import NoReturn
 
 from ossfs_resume.errors import Unreachable
 from ossfs_resume.oss.models import ClientStatistics, ListPage, ObjectMeta, Symlink
+from ossfs_resume.oss.range_reading import Sink
 
 
 class OfflineClient:
@@ -41,9 +41,11 @@ class OfflineClient:
         """There is no way to any version."""
         return None
 
-    async def read_range(
-        self, meta: ObjectMeta, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
-    ) -> int | None:
+    def open_reader(self) -> "OfflineClient":
+        """Itself."""
+        return self
+
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
         """Raises Unreachable."""
         _refuse()
 

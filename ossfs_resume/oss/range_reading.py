@@ -1,29 +1,101 @@
 """Reading a range of one version: resumed after each failure, raced when it falls silent.
 
-A range has a budget of time *without progress*: it continues after the last byte delivered, and
-each byte renews the budget. Bytes are delivered once and in order, and only from answers that
-`range_answer` has let pass; of two attempts at the same bytes only the one heard first delivers.
+A range has a budget of time *without progress*: it continues after the last byte that its sink got,
+and each byte renews the budget. The sink gets bytes once and in order, and only from answers that
+`range_answer` has let pass. Two attempts at the same bytes share it: after each wait, and with no
+await between the question and the bytes, an attempt asks whether another one was heard first. So
+one that has lost never writes, even if both have bytes in the same turn of the event loop.
 """
 
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from ossfs_resume.errors import OriginError
 from ossfs_resume.oss import wire
 from ossfs_resume.oss.endpoint import Endpoint
+from ossfs_resume.oss.exchange import Exchange
 from ossfs_resume.oss.hedging import Turn, race
+from ossfs_resume.oss.lane import Lane
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.range_answer import check_range
 from ossfs_resume.oss.request import range_request
 from ossfs_resume.oss.sending import Sender
 from ossfs_resume.oss.version_notes import VersionNotes
 
-Deliver = Callable[[bytes], Awaitable[None]]
+
+class Sink(Protocol):
+    """Where the bytes of a range belong; it has the memory."""
+
+    @property
+    def position(self) -> int:
+        """Where in the object the next byte belongs."""
+
+    def room(self) -> memoryview:
+        """Memory for the next bytes, valid until the next await; empty while there is none."""
+
+    async def filled(self, count: int) -> None:
+        """So many bytes were put into `room`."""
+
+    async def dry(self) -> None:
+        """Nothing more is there at this moment; returns when there is room."""
+
+
+class MemorySink:
+    """Takes at most ``size`` bytes, from ``start`` on in their object, into memory."""
+
+    def __init__(self, start: int, size: int) -> None:
+        self._start = start
+        self._memory = memoryview(bytearray(size))
+        self._count = 0
+
+    @property
+    def data(self) -> bytes:
+        """What has come."""
+        return bytes(self._memory[: self._count])
+
+    @property
+    def position(self) -> int:
+        return self._start + self._count
+
+    def room(self) -> memoryview:
+        return self._memory[self._count :]
+
+    async def filled(self, count: int) -> None:
+        self._count += count
+
+    async def dry(self) -> None:
+        pass
+
+
+class RangeReader:
+    """Reads ranges in a lane of its own, in the one event loop that uses it."""
+
+    def __init__(self, endpoint: Endpoint, sender: Sender, notes: VersionNotes) -> None:
+        self._endpoint = endpoint
+        self._sender = sender
+        self._notes = notes
+        self.lane = sender.open_data_lane()
+
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """Brings the bytes of the version ``meta`` from the sink's position on, up to ``stop``.
+
+        Returns the CRC-64 of the whole object, None if the origin tells none. Failures are retried
+        in here, from the byte after the last one that the sink got. Raises ObjectChanged and
+        NotFound at once, and the last TransientError after ``timeout_s`` without a byte; what the
+        sink has until then is good. What the sink raises ends the operation; it must not be an
+        OriginError, which would be taken for one of this request.
+        """
+        if sink.position >= stop:
+            return meta.crc64
+        async with self.lane.slots:
+            return await RangeReading(
+                self._endpoint, self._sender, self.lane, self._notes, meta, stop, sink
+            ).run()
 
 
 class RangeReading:
-    """The bytes ``[start, stop)`` of a version on their way to ``deliver``.
+    """The bytes of a version on their way into ``sink``, from its position up to ``stop``.
 
-    What ``deliver`` raises ends it; it must not be an OriginError, which would be taken for one of
+    What the sink raises ends it; it must not be an OriginError, which would be taken for one of
     the request.
     """
 
@@ -31,20 +103,21 @@ class RangeReading:
         self,
         endpoint: Endpoint,
         sender: Sender,
+        lane: Lane[Exchange],
         notes: VersionNotes,
         meta: ObjectMeta,
-        start: int,
         stop: int,
-        deliver: Deliver,
+        sink: Sink,
     ) -> None:
         self._endpoint = endpoint
         self._sender = sender
+        self._lane = lane
         self._notes = notes
         self._meta = meta
-        self._position = start
         self._stop = stop
-        self._deliver = deliver
-        self._attempts = sender.attempts(f"bytes [{start}, {stop}) of {meta.key!r}")
+        self._sink = sink
+        what = f"bytes [{sink.position}, {stop}) of {meta.key!r}"
+        self._attempts = sender.attempts(self._lane, what)
 
     async def run(self) -> int | None:
         """To its end; the CRC-64 of the whole object if the origin tells one.
@@ -53,31 +126,40 @@ class RangeReading:
         """
         while True:
             try:
-                return await race(self._receive, self._sender.data.hedges)
+                return await race(self._receive, self._lane.hedges)
             except OriginError as error:
                 self._notes.failed(self._meta, error)
                 await self._attempts.wait(error)
 
     async def _receive(self, turn: Turn) -> int | None:
         """One attempt at what is missing; None also if another one was heard first."""
-        meta, stop = self._meta, self._stop
-        wanted = range_request(self._endpoint, meta, self._position, stop)
-        lane = self._sender.data
+        meta, start, stop = self._meta, self._sink.position, self._stop
+        wanted = range_request(self._endpoint, meta, start, stop)
         async with self._sender.send(
-            lane, "range_requests", wanted, self._attempts, turn
-        ) as answer:
-            check_range(meta, self._position, stop, answer.status, answer.headers)
-            self._notes.answered(meta, answer.headers)
-            async for chunk in answer:
-                if not turn.hear():
-                    return None
-                await self._take(chunk)
-                turn.listen()
-            return None if meta.access == "grown" else wire.parse_crc64(answer.headers)
+            self._lane, "range_requests", wanted, self._attempts, turn
+        ) as exchange:
+            check_range(meta, start, stop, exchange.status, exchange.headers)
+            self._notes.answered(meta, exchange.headers)
+            if not await self._take(exchange, turn):
+                return None
+            return None if meta.access == "grown" else wire.parse_crc64(exchange.headers)
 
-    async def _take(self, chunk: bytes) -> None:
-        self._notes.brought_bytes(self._meta)
-        await self._deliver(chunk)
-        self._position += len(chunk)
-        self._attempts.progress()
-        self._sender.counts["bytes_received"] += len(chunk)
+    async def _take(self, exchange: Exchange, turn: Turn) -> bool:
+        """The body; False if another attempt was heard first."""
+        while exchange.left:
+            if turn.is_out:
+                return False
+            room = self._sink.room()
+            count = exchange.receive_now(room) if room else None
+            if count is None:
+                await self._sink.dry()
+                if room:
+                    turn.listen()
+                    await exchange.wait()
+                continue
+            turn.hear()
+            self._notes.brought_bytes(self._meta)
+            self._attempts.progress()
+            self._lane.counts["bytes_received"] += count
+            await self._sink.filled(count)
+        return True

@@ -6,17 +6,21 @@ is raised, and what it teaches (the origin's clock, its pace) holds for all late
 """
 
 import ssl
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import trio
 
 from ossfs_resume.errors import ClockSkewed, OriginError, Throttled
 from ossfs_resume.oss import refusal, wire
 from ossfs_resume.oss.attempts import Attempts
+from ossfs_resume.oss.exchange import Exchange, Exchanges
 from ossfs_resume.oss.hedging import Turn
-from ossfs_resume.oss.lane import Lane
+from ossfs_resume.oss.lane import SPARE_CONNECTIONS, Lane, Reply, silence_s
+from ossfs_resume.oss.links import Dialer
 from ossfs_resume.oss.models import ClientStatistics
 from ossfs_resume.oss.outage import Outage
 from ossfs_resume.oss.pacing import Pace
@@ -24,14 +28,20 @@ from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.request_log import log_answer
 from ossfs_resume.oss.settings import ClientSettings
 from ossfs_resume.oss.signer import Signer
-from ossfs_resume.oss.transport import Answer
+from ossfs_resume.oss.transport import Answer, Transport
 
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
 
 
+AnyReply = TypeVar("AnyReply", bound=Reply)
+
+
 class Sender:
-    """Sends the requests of one client, in the lane ``data`` or ``metadata``, and counts them."""
+    """Sends the requests of one client, in the lane ``metadata`` or one for data, and counts them.
+
+    Each lane may be used on another event loop, in another thread.
+    """
 
     def __init__(
         self,
@@ -40,24 +50,36 @@ class Sender:
         jitter: Callable[[], float],
         context: ssl.SSLContext,
     ) -> None:
-        self.counts: Counter[str] = Counter()
-        self.data = Lane(settings, settings.connections, context)
-        self.metadata = Lane(settings, settings.metadata_connections, context)
+        self._context = context
+        self._data_lanes: list[Lane[Exchange]] = []
+        self.metadata: Lane[Answer] = Lane(
+            _transport(settings, context), settings.metadata_connections
+        )
         self._settings = settings
         self._signer = signer
         self._jitter = jitter
         self._pace = Pace(settings.connections)
+        self._pace_lock = threading.Lock()
         self.outage = Outage(settings.endpoint.authority)
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        await self.data.transport.aclose()
-        await self.metadata.transport.aclose()
+        for lane in self._data_lanes:
+            await lane.asker.aclose()
+        await self.metadata.asker.aclose()
+
+    def open_data_lane(self) -> Lane[Exchange]:
+        """A lane for ranges."""
+        lane = Lane(_exchanges(self._settings, self._context), self._settings.connections)
+        self._data_lanes.append(lane)
+        return lane
 
     def statistics(self) -> ClientStatistics:
         """The counts of this moment."""
-        hedged = self.data.hedges.started + self.metadata.hedges.started
-        return ClientStatistics(**self.counts, hedged=hedged, concurrency=self.concurrency())
+        lanes: list[Lane[Any]] = [self.metadata, *self._data_lanes]
+        hedged = sum(lane.hedges.started for lane in lanes)
+        counts = sum((lane.counts for lane in lanes), Counter[str]())
+        return ClientStatistics(**counts, hedged=hedged, concurrency=self.concurrency())
 
     def concurrency(self) -> int:
         """Ranges at once that the origin bears at this moment; less after "slow down"."""
@@ -65,29 +87,35 @@ class Sender:
 
     @asynccontextmanager
     async def send(
-        self, lane: Lane, kind: str, wanted: Request, attempts: Attempts, turn: Turn
-    ) -> AsyncIterator[Answer]:
+        self, lane: Lane[AnyReply], kind: str, wanted: Request, attempts: Attempts, turn: Turn
+    ) -> AsyncIterator[AnyReply]:
         """One attempt; yields a successful answer and raises what an unsuccessful one means."""
         if self._settings.request_payer:
             wanted = wanted.with_headers({"x-oss-request-payer": "requester"})
         signed = await attempts.sign(wanted)
+        lane.narrow(self._pace.share)
         if pause_s := self._pace.wait_s(trio.current_time()):
             await trio.sleep(pause_s)
-        self.counts[kind] += 1
+        lane.counts[kind] += 1
         sent_at = trio.current_time()
         turn.listen()
-        async with lane.transport.send(signed) as answer:
+        async with lane.asker.send(signed) as answer:
             elapsed_s = trio.current_time() - sent_at
             log_answer(signed, answer.status, answer.headers, elapsed_s)
             if answer.status < 500:
                 self.outage.answered(trio.current_time())
             if answer.status >= 300:
-                raise await self._refusal(answer)
-            self._pace.succeeded(trio.current_time())
-            self._keep_pace()
+                raise await self._refusal(lane, answer)
+            self._succeeded(lane)
             yield answer
 
-    async def _refusal(self, answer: Answer) -> OriginError:
+    def _succeeded(self, lane: Lane[AnyReply]) -> None:
+        if self._pace.share < 1:
+            with self._pace_lock:
+                self._pace.succeeded(trio.current_time())
+            lane.narrow(self._pace.share)
+
+    async def _refusal(self, lane: Lane[AnyReply], answer: Reply) -> OriginError:
         body = b""
         with trio.move_on_after(ERROR_BODY_S), suppress(OriginError):
             body = await answer.read(wire.MAX_ERROR_BYTES)
@@ -95,16 +123,31 @@ class Sender:
         if isinstance(error, ClockSkewed):
             self._signer.correct_clock(answer.headers.get("date", ""))
         if isinstance(error, Throttled):
-            self.counts["throttled"] += 1
-            self._pace.throttled(trio.current_time())
-            self._keep_pace()
+            lane.counts["throttled"] += 1
+            with self._pace_lock:
+                self._pace.throttled(trio.current_time())
+            lane.narrow(self._pace.share)
         return error
 
-    def _keep_pace(self) -> None:
-        for lane in (self.data, self.metadata):
-            lane.narrow(self._pace.share)
-
-    def attempts(self, what: str) -> Attempts:
+    def attempts(self, lane: Lane[AnyReply], what: str) -> Attempts:
         """The attempts at the operation that messages call ``what``."""
-        timeout_s = self._settings.timeout_s
-        return Attempts(what, timeout_s, self._signer, self.counts, self._jitter, self.outage)
+        timeout_s, signer, counts = self._settings.timeout_s, self._signer, lane.counts
+        return Attempts(what, timeout_s, signer, counts, self._jitter, self.outage)
+
+
+def _transport(settings: ClientSettings, context: ssl.SSLContext) -> Transport:
+    return Transport(
+        settings.endpoint.base_url,
+        connections=settings.metadata_connections + SPARE_CONNECTIONS,
+        silence_s=silence_s(settings.timeout_s),
+        context=context,
+        proxy=settings.proxy,
+    )
+
+
+def _exchanges(settings: ClientSettings, context: ssl.SSLContext) -> Exchanges:
+    return Exchanges(
+        Dialer(settings.endpoint, context, settings.proxy),
+        connections=settings.connections + SPARE_CONNECTIONS,
+        silence_s=silence_s(settings.timeout_s),
+    )

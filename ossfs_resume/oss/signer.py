@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from ossfs_resume.loops import Loop
 from ossfs_resume.oss import sign, wire
 from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.endpoint import Endpoint
@@ -30,6 +31,8 @@ class Signer:
         self._credentials = credentials
         self._clock = clock
         self._offset_s = 0.0
+        self.home: Loop | None = None
+        """Where the source of keys lives; None: with whoever asks."""
 
     @property
     def key_source(self) -> str:
@@ -38,7 +41,8 @@ class Signer:
 
     async def sign(self, request: Request) -> tuple[Request, Credentials | None]:
         """The request as it is sent, and the key it is signed with (None: anonymous)."""
-        credentials = await self._credentials.current()
+        current = self._credentials.current
+        credentials = await (current() if self.home is None else self.home.call(current))
         if credentials is None:
             return request, None
         now = self._clock() + self._offset_s

@@ -61,8 +61,9 @@ class OpenFiles:
         self._table.opened(node)
         return Opened(handle, node.meta.size, pages_are_true)
 
-    async def read(self, handle: int, offset: int, length: int) -> bytes:
-        """The bytes ``[offset, offset + length)``, clipped at the end of the file.
+    async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
+        """The bytes ``[offset, offset + length)``, clipped at the end of the file, good until the
+        caller's next await.
 
         Raises StaleVersion if the object was replaced and a byte asked for is not cached, or if
         cached bytes turned out to be bad: the kernel cannot drop its pages while reads wait;

@@ -38,7 +38,7 @@ class ByteSource(Protocol):
 
     async def read(
         self, download: "Download", pattern: AccessPattern, offset: int, length: int
-    ) -> bytes:
+    ) -> bytes | memoryview:
         """Exactly these bytes, which must lie within the object."""
 
     async def confirm(self, download: "Download") -> None:

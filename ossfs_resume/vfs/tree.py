@@ -205,7 +205,7 @@ class Tree:
         await self._settle_doubt(node)
         return await self._files.open(node)
 
-    async def read(self, handle: int, offset: int, length: int) -> bytes:
+    async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
         """Exactly these bytes, clipped at the end of the file; see `OpenFiles.read`."""
         return await self._files.read(handle, offset, length)
 

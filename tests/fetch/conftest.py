@@ -1,7 +1,7 @@
 """An origin in memory that can be told to stall or fail, over a real part store."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.range_reading import Sink
 from support.waiting import PATIENCE_S
 
 PART = 64 * 1024
@@ -52,10 +53,13 @@ class FakeOrigin:
         """Bytes asked for, over all requests."""
         return sum(stop - start for _, start, stop in self.ranges)
 
-    async def read_range(
-        self, meta: ObjectMeta, start: int, stop: int, deliver: Callable[[bytes], Awaitable[None]]
-    ) -> int | None:
-        """Deliver in chunks that do not match parts."""
+    def open_reader(self) -> "FakeOrigin":
+        """Itself: everything happens in one event loop."""
+        return self
+
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """Bring it in chunks that do not match parts."""
+        start = sink.position
         self.ranges.append((meta.key, start, stop))
         self.started.set()
         self.running += 1
@@ -69,11 +73,16 @@ class FakeOrigin:
                 stop = min(stop, start + self.ends_after)
             while start + sent < stop:
                 while self.allow is not None and sent >= self.allow:
+                    await sink.dry()
                     await self.changed.wait()
-                room = 50_000 if self.allow is None else min(50_000, self.allow - sent)
-                chunk = data[start + sent : min(start + sent + room, stop)]
-                await deliver(chunk)
-                sent += len(chunk)
+                most = 50_000 if self.allow is None else min(50_000, self.allow - sent)
+                room = sink.room()[: min(most, stop - start - sent)]
+                if not room:
+                    await sink.dry()
+                    continue
+                room[:] = data[start + sent :][: len(room)]
+                sent += len(room)
+                await sink.filled(len(room))
             return checksum([data]) ^ self.wrong_crc
         finally:
             self.running -= 1

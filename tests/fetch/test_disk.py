@@ -123,7 +123,7 @@ async def test_what_cannot_be_written_streams_through(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         assert await read_all(engine, download) == origin.content["a"]
-        assert os.strerror(number) in engine.cache_error
+        assert os.strerror(number).lower() in engine.cache_error.lower()
         assert origin.fetched <= SIZE + 8 * PART
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
@@ -238,7 +238,7 @@ async def test_a_hanging_write_is_no_silence_of_the_origin(
     answers = []
 
     async def read(part: int) -> None:
-        answers.append(await engine.read(download, AccessPattern(), part * PART + 1, 10))
+        answers.append(bytes(await engine.read(download, AccessPattern(), part * PART + 1, 10)))
 
     async with running(origin, store, settings) as engine:
         download = await engine.open(meta)

@@ -41,7 +41,7 @@ async def test_what_another_is_fetching_is_read_when_it_is_there(
         answers: list[bytes] = []
 
         async def read() -> None:
-            answers.append(await engine.read(download, AccessPattern(), 2 * PART, 100))
+            answers.append(bytes(await engine.read(download, AccessPattern(), 2 * PART, 100)))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)

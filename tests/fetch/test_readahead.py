@@ -8,6 +8,7 @@ from ossfs_resume.fetch.readahead import (
     MIB,
     NEAR_BYTES,
     AccessPattern,
+    is_careful,
     parts_between,
     request_bytes,
     target,
@@ -64,6 +65,26 @@ def test_target_covers_the_window_within_the_object(stop: int, run: int, size: i
     reached = target(stop, ahead, step, size)
     assert min(stop + ahead, size) <= reached <= min(stop + ahead + step, size)
     assert ahead == 0 or reached % step == 0 or reached == size
+    careful = target(stop, ahead, step, size, round_up=False)
+    assert min(stop, size) <= careful <= min(stop + ahead, size)
+
+
+@given(st.integers(1, 30 * MIB), st.sampled_from([4 * KIB, 128 * KIB, 512 * KIB, MIB]))
+def test_up_to_ten_megabytes_no_more_than_twice_of_what_was_read_is_fetched(
+    read_bytes: int, kernel_bytes: int
+) -> None:
+    """A reader of whom the kernel is two windows ahead, which are its own reads to us."""
+    pattern, fetched, offset = AccessPattern(), 0, 0
+    while offset < read_bytes + min(2 * kernel_bytes, MIB):
+        run_bytes = pattern.advance(offset, kernel_bytes)
+        offset += kernel_bytes
+        ahead = window(run_bytes, LIMIT)
+        step = request_bytes(ahead, 4 * MIB)
+        round_up = not is_careful(run_bytes)
+        fetched = max(fetched, target(offset, ahead, step, 1 << 40, round_up=round_up))
+    if MIB <= read_bytes <= 10_000_000:
+        assert fetched <= 2 * read_bytes + 2 * kernel_bytes
+    assert fetched >= read_bytes
 
 
 def test_a_sequential_reader_causes_few_large_steps_of_the_target() -> None:

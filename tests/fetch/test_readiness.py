@@ -20,11 +20,13 @@ async def test_a_reader_is_answered_when_its_part_is_there_not_the_whole_request
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         origin.allow = 3 * PART
-        pattern = AccessPattern()
-        data = await engine.read(download, pattern, 0, 2 * PART)
-        assert data == origin.content["a"][: 2 * PART]
-        assert origin.running > 0
-        origin.release()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.fill, download)
+            await origin.started.wait()
+            data = await engine.read(download, AccessPattern(), 0, 2 * PART)
+            assert data == origin.content["a"][: 2 * PART]
+            assert origin.running > 0
+            origin.release()
 
 
 async def test_a_stalled_reader_gives_up_when_its_time_without_progress_is_up(

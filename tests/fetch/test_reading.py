@@ -50,7 +50,7 @@ async def test_many_readers_of_one_range_cause_one_request(origin, store, runnin
     answers: list[bytes] = []
 
     async def reader() -> None:
-        answers.append(await engine.read(download, AccessPattern(), 5 * PART, 1000))
+        answers.append(bytes(await engine.read(download, AccessPattern(), 5 * PART, 1000)))
 
     async with running(origin, store) as engine:
         download = await engine.open(meta)

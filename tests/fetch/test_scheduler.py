@@ -78,7 +78,7 @@ def test_unfinished_parts_stay_under_five_seconds_of_a_link(
 
 
 def test_an_unknown_link_gets_a_few_requests_and_a_fast_one_all() -> None:
-    assert concurrency(None, 256 * KIB, 32) == 8
+    assert concurrency(None, 256 * KIB, 32) == 6
     assert concurrency(None, 256 * KIB, 4) == 4
     assert concurrency(100e6, 256 * KIB, 32) == 32
 
@@ -98,8 +98,8 @@ def test_what_is_kept_for_demand_is_there_even_if_the_link_turned_slow() -> None
 
 
 def test_a_few_places_are_kept_for_demand() -> None:
-    assert least_urgent(running=23, demanded=0, allowed=32, limit=32) is Priority.BACKGROUND
-    assert least_urgent(running=24, demanded=0, allowed=32, limit=32) is Priority.DEMAND
+    assert least_urgent(running=27, demanded=0, allowed=32, limit=32) is Priority.BACKGROUND
+    assert least_urgent(running=28, demanded=0, allowed=32, limit=32) is Priority.DEMAND
     assert least_urgent(running=31, demanded=31, allowed=32, limit=32) is Priority.DEMAND
     assert least_urgent(running=32, demanded=0, allowed=32, limit=32) is None
 

@@ -6,10 +6,11 @@ from ossfs_resume.fetch.traffic import RateMeter, Traffic
 def test_the_meter_counts_busy_time_only() -> None:
     meter = RateMeter()
     meter.begin(100.0)
-    assert not meter.add(1000, 100.1)
+    assert not meter.add(1000, 100.04)
     assert meter.rate is None
     assert meter.add(1000, 101.0)
     assert meter.rate == 2000.0
+    assert not meter.add(0, 101.2)  # from then on a quarter of a second at a time
     meter.begin(500.0)
     assert meter.add(2000, 501.0)
     assert meter.rate == 2000.0
@@ -18,7 +19,7 @@ def test_the_meter_counts_busy_time_only() -> None:
 def test_bytes_are_counted_and_the_newest_is_remembered() -> None:
     traffic = Traffic()
     traffic.begin(100.0)
-    assert not traffic.arrived(1000, 100.1)
+    assert not traffic.arrived(1000, 100.04)
     assert traffic.arrived(1000, 101.0)
     assert (traffic.bytes_received, traffic.bytes_per_second) == (2000, 2000.0)
     assert traffic.newest_byte == 101.0

@@ -48,7 +48,7 @@ def test_cp_of_a_listed_object_costs_its_ranges_and_one_head_at_most(
     twice = listed.statistics()["origin"]["hedged"]
     assert sum(requests.values()) <= len(asked) + twice + requests["head"]
     assert requests["head"] <= 1
-    # The ranges touch and do not overlap; they grow from 1 MiB to 8 MiB as the reader goes on.
+    # The ranges touch and do not overlap; they grow from one part to 4 MiB as the reader goes on.
     assert [first for first, _ in asked] == [0, *(last + 1 for _, last in asked[:-1])]
     assert asked[-1][1] == SIZE - 1
     assert len(asked) <= 48

@@ -1,8 +1,10 @@
 """A TCP server that records the exact bytes of every request and answers as a test tells it."""
 
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +143,38 @@ async def server(nursery: trio.Nursery) -> RawServer:
     listeners = await nursery.start(trio.serve_tcp, raw.serve, 0)
     raw.port = listeners[0].socket.getsockname()[1]
     return raw
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(path), "-out", str(path) + ".crt"]
+    subprocess.run([*command.split(), *name, *files], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+@pytest.fixture
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """Trusts the certificate of ``secure_port``."""
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+@pytest.fixture
+async def secure_port(server: RawServer, certificate: Path, nursery: trio.Nursery) -> int:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        try:
+            await server.serve(trio.SSLStream(stream, context, server_side=True))
+        except (trio.BrokenResourceError, ssl.SSLError):
+            await trio.aclose_forcefully(stream)
+
+    listeners = await nursery.start(trio.serve_tcp, serve, 0)
+    return int(listeners[0].socket.getsockname()[1])
 
 
 @pytest.fixture

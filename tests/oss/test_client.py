@@ -15,6 +15,7 @@ from ossfs_resume.errors import OriginError
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import StaticCredentials
 from ossfs_resume.oss.models import Credentials, ListPage, ObjectMeta
+from ossfs_resume.oss.range_reading import MemorySink
 from ossfs_resume.oss.sending import ERROR_BODY_S
 from ossfs_resume.oss.transport import SILENCE_S
 from support.waiting import PATIENCE_S
@@ -31,13 +32,9 @@ EMPTY_LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucket
 async def read(
     client: OssClient, start: int = 0, stop: int = len(DATA)
 ) -> tuple[bytes, int | None]:
-    got = bytearray()
-
-    async def deliver(chunk: bytes) -> None:
-        got.extend(chunk)
-
-    crc = await client.read_range(META, start, stop, deliver)
-    return bytes(got), crc
+    sink = MemorySink(start, stop - start)
+    crc = await client.read_range(META, stop, sink)
+    return sink.data, crc
 
 
 def error(server: Server, status: int, code: str, headers: dict[str, str] | None = None) -> bytes:
@@ -212,14 +209,10 @@ async def test_wrong_answers_deliver_nothing(
     kind: type[OriginError],
 ) -> None:
     server.default = server.ranged(DATA, 0, len(DATA), headers)
-    delivered = []
-
-    async def deliver(chunk: bytes) -> None:
-        delivered.append(chunk)
-
+    sink = MemorySink(0, len(DATA))
     with pytest.raises(kind):
-        await pausing.read_range(META, 0, len(DATA), deliver)
-    assert delivered == []
+        await pausing.read_range(META, len(DATA), sink)
+    assert sink.data == b""
 
 
 @pytest.mark.parametrize("status", [200, 206])
@@ -457,13 +450,13 @@ async def test_cancelled_in_every_scheduler_tick(server: Server) -> None:
                 nursery.cancel_scope.cancel()
             with trio.fail_after(PATIENCE_S):
                 assert await read(client) == (DATA, 42)
-            await client._sender.data.transport.aclose()  # the next round connects again
+            await client._reader.lane.asker.aclose()  # the next round connects again
 
 
 async def test_cancelled_when_just_connected(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connected, but the request not yet sent: httpcore would lose the place in its pool."""
+    """Connected, but the request not yet sent: nothing is lost in between."""
     server.default = server.ranged(DATA, 0, len(DATA))
     scope = trio.CancelScope()
     connect = trio.open_tcp_stream
@@ -486,14 +479,15 @@ async def test_cancelled_in_delivery_leaks_nothing(server: Server, client: OssCl
     """Also no half-read generator: the collector would complain, and warnings are errors."""
     got_some = trio.Event()
 
-    async def deliver(chunk: bytes) -> None:
-        got_some.set()
-        await trio.sleep_forever()
+    class Stuck(MemorySink):
+        async def filled(self, count: int) -> None:
+            got_some.set()
+            await trio.sleep_forever()
 
     meta = ObjectMeta("k", len(DATA) + 1, "E1", 0)
     server.default = server.stall(server.ranged(DATA + b"x", 0, len(DATA) + 1)[:-1])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.read_range, meta, 0, len(DATA) + 1, deliver)
+        nursery.start_soon(client.read_range, meta, len(DATA) + 1, Stuck(0, len(DATA) + 1))
         await got_some.wait()
         nursery.cancel_scope.cancel()
     with trio.fail_after(PATIENCE_S):
@@ -503,11 +497,12 @@ async def test_cancelled_in_delivery_leaks_nothing(server: Server, client: OssCl
 async def test_a_failing_delivery_ends_the_range(server: Server, client: OssClient) -> None:
     server.default = server.stall(server.ranged(DATA, 0, len(DATA))[:-1])
 
-    async def deliver(chunk: bytes) -> None:
-        raise RuntimeError("disk")
+    class Broken(MemorySink):
+        async def filled(self, count: int) -> None:
+            raise RuntimeError("disk")
 
     with pytest.raises(RuntimeError, match="disk"):
-        await client.read_range(META, 0, len(DATA), deliver)
+        await client.read_range(META, len(DATA), Broken(0, len(DATA)))
     with trio.fail_after(PATIENCE_S):
         await server.all_closed.wait()
     assert len(server.received) == 1

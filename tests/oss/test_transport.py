@@ -1,7 +1,6 @@
 """What goes on the wire, byte for byte, and what comes back, over TCP and TLS."""
 
 import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ossfs_resume import errors
 from ossfs_resume.oss import network
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.oss.range_reading import MemorySink
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
 from support.waiting import PATIENCE_S
@@ -73,7 +73,7 @@ async def test_a_bare_query_name_stays_bare(server: Server) -> None:
 async def test_headers_of_a_ranged_get(server: Server, client: OssClient) -> None:
     """Exactly these: neither httpx's Accept-Encoding nor anything else it likes to send."""
     server.script = [server.ranged(b"0123456789", 10, 100)]
-    await client.read_range(ObjectMeta("k", 100, "E1", 0), 10, 20, ignore)
+    await client.read_range(ObjectMeta("k", 100, "E1", 0), 20, MemorySink(10, 10))
     headers = server.received[0].headers
     assert headers.pop("authorization").startswith("OSS4-HMAC-SHA256 Credential=ak/")
     assert headers.pop("x-oss-date").endswith("Z")
@@ -100,13 +100,9 @@ async def test_an_object_stored_compressed_is_read_as_stored(
 ) -> None:
     body = b"\x1f\x8b not really gzip"
     server.script = [server.ranged(body, 0, len(body), {"content-encoding": "gzip"})]
-    got = bytearray()
-
-    async def deliver(chunk: bytes) -> None:
-        got.extend(chunk)
-
-    await client.read_range(ObjectMeta("k", len(body), "E1", 0), 0, len(body), deliver)
-    assert got == body
+    sink = MemorySink(0, len(body))
+    await client.read_range(ObjectMeta("k", len(body), "E1", 0), len(body), sink)
+    assert sink.data == body
 
 
 async def test_redirects_are_not_followed(
@@ -221,32 +217,6 @@ async def test_a_forbidden_header_is_our_fault_and_not_repeated(server: Server) 
 # --- TLS ---
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", str(path), "-out", str(path) + ".crt"]
-    subprocess.run([*command.split(), *name, *files], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
-
-
-@pytest.fixture
-async def secure_port(server: Server, certificate: Path, nursery: trio.Nursery) -> int:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-
-    async def serve(stream: trio.SocketStream) -> None:
-        try:
-            await server.serve(trio.SSLStream(stream, context, server_side=True))
-        except (trio.BrokenResourceError, ssl.SSLError):
-            await trio.aclose_forcefully(stream)
-
-    listeners = await nursery.start(trio.serve_tcp, serve, 0)
-    return int(listeners[0].socket.getsockname()[1])
-
-
 async def test_tls_records_arrive_together_and_complete(
     server: Server, secure_port: int, certificate: Path
 ) -> None:
@@ -301,7 +271,3 @@ def plain(server: Server) -> Transport:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     url = f"http://127.0.0.1:{server.port}"
     return Transport(url, connections=1, silence_s=5, context=context)
-
-
-async def ignore(chunk: bytes) -> None:
-    pass
