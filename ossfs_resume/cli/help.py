@@ -53,7 +53,8 @@ class WithTable(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            if record := parameter.get_help_record(ctx):
+            is_option = isinstance(parameter, click.Option)
+            if is_option and (record := parameter.get_help_record(ctx)):
                 heading = _HEADINGS.get(parameter.name or "", "Options")
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():

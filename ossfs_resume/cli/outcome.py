@@ -39,7 +39,7 @@ def outcome(run: Callable[[], object]) -> int:
     except SettingsError as error:
         return _failed(str(error), Exit.WRONG_USAGE)
     except OssfsError as error:
-        return _failed(str(error), Exit.FAILURE)
+        return _failed(TOO_FEW_THREADS if wants_threads(error) else str(error), Exit.FAILURE)
     except OSError as error:
         if error.errno == errno.EPIPE:  # head(1) has seen enough
             _drop_output()
@@ -68,7 +68,7 @@ def wants_threads(error: BaseException) -> bool:
     """Whether something failed because this process may start no more threads."""
     if isinstance(error, BaseExceptionGroup):
         return any(map(wants_threads, error.exceptions))
-    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return "can't start new thread" in str(error)  # Python's words, which others repeat
 
 
 def _failed(text: str, status: Exit) -> Exit:

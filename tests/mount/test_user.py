@@ -109,7 +109,7 @@ def test_what_a_user_lacks_is_told_in_one_line(
             1000,
             "no home directory, HOME is not set: name a directory with --cache-dir",
         ),
-        ("", mine, 1000, "no credentials: set OSS_ACCESS_KEY_ID"),
+        ("", mine, 1000, "no access key found (looked in"),
         ("HOME={place}/foreign", mine, 1000, "foreign/.ossutilconfig: Permission denied"),
         ("HOME={place}/foreign", mine + " --credentials ossutil", 1000, "--credentials ossutil: "),
         (f"{key} HOME=/", "", 1000, "may not be written by the user 12345; choose another with"),

@@ -83,7 +83,8 @@ async def find_credentials(
     """
     if chosen and chosen not in NAMES:
         raise SettingsError(f"--credentials: {chosen!r} is none of auto, {', '.join(NAMES)}")
-    trouble = ""
+    looked: list[str] = []
+    trouble: list[str] = []
     for source in SOURCES:
         if chosen not in ("", source.name):
             continue
@@ -93,8 +94,9 @@ async def find_credentials(
             if chosen:
                 raise SettingsError(f"--credentials {chosen}: {error}") from None
             log.debug("no credentials: %s", error)
-            trouble += f"; {error}"
+            trouble.append(str(error))
             continue
+        looked.append(source.where(surroundings))
         if recipe is None:
             continue
         provider = _provider(source, recipe, surroundings, fetcher)
@@ -106,15 +108,18 @@ async def find_credentials(
         except (Unreachable, OriginTimeout):
             pass  # not an ECS instance: only asking can tell
         except OriginError as error:
-            trouble += f"; {error}"
+            trouble.append(str(error))
     if chosen:
-        where = next(source.where for source in SOURCES if source.name == chosen)
-        raise SettingsError(f"--credentials {chosen}: no credentials in {where(surroundings)}")
-    places = ", ".join(dict.fromkeys(source.where(surroundings) for source in SOURCES))
-    raise SettingsError(
-        f"no access key found (looked in {places}); set OSS_ACCESS_KEY_ID and"
-        f" OSS_ACCESS_KEY_SECRET, or use --signature anonymous for a public bucket{trouble}"
+        raise SettingsError(f"--credentials {chosen}: no credentials in {looked[0]}")
+    text = "; ".join(
+        (
+            f"no access key found (looked in {', '.join(dict.fromkeys(looked))})",
+            "set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, or use --signature anonymous for a"
+            " public bucket",
+            *dict.fromkeys(trouble),
+        )
     )
+    raise SettingsError(text)
 
 
 def _provider(
