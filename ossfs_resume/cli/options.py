@@ -57,7 +57,7 @@ def gather(
     """
     words = parse_mount_options(",".join(mount_options), sloppy=sloppy)
     if config is None:
-        config = words.get(CONFIG_WORD) or os.environ.get("OSSFS_CONFIG") or None
+        config = words.get(CONFIG_WORD, os.environ.get("OSSFS_CONFIG") or None)
     file, file_name = _file(config)
     chosen = {
         option.name: value for option in OPTIONS if (value := flags.get(option.field)) is not None

@@ -144,6 +144,7 @@ def test_a_log_that_is_another_user_s_link_is_refused(
         ([], "", "no mount point is given"),
         (["--cache-dir", ""], "m", "--cache-dir: no value is given"),
         (["--config", ""], "m", "--config: no value is given"),
+        (["-o", "config="], "m", "--config: no value is given"),
     ],
 )
 def test_places_that_make_no_sense_are_refused_before_anything_is_made(
