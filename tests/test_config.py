@@ -22,7 +22,7 @@ def test_defaults_alone_are_a_whole_configuration() -> None:
     options = resolve({}, {}, {"XDG_CACHE_HOME": "/c"}, {})
     assert (options.part_size, options.request_size, options.connections) == (
         256 * 1024,
-        8 << 20,
+        4 << 20,
         32,
     )
     assert (options.timeout, options.metadata_ttl, options.negative_ttl) == (60, 60, 5)
