@@ -31,9 +31,13 @@ class OpenFile:
 
 
 class OpenFiles:
-    """All open file handles, by number."""
+    """All open file handles, by number. Metadata is not believed for longer than
+    ``metadata_ttl_s``, even by who opens a file that a listing has just shown."""
 
-    def __init__(self, source: ByteSource, table: InodeTable) -> None:
+    def __init__(
+        self, source: ByteSource, table: InodeTable, metadata_ttl_s: float = CONFIRM_AGE_S
+    ) -> None:
+        self._confirm_age_s = min(CONFIRM_AGE_S, metadata_ttl_s)
         self._source = source
         self._table = table
         self._files: dict[int, OpenFile] = {}
@@ -118,7 +122,7 @@ class OpenFiles:
     async def _confirm(self, node: FileNode, download: "Download") -> None:
         """Raises StaleVersion if ``node`` is not what a new handle may be bound to."""
         age_s = trio.current_time() - node.confirmed_at
-        if not download.entry.progress.is_complete and age_s > CONFIRM_AGE_S:
+        if not download.entry.progress.is_complete and age_s > self._confirm_age_s:
             try:
                 await self._source.confirm(download)
             except (ObjectChanged, NotFound) as error:

@@ -78,7 +78,7 @@ class Tree:
             nursery.start_soon(kept_running, "keeping what the origin said", memory.run)
         self._cache = cache
         self._directories = Directories(self._shared)
-        self._files = OpenFiles(source, self._table)
+        self._files = OpenFiles(source, self._table, settings.metadata_ttl_s)
         self._readers = DirectoryReaders(self._table)
         self._attributes = AttributeReader(cache, self._files, settings.metadata_ttl_s)
 
