@@ -60,7 +60,7 @@ def ask(mount: Mount, deadline_s: float = DEADLINE_S) -> Health:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        start_new_session=True,
+        # In our own process group: below an automount point all others wait for this very mount.
     )
     try:
         return _health(child.wait(deadline_s))
@@ -72,6 +72,8 @@ def ask(mount: Mount, deadline_s: float = DEADLINE_S) -> Health:
 
 
 def _health(status: int) -> Health:
+    if status < 0:
+        return Health.HANGS  # killed before it had an answer
     if status in (errno.ENOTCONN, errno.ECONNABORTED):
         return Health.DEAD
     return Health.REFUSED if status in (errno.EACCES, errno.EPERM) else Health.ANSWERS

@@ -39,9 +39,9 @@ EXPECTED = {
     ),
 }
 CLASSES: dict[str, type[OssfsError]] = {
-    name: found
-    for name, found in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(found, OssfsError)
+    name: one
+    for name, one in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(one, BaseException)
 }
 
 
