@@ -70,6 +70,17 @@ def may_pass(error: BaseException | None) -> bool:
     return isinstance(error, (LockedOut, sqlite3.OperationalError)) and not is_damage(error)
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether it may be for want of room; SQLite says of a log that it cannot create only that it
+    cannot open it."""
+    while isinstance(error, CacheError) and not isinstance(error, DiskFull):
+        error = error.__cause__
+    if isinstance(error, OSError | sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return _is_full(error) or code == sqlite3.SQLITE_CANTOPEN
+    return isinstance(error, DiskFull)
+
+
 def _kind(error: OSError | sqlite3.Error) -> type[CacheError]:
     if is_damage(error):
         return DamagedCatalog

@@ -19,7 +19,7 @@ from ossfs_resume.cache.damaged import open_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.entry import Entry
-from ossfs_resume.cache.failure import may_pass, translated
+from ossfs_resume.cache.failure import is_full, may_pass, translated
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.geometry import Geometry
@@ -120,9 +120,8 @@ class CacheStore:
         folder = StoreFolder(settings.directory, settings.identity)
         catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
         try:
-            with translated(f"open the cache in {settings.directory}"), folder.opening():
-                folder.register_owner()
-                open_catalog(folder, catalog)
+            with translated(f"open the cache in {settings.directory}"):
+                _open(folder, catalog)
             store = cls(settings, folder, catalog, data_file)
         except CacheError as error:
             if not may_pass(error):
@@ -304,3 +303,21 @@ class CacheStore:
             self._catalog.close()
             self.claims.close()
             self._folder.unregister_owner()
+
+
+def _open(folder: StoreFolder, catalog: Catalog) -> None:
+    """Open a folder and its catalogue. Raises OSError, CacheError."""
+
+    def attempt() -> None:
+        with folder.opening():
+            folder.register_owner()
+            open_catalog(folder, catalog)
+
+    try:
+        attempt()
+    except (OSError, CacheError) as error:
+        # On a disk without any room even this may need some, and without it nothing can be removed.
+        if not is_full(error) or not Ballast(lambda: folder.directory).drop():
+            raise
+        folder.unregister_owner()
+        attempt()

@@ -12,6 +12,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.ballast import Ballast
+from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.workbench import opened
 from ossfs_resume.errors import CacheError, DiskFull
 from support.waiting import eventually
@@ -157,3 +158,21 @@ def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path, parts: 
     tmp_path.chmod(0o500)
     with pytest.raises(CacheError, match="ermission denied"):
         CacheStore.open(parts.quiet(tmp_path / "cache"))
+
+
+def test_a_catalogue_that_needs_room_to_be_opened_gets_the_reserve(
+    settings: CacheSettings, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_objects(settings, parts, 2)
+    ballast = settings.directory / "bucket/ballast"
+    real = StoreFolder.register_owner
+
+    def register(folder: StoreFolder) -> None:
+        if ballast.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(folder)
+
+    monkeypatch.setattr(StoreFolder, "register_owner", register)
+    store = CacheStore.open(settings)
+    assert store.keeper.evict_below("") == 2
+    store.close()
