@@ -318,7 +318,7 @@ def test_nothing_but_the_reason_is_said_where_there_is_no_key(
     )
     assert result.returncode == 2
     [line] = result.stderr.splitlines()
-    assert "no access key found (looked in the options file, OSS_ACCESS_KEY_ID" in line
+    assert "no access key found (looked in $CREDENTIALS_DIRECTORY, the options file, OSS" in line
 
 
 def test_a_known_bucket_mounts_although_no_key_can_be_had(
