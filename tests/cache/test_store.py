@@ -178,7 +178,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a tmpfs cannot be mounted here")
     yield mountpoint
-    subprocess.run(["umount", str(mountpoint)], check=True)
+    subprocess.run(["umount", "-l", str(mountpoint)], check=True)
 
 
 def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Parts) -> None:
