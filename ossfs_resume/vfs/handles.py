@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ossfs_resume.errors import NotFound, ObjectChanged, StaleVersion
+from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError, StaleVersion
 from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource
@@ -71,11 +71,12 @@ class OpenFiles:
 
         Raises StaleVersion if the object was replaced and a byte asked for is not cached, or if
         cached bytes turned out to be bad: the kernel cannot drop its pages while reads wait;
-        otherwise what the engine raises.
+        CorruptObject if all of it is not what the origin's CRC-64 says; otherwise what the engine
+        raises.
         """
         file = self._get(handle)
         if file.node.successor is not None:
-            raise StaleVersion(f"{file.node.meta.key}: cached bytes were bad, open it again")
+            raise _why_discarded(file)
         stop = min(offset + length, file.node.meta.size)
         if file.download is None or offset >= stop:
             return b""
@@ -129,6 +130,14 @@ class OpenFiles:
                 node.supersede()
                 raise StaleVersion(f"{node.meta.key}: {error}") from error
         _raise_if_superseded(node)
+
+
+def _why_discarded(file: OpenFile) -> OssfsError:
+    """What the rest of its reads is told when the bytes of a file were discarded."""
+    stale = file.download.stale if file.download is not None else None
+    if isinstance(stale, CorruptObject):
+        return stale.with_traceback(None)
+    return StaleVersion(f"{file.node.meta.key}: cached bytes were bad, open it again")
 
 
 def _pages_are_true(node: FileNode, download: "Download") -> bool:

@@ -118,6 +118,7 @@ class FakeDownload:
     meta: ObjectMeta
     entry: CachedObject
     holders: int = 0
+    stale: Exception | None = None
     superseded: Exception | None = None
 
 
