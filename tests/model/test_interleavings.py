@@ -34,6 +34,7 @@ from hypothesis.stateful import (
 from ossfs_resume.cache import CacheStore, Entry, ObjectVersion, workbench
 from ossfs_resume.cache.check import check
 from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError, InUse
 from support.powercut.workload import PART, content, quiet_settings, write
 
@@ -73,8 +74,8 @@ class Paused(DataFile):
         super().punch(offset, length)
         self.point("punched")
 
-    def unlink(self) -> None:
-        super().unlink()
+    def unlink(self, *, at_once: bool = False) -> None:
+        super().unlink(at_once=at_once)
         self.point("unlinked")
 
 
@@ -83,7 +84,8 @@ class Process:
 
     def __init__(self, root: Path, point: Point) -> None:
         self.store = CacheStore.open(quiet_settings(root), data_file=Paused)
-        for thread in (self.store._leftovers, self.store._watch, self.store._reclaimer):
+        store = self.store
+        for thread in (store._leftovers, store._watch, store._sharing, store._reclaimer):
             thread.stop()
         self.store._committer.stop()
         catalog: Any = self.store._catalog
@@ -232,6 +234,11 @@ class Interleavings(RuleBasedStateMachine):
         self.who = 0
         self.is_bad = False
         Paused.point = staticmethod(self.point)
+        # A third owner, so that both share the catalogue from the beginning.
+        settings = quiet_settings(self.root)
+        self.bystander = StoreFolder(settings.directory, settings.identity)
+        with self.bystander.opening():
+            self.bystander.register_owner()
         self.processes = [Process(self.root, self.point) for _ in range(2)]
 
     def teardown(self) -> None:
@@ -239,6 +246,7 @@ class Interleavings(RuleBasedStateMachine):
             self.data = None
             for process in self.processes:
                 process.store.abandon()
+            self.bystander.unregister_owner()
             Paused.point = staticmethod(lambda name: None)
             self.folder.cleanup()
 

@@ -27,7 +27,7 @@ def start(place: Path, *arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def test_the_first_interrupt_ends_it_and_nothing_stays(tmp_path: Path) -> None:
-    with start(tmp_path) as demo:
+    with start(tmp_path, "--size", "1024") as demo:
         assert demo.stdout is not None
         while "copied" not in (line := demo.stdout.readline()):
             assert line, "it has ended by itself"
