@@ -66,6 +66,7 @@ def test_debug_lines_name_range_and_bytes(
 @pytest.mark.skipif(SYSTEM_LOG.exists(), reason="this machine has a system log")
 def test_a_log_that_nobody_keeps_is_told(mounts: Callable[..., Mount]) -> None:
     mount = mounts()
+    (mount.emulator.directory / "object").write_bytes(b"content")
     at = mount.command().index("--log-file")
     result = subprocess.run(
         [*mount.command()[:at], *mount.command()[at + 2 :]],
