@@ -13,8 +13,7 @@ cache full of things that nobody reads would slow everything down.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ossfs_resume.errors import CacheError
@@ -24,6 +23,8 @@ _PATIENCE_S = 2.0
 _PAUSE_S = 0.02
 _RETRY_S = 5.0
 """How long after somebody has lost patience nobody has any."""
+_SPARE_BYTES = 8 << 20
+"""Most that is written before the disk is asked again what it has free: others write there too."""
 
 Free = Callable[[int, bool], bool]
 """Make room for so many bytes, if need be (the flag) at the cost of what nobody has read yet; False
@@ -89,18 +90,22 @@ class Admission:
         self._free = free
         self._impatient_at = -_RETRY_S
         self.headroom = 0
+        self._spare = 0
 
-    @contextmanager
-    def room(self, size: int) -> Iterator[None]:
+    def room(self, size: int) -> "_Room":
         """Write so many bytes inside. Raises CacheError if there is no room to be made."""
-        self._admit(size)
+        return _Room(self, size)
+
+    def admit(self, size: int) -> None:
+        """Let so many bytes in; they are to be ``done``. Raises CacheError."""
+        self._wait_for_room(size)
         try:
             self._require_reserve()
-            yield
-        finally:
+        except BaseException:
             self.account.done(size)
+            raise
 
-    def _admit(self, size: int) -> None:
+    def _wait_for_room(self, size: int) -> None:
         limit = self.account.limit
         if limit is not None and size > limit:
             raise CacheError("the cache is smaller than what shall be written")
@@ -116,6 +121,31 @@ class Admission:
             time.sleep(_PAUSE_S if not is_last else 0)
 
     def _fits(self, size: int) -> bool:
-        if self.headroom and self._free_bytes() - size < self.headroom:
+        if self.headroom and not self._leaves_headroom(size):
             return False
         return self.account.admit(size)
+
+    def _leaves_headroom(self, size: int) -> bool:
+        """The disk is asked again when a small part of what it had to spare was written."""
+        self._spare -= size
+        if self._spare < 0:
+            spare = self._free_bytes() - self.headroom
+            self._spare = min(spare // 4, _SPARE_BYTES) - size
+            return spare >= size
+        return True
+
+
+class _Room:
+    """No generator: it is on the way of every write."""
+
+    __slots__ = ("_admission", "_size")
+
+    def __init__(self, admission: Admission, size: int) -> None:
+        self._admission = admission
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._admission.admit(self._size)
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.account.done(self._size)

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 from ossfs_resume.cache.directory import Directory
@@ -92,6 +93,7 @@ class Claims:
             lock(self._descriptor, kind, start, length)
 
 
+@lru_cache(maxsize=64)
 def _place(version: ObjectVersion) -> int:
     identity = b"\0".join((encoded(version.key), encoded(version.etag), str(version.size).encode()))
     number = int.from_bytes(blake2b(identity, digest_size=5).digest(), "big")

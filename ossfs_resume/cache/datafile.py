@@ -41,8 +41,11 @@ class DataFile(SegmentFiles):
         while views:
             segment, position = divmod(offset, self.segment_bytes)
             batch = front(views, self.segment_bytes - position)
-            with self._changing(segment) as descriptor:
+            descriptor = self._begin_change(segment)
+            try:
                 written = os.pwritev(descriptor, batch, position)
+            finally:
+                self._end_change(segment, descriptor)
             if not written:
                 raise OSError(errno.EIO, "nothing could be written", self._name)
             offset += written
@@ -80,8 +83,11 @@ class DataFile(SegmentFiles):
         while offset < stop:
             segment, position = divmod(offset, self.segment_bytes)
             here = min(stop - offset, self.segment_bytes - position)
-            with self._changing(segment) as descriptor:
+            descriptor = self._begin_change(segment)
+            try:
                 holes.punch(descriptor, position, here)
+            finally:
+                self._end_change(segment, descriptor)
             offset += here
 
     @staticmethod

@@ -110,21 +110,29 @@ class Entry:
     def read_nowait(self, offset: int, length: int) -> bytes | memoryview | None:
         """Exactly ``length`` bytes from the page cache, or None: ask ``read``.
 
-        They are good until this thread calls it the next time, for whatever entry.
+        They are good until this thread calls it the next time, for whatever entry. A few parts that
+        are unchecked as yet are read as a whole and compared here: that takes less than to have it
+        done by another thread.
 
-        Raises Absent if a touched part is absent or unchecked, CacheError if the range is not
-        inside the object. The first call may open the file.
+        Raises Absent if a touched part is absent, or one of many unchecked, or not what was stored;
+        CacheError if the range is not inside the object. The first call may open the file.
         """
-        epoch, parts = self.progress.epoch, self._parts(offset, length)
-        if not self.progress.trusts(parts.start, parts.stop):
-            raise Absent(f"parts {parts} of {self.version.key!r} are absent or unchecked")
-        data = self._backing.file.read_nowait(offset, length) if length else b""
-        if data:
+        progress, parts = self.progress, self._parts(offset, length)
+        epoch = progress.epoch
+        if not length:
+            return b""
+        if progress.trusts(parts.start, parts.stop):
+            data = self._backing.file.read_nowait(offset, length)
+            if data is None:
+                return None
             if self._check.doubt_if_touched():
                 raise Absent(f"the data file of {self.version.key!r} was changed")
-            if self.progress.epoch != epoch:
+            if progress.epoch != epoch:
                 raise Absent(f"parts of {self.version.key!r} were removed or doubted meanwhile")
-            self._was_read(offset, length)
+        else:
+            data = self._check.read_nowait(offset, length)
+        if data is not None and progress.was_read(offset, length):
+            self._announce(self, 0)
         return data
 
     # --- blocking ---
@@ -138,8 +146,8 @@ class Entry:
         """
         self._parts(offset, length)
         data = self._check.read(offset, length) if length else b""
-        if data:
-            self._was_read(offset, length)
+        if data and self.progress.was_read(offset, length):
+            self._announce(self, 0)
         return data
 
     def check(self, first: int, stop: int) -> list[int]:
@@ -277,10 +285,6 @@ class Entry:
             return self._backing.file.allocated()
         except OSError:
             return None
-
-    def _was_read(self, offset: int, length: int) -> None:
-        if self.progress.was_read(offset, length):
-            self._announce(self, 0)
 
     def _parts(self, offset: int, length: int) -> range:
         """The parts that these bytes touch. Raises CacheError."""

@@ -10,6 +10,9 @@ even then.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+_NONE: Mapping[int, os.stat_result] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,7 @@ class Seen:
     changed_ns: int
 
 
-def _look(descriptor: int) -> Seen:
-    status = os.fstat(descriptor)
+def _seen(status: os.stat_result) -> Seen:
     return Seen(status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
 
 
@@ -43,7 +45,7 @@ class ForeignChanges:
 
     def opened(self, segment: int, descriptor: int) -> None:
         """From now on changes of this segment are noticed."""
-        self._seen[segment] = _look(descriptor)
+        self._seen[segment] = _seen(os.fstat(descriptor))
 
     def closed(self) -> None:
         """No segment is open any more."""
@@ -56,22 +58,26 @@ class ForeignChanges:
         was_touched, self._is_touched = self._is_touched, False
         return was_touched
 
-    def begin(self, segment: int, descriptors: Mapping[int, int]) -> None:
-        """A change of our own begins; others may be under way."""
+    def begin(self, segment: int, descriptors: Mapping[int, int]) -> bool:
+        """A change of our own begins, others may be under way; whether the file has a name."""
+        status = os.fstat(descriptors[segment])
         if not self._changing:
-            self._compare(descriptors)
-        elif _look(descriptors[segment]).size < self._seen[segment].size:
+            self._compare(descriptors, {segment: status})
+        elif status.st_size < self._seen[segment].size:
             self._is_touched = True
         self._changing += 1
+        return status.st_nlink > 0
 
     def end(self, segment: int, descriptor: int) -> None:
         """A change of our own has ended."""
         self._changing -= 1
-        self._seen[segment] = _look(descriptor)
+        self._seen[segment] = _seen(os.fstat(descriptor))
 
-    def _compare(self, descriptors: Mapping[int, int]) -> None:
+    def _compare(
+        self, descriptors: Mapping[int, int], known: Mapping[int, os.stat_result] = _NONE
+    ) -> None:
         for segment, descriptor in descriptors.items():
-            found = _look(descriptor)
+            found = _seen(known.get(segment) or os.fstat(descriptor))
             if found != self._seen[segment]:
                 self._seen[segment] = found
                 self._is_touched = True

@@ -45,25 +45,29 @@ class PartWriting:
 
         Raises CacheError, and marks nothing, if they could not be stored; ValueError, IndexError.
         """
-        offset, stop = self._progress.geometry.bytes_of(first, first + len(parts))
-        self._require_lengths(first, parts)
+        progress, numbers = self._progress, range(first, first + len(parts))
+        offset, stop = progress.geometry.bytes_of(first, numbers.stop)
+        self._require_lengths(numbers, parts)
         crcs = [checksum(chunks) for chunks in parts]
-        self._progress.require_open()
-        with self._progress.writing(range(first, first + len(parts))) as epoch:
+        progress.require_open()
+        epoch = progress.begin_writing(numbers)
+        try:
             file = self._backed_file()
             with self._room(stop - offset):
                 with self._trust.translated(f"write {self._version.key!r}"):
                     self._write(file, offset, parts)
-                self._progress.wrote(first, crcs, epoch)
+                progress.wrote(first, crcs, epoch)
+        finally:
+            progress.end_writing(numbers)
         return stop - offset
 
-    def _require_lengths(self, first: int, parts: Parts) -> None:
-        for part, chunks in enumerate(parts, first):
-            start, stop = self._progress.geometry.span(part)
-            if sum(map(len, chunks)) != stop - start:
-                raise ValueError(
-                    f"part {part} of {self._version.key!r} has not {stop - start} bytes"
-                )
+    def _require_lengths(self, numbers: range, parts: Parts) -> None:
+        geometry = self._progress.geometry
+        size, last = geometry.part_size, geometry.part_count - 1
+        for part, chunks in zip(numbers, parts, strict=True):
+            wanted = size if part != last else geometry.last_part_bytes
+            if sum(map(len, chunks)) != wanted:
+                raise ValueError(f"part {part} of {self._version.key!r} has not {wanted} bytes")
 
     def _write(self, file: DataFile, offset: int, parts: Parts) -> None:
         try:

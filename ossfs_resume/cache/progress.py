@@ -60,8 +60,7 @@ import enum
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 
@@ -171,21 +170,21 @@ class Progress:
             crcs[part] = passed[part]
         return crcs
 
-    @contextmanager
-    def writing(self, parts: range) -> Iterator[int]:
-        """Write parts inside, none of which leaves meanwhile; the epoch to say ``wrote`` with.
+    def begin_writing(self, parts: range) -> int:
+        """None of these parts leaves until `end_writing`; the epoch to say ``wrote`` with.
 
         Waits until those that are leaving are gone.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: not self._ledger.is_leaving(parts))
+        with self._lock:
+            while self._ledger.is_leaving(parts):
+                self._changed.wait()
             self._ledger.begin_writing(parts)
-            epoch = self.epoch
-        try:
-            yield epoch
-        finally:
-            with self._lock:
-                self._ledger.end_writing(parts)
+            return self.epoch
+
+    def end_writing(self, parts: range) -> None:
+        """They were written, or not."""
+        with self._lock:
+            self._ledger.end_writing(parts)
 
     def wrote(self, first: int, crcs: Sequence[int], epoch: int) -> None:
         """The bytes of these parts are in the file. Raises CacheError, and marks nothing, if they

@@ -13,8 +13,8 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.foreign import ForeignChanges, Seen
@@ -138,27 +138,23 @@ class SegmentFiles:
                 self._descriptor(segment)
         return self._opened()
 
-    @contextmanager
-    def _changing(self, segment: int) -> Iterator[int]:
-        """The descriptor of a segment, for a change of our own.
+    def _begin_change(self, segment: int) -> int:
+        """The descriptor of a segment, for a change of our own until `_end_change`.
 
         Raises FileNotFoundError if somebody else has removed the file.
         """
         descriptor = self._descriptor(segment, create=True)
         with self._lock:
-            self._require_named(segment)
-            self._foreign.begin(segment, self._descriptors)
-        try:
-            yield descriptor
-        finally:
-            with self._lock:
+            if not self._foreign.begin(segment, self._descriptors) and not self._is_unlinked:
                 self._foreign.end(segment, descriptor)
+                raise FileNotFoundError(errno.ENOENT, "data file was removed", self._name)
+        return descriptor
+
+    def _end_change(self, segment: int, descriptor: int) -> None:
+        with self._lock:
+            self._foreign.end(segment, descriptor)
 
     # --- for nobody else ---
-
-    def _require_named(self, segment: int) -> None:
-        if not os.fstat(self._descriptors[segment]).st_nlink and not self._is_unlinked:
-            raise FileNotFoundError(errno.ENOENT, "data file was removed", self._name)
 
     def _opened(self) -> list[int]:
         with self._lock:

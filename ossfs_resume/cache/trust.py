@@ -17,9 +17,9 @@ forgotten first.
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 from ossfs_resume.cache.failure import FailingDisk, translated
 from ossfs_resume.cache.foreign import Seen
@@ -109,15 +109,9 @@ class Trust:
         self.ends = 0
         """How often it has ended."""
 
-    @contextmanager
-    def translated(self, action: str) -> Iterator[None]:
+    def translated(self, action: str) -> "_Translated":
         """Like ``failure.translated``; a failing disk ends all trust."""
-        try:
-            with translated(action):
-                yield
-        except FailingDisk as error:
-            self.end(str(error))
-            raise
+        return _Translated(action, self)
 
     def end(self, why: str) -> None:
         """Let every part of every entry be compared before its next use."""
@@ -130,3 +124,25 @@ class Trust:
                 told[version] = None
         if told:
             self._tell(list(told))
+
+
+class _Translated(translated):
+    __slots__ = ("_trust",)
+
+    def __init__(self, action: str, trust: Trust) -> None:
+        super().__init__(action)
+        self._trust = trust
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(kind, error, traceback)
+        except FailingDisk as failing:
+            self._trust.end(str(failing))
+            raise
+        if isinstance(error, FailingDisk):
+            self._trust.end(str(error))

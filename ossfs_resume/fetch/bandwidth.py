@@ -36,6 +36,7 @@ class Bandwidth:
 
     def __init__(self, total: float = 0, background: float = 0) -> None:
         self.total = total
+        self.is_limited = bool(total or background)
         self._all = Budget(total)
         self._background = Budget(background)
 

@@ -69,10 +69,6 @@ class Disk:
         before each read, so it is cheap while all is well."""
         return bool(self.writing.error or self.reading.error) and bool(self.error)
 
-    def is_ill_for(self, entry: Entry) -> bool:
-        """Whether what is fetched of this entry is likely not to be kept."""
-        return bool(self.error) or not entry.progress.is_open
-
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Wait for threads until cancelled."""
         async with trio.open_nursery() as self._nursery:

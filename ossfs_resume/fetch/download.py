@@ -45,12 +45,12 @@ class Transfer:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     sink: "TransferSink | None" = None
     """Where its bytes go, while they do."""
+    unfinished_bytes: int = field(init=False)
+    """The most that it can lose: one part, or an object smaller than that."""
 
-    @property
-    def unfinished_bytes(self) -> int:
-        """The most that it can lose: one part, or an object smaller than that."""
-        entry = self.download.entry
-        return min(entry.geometry.part_size, entry.version.size)
+    def __post_init__(self) -> None:
+        geometry = self.download.entry.geometry
+        self.unfinished_bytes = min(geometry.part_size, geometry.size)
 
     @property
     def parts(self) -> range:

@@ -142,23 +142,26 @@ class Engine:
         """Why this version could not be read last; None once it is complete."""
         return self._downloads.last_error(meta)
 
-    async def read(
+    def read_at_once(
         self, download: Download, pattern: AccessPattern, offset: int, length: int
-    ) -> Data:
-        """Exactly the bytes ``[offset, offset + length)``, which must lie within the object.
+    ) -> Data | None:
+        """Exactly the bytes ``[offset, offset + length)``, which must lie within the object, if
+        they can be had without waiting for anything. What will be read next is fetched in any case.
 
         They are good until the caller's next await: they may lie in memory that is used again.
-
-        Raises OriginError as the origin answered, NoProgress when the reader's time is up,
-        CorruptObject, or ShuttingDown; never CacheError.
         """
         run_bytes = pattern.advance(offset, length)
         if not download.proven:
             self._prefetcher.reads(download, pattern, offset, length, run_bytes)
-        data = self._part_reader.read_at_once(download, offset, length)
-        if data is None:
-            return await self._part_reader.read(download, offset, length)
-        return data
+        return self._part_reader.read_at_once(download, offset, length)
+
+    async def read(self, download: Download, offset: int, length: int) -> Data:
+        """The bytes that `read_at_once` did not have, when they are there.
+
+        Raises OriginError as the origin answered, NoProgress when the reader's time is up,
+        CorruptObject, or ShuttingDown; never CacheError.
+        """
+        return await self._part_reader.read(download, offset, length)
 
     async def confirm(self, download: Download) -> None:
         """Ask the origin whether this version is still there, by fetching its first missing part.

@@ -76,6 +76,10 @@ class LooseParts:
         with _counted(self._demanded, owner, parts):
             yield
 
+    def has_demands(self) -> bool:
+        """Whether any part must be held even if the disk took it."""
+        return bool(self._demanded)
+
     def is_demanded(self, owner: Hashable, part: int) -> bool:
         """Whether a part must be held even if the disk took it."""
         return (owner, part) in self._demanded

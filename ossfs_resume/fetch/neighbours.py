@@ -6,7 +6,7 @@ itself as soon as the claim is free or nothing has arrived for two seconds: same
 bytes. A claim outlives its transfer by a moment, until the parts are committed for all to see.
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 import trio
@@ -41,7 +41,7 @@ class Neighbours:
     def __init__(self, claims: PartClaims, disk: Disk) -> None:
         self._claims = claims
         self._disk = disk
-        self._held: Counter[tuple[ObjectVersion, int]] = Counter()
+        self._held: dict[ObjectVersion, list[range]] = {}
 
     def __repr__(self) -> str:
         return f"<Neighbours {self._claims!r}>"
@@ -49,7 +49,7 @@ class Neighbours:
     def claim(self, transfer: Transfer) -> bool:
         """Whether the transfer may start at once, its parts claimed; False: `look` first."""
         version = transfer.download.entry.version
-        self._held.update((version, part) for part in transfer.parts)
+        self._held.setdefault(version, []).append(transfer.parts)
         return self._claims.take(version, transfer.parts) and not self._claims.has_others()
 
     async def look(self, transfer: Transfer) -> bool | None:
@@ -82,15 +82,29 @@ class Neighbours:
                 transfer.narrow(missing[0].start, missing[-1].stop)
                 return True
 
-    async def release(self, version: ObjectVersion, parts: range) -> None:
-        """Give up the ``parts`` that a transfer claimed, in a while if anybody is there to see;
-        not those that another transfer of this process has claimed meanwhile."""
-        if self._claims.has_others():
-            await trio.sleep(LINGER_SECONDS)
-        held = [(version, part) for part in parts]
-        self._held.subtract(held)
-        for run in plan.unclaimed([parts], lambda part: self._held[version, part] > 0):
+    def has_others(self) -> bool:
+        """Whether anybody is there to see what this process claims."""
+        return self._claims.has_others()
+
+    async def release_later(self, version: ObjectVersion, parts: range) -> None:
+        """Give up a claim when the catalogue has had time to tell of its parts."""
+        await trio.sleep(LINGER_SECONDS)
+        self.release(version, parts)
+
+    def release(self, version: ObjectVersion, parts: range) -> None:
+        """Give up the ``parts`` that a transfer claimed, but for those that another transfer of
+        this process has claimed meanwhile."""
+        held = self._held[version]
+        held.remove(parts)
+        if not held:
+            del self._held[version]
+        for run in _outside(parts, held):
             self._claims.release(version, run)
-        for key in held:
-            if self._held[key] <= 0:
-                del self._held[key]
+
+
+def _outside(parts: range, held: Sequence[range]) -> Sequence[range]:
+    """The runs of ``parts`` that are in none of ``held``."""
+    others = [other for other in held if other.start < parts.stop and parts.start < other.stop]
+    if not others:
+        return (parts,)
+    return list(plan.unclaimed([parts], lambda part: any(part in other for other in others)))

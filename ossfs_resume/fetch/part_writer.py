@@ -103,7 +103,7 @@ Arrived = Callable[[Transfer, range, Sequence[Passed]], object]
 class Desk:
     """What all transfers share. ``arrived`` is told of all parts, ``on_new_rate`` when the link
     turned out to be faster or slower; ``is_demanded`` says whether a part must be had in memory
-    even if the disk takes it."""
+    even if the disk takes it, ``has_demands`` whether any must."""
 
     buffers: Buffers
     writes: Writes
@@ -111,6 +111,7 @@ class Desk:
     bandwidth: Bandwidth
     arrived: Arrived
     on_new_rate: Callable[[], object]
+    has_demands: Callable[[], bool]
     is_demanded: Callable[[Download, int], bool]
 
 
@@ -125,8 +126,11 @@ class PartWriter:
         is_background = transfer.priority is Priority.BACKGROUND
         self._at_once = desk.bandwidth.burst(BURST_S, is_background=is_background)
         self._base = self._written = transfer.first
+        self._base_offset = transfer.first * self._geometry.part_size
         self._count = 0
-        self._writing = trio.Lock()
+        self.is_writing = False
+        """Whether parts are on their way to the disk."""
+        self._was_written = trio.Event()
         self._is_lent = False
         self._buffer = desk.buffers.take(self._geometry.part_size)
 
@@ -140,7 +144,7 @@ class PartWriter:
     @property
     def position(self) -> int:
         """Where in the object the next byte belongs."""
-        return self._base * self._geometry.part_size + self._count
+        return self._base_offset + self._count
 
     @property
     def is_whole(self) -> bool:
@@ -148,18 +152,13 @@ class PartWriter:
         return self.position >= self._stop
 
     @property
-    def is_writing(self) -> bool:
-        """Whether parts are on their way to the disk."""
-        return self._writing.locked()
-
-    @property
     def has_unwritten_parts(self) -> bool:
         """Whether whole parts have arrived that nobody has taken up for writing yet."""
-        return self._whole_parts > self._written and not self._writing.locked()
+        return not self.is_writing and self._whole_parts > self._written
 
     def room(self) -> memoryview:
         """Memory for the next bytes, valid until the next await; empty while a thread writes."""
-        if self._writing.locked():
+        if self.is_writing:
             return self._buffer[:0]
         return self._buffer[self._count : self._count + self._at_once]
 
@@ -167,11 +166,11 @@ class PartWriter:
         """So many bytes were put into `room`."""
         self._count += count
         transfer, desk = self._transfer, self._desk
-        transfer.last_byte = trio.current_time()
-        if desk.traffic.arrived(count, transfer.last_byte):
+        transfer.last_byte = now = trio.current_time()
+        if desk.traffic.arrived(count, now):
             desk.on_new_rate()
-        if seconds := self._due_s(count):
-            self._excuse(transfer.last_byte + seconds)
+        if desk.bandwidth.is_limited and (seconds := self._due_s(count)):
+            self._excuse(now + seconds)
             await trio.sleep(seconds)
         if self._count >= len(self._buffer):
             await self.write()
@@ -180,27 +179,33 @@ class PartWriter:
     async def dry(self) -> None:
         """Nothing is there at this moment: who waits gets what has come; returns when there is
         room."""
-        if self._writing.locked():
-            async with self._writing:
-                pass
+        if self.is_writing:
+            await self._was_written.wait()
         elif self._transfer.waiters and self.has_unwritten_parts:
             await self.write()
 
     async def write(self, *, at_end: bool = False) -> None:
         """Write the whole parts at hand; the last one only ``at_end``, once the request is well."""
-        async with self._writing:
-            parts = range(self._written, self._whole_parts)
-            if not parts or (parts.stop >= self._transfer.stop and not at_end):
-                return
+        while self.is_writing:
+            await self._was_written.wait()
+        parts = range(self._written, self._whole_parts)
+        if not parts or (parts.stop >= self._transfer.stop and not at_end):
+            return
+        self.is_writing = True
+        try:
             await self._write(parts)
             self._written = parts.stop
             if self._is_lent:
                 self._go_on_elsewhere()
             elif self.position == self._offset_of(parts.stop):
-                self._base, self._count = parts.stop, 0
+                self._base, self._base_offset, self._count = parts.stop, self.position, 0
+        finally:
+            self.is_writing = False
+            self._was_written.set()
+            self._was_written = trio.Event()
 
     async def _write(self, parts: range) -> None:
-        views = [self._view(part) for part in parts]
+        views = self._views(parts)
         download = self._transfer.download
         download.proven = False
         self._is_lent, is_kept = True, False
@@ -211,18 +216,21 @@ class PartWriter:
         self._desk.arrived(self._transfer, parts, self._passed(parts, views, is_kept=is_kept))
 
     def _go_on_elsewhere(self) -> None:
-        rest = self._buffer[self._offset_of(self._written) - self._offset_of(self._base) :]
-        rest = rest[: self.position - self._offset_of(self._written)]
+        begin = self._offset_of(self._written)
+        rest = self._buffer[begin - self._base_offset : self._count]
         self._desk.buffers.lose()
         self._buffer = self._desk.buffers.take(self._geometry.part_size)
         self._buffer[: len(rest)] = rest
-        self._base, self._count, self._is_lent = self._written, len(rest), False
+        self._base, self._base_offset = self._written, begin
+        self._count, self._is_lent = len(rest), False
 
     def _passed(
         self, parts: range, views: Sequence[memoryview], *, is_kept: bool
     ) -> Sequence[Passed]:
         """What is to be held in memory: what the disk did not take, or will not give back."""
         download = self._transfer.download
+        if is_kept and not self._desk.has_demands():
+            return ()
         return [
             Passed(part, bytes(view), None if is_kept else checksum([view]))
             for part, view in zip(parts, views, strict=True)
@@ -236,10 +244,11 @@ class PartWriter:
             return self._transfer.stop
         return self._base + self._count // self._geometry.part_size
 
-    def _view(self, part: int) -> memoryview:
-        start, stop = self._geometry.span(part)
-        begin = self._offset_of(self._base)
-        return self._buffer[start - begin : stop - begin]
+    def _views(self, parts: range) -> Sequence[memoryview]:
+        size, begin = self._geometry.part_size, self._base_offset
+        stop = self._geometry.size - begin
+        places = range(parts.start * size - begin, parts.stop * size - begin, size)
+        return [self._buffer[place : min(place + size, stop)] for place in places]
 
     def _offset_of(self, part: int) -> int:
         return min(part * self._geometry.part_size, self._geometry.size)

@@ -40,18 +40,15 @@ class Prefetcher:
     ) -> None:
         """Somebody reads ``[offset, offset + length)``, in a run of so many bytes."""
         entry, part_size = download.entry, download.entry.geometry.part_size
-        first, stop = offset // part_size, offset + length
-        window = readahead.window(run_bytes, self._settings.read_ahead_bytes)
-        if window:
-            window = min(window, self._limit(download))
-        elif entry.progress.trusts(first, -(-stop // part_size)):
-            return
-        if entry.progress.is_complete:
+        first, stop, limit = offset // part_size, offset + length, self._settings.read_ahead_bytes
+        is_here = entry.progress.trusts(first, -(-stop // part_size))
+        window = min(readahead.window(run_bytes, limit), self._limit(download)) if run_bytes else 0
+        if entry.progress.is_complete or (is_here and not window):
             return
         step = readahead.request_bytes(window, self._settings.request_bytes)
         round_up = not readahead.is_careful(run_bytes)
         target = readahead.target(stop, window, step, download.meta.size, round_up=round_up)
-        if first not in download.claims and entry.missing(first, first + 1):
+        if not is_here and first not in download.claims and entry.missing(first, first + 1):
             pattern.planned = 0  # what was planned has failed or was given up
         if target <= pattern.planned or download.failures or download.stale is not None:
             return
@@ -67,6 +64,6 @@ class Prefetcher:
     def _limit(self, download: Download) -> int:
         settings = self._settings
         limit = readahead.share(settings.read_ahead_bytes, settings.room_bytes, self._readers())
-        if self._disk.is_ill_for(download.entry):
+        if self._disk.is_failing or not download.entry.progress.is_open:
             return min(limit, ILL_READ_AHEAD_BYTES)
         return limit

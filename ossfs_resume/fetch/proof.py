@@ -45,10 +45,12 @@ class Prover:
         An object without a CRC-64 at the origin counts as proven: there is nothing to compare.
         Raises CorruptObject on a mismatch; the next open starts afresh.
         """
+        if not _is_due(download):
+            return
         async with download.proof:
-            is_complete = download.entry.progress.is_complete
-            if download.proven or not (is_complete or _has_gone_by(download)):
+            if not _is_due(download):
                 return
+            is_complete = download.entry.progress.is_complete
             if not isinstance(download.stale, CorruptObject):
                 passed = {} if is_complete else dict(download.passed)
                 proof = await trio.to_thread.run_sync(
@@ -73,6 +75,11 @@ class Prover:
             log.error("%s: cannot discard it: %s", key, error)
         finally:
             self._on_discarded(download)
+
+
+def _is_due(download: Download) -> bool:
+    """Whether there is something to compare that was not compared yet; asked after each write."""
+    return not download.proven and (download.entry.progress.is_complete or _has_gone_by(download))
 
 
 def _has_gone_by(download: Download) -> bool:

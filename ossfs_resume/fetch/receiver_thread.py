@@ -70,31 +70,31 @@ class DirectWrites:
 
     async def write(self, download: Download, first: int, parts: Sequence[memoryview]) -> bool:
         """Keep whole parts; False if they could not be kept."""
-        began = trio.current_time()
-        is_open = download.entry.progress.is_open
-        if not is_open or not self._may_write() or self._trouble.is_resting(began):
+        began, progress = trio.current_time(), download.entry.progress
+        if not progress.is_open or not self._may_write() or self._trouble.is_resting(began):
             return False
         self._began.append(began)
         try:
             await self._write(download.entry, first, parts)
         except CacheError as error:
             # An entry that another process replaced says nothing of the disk.
-            if download.entry.progress.is_open:
+            if progress.is_open:
                 self._trouble.failed(error, trio.current_time())
             return False
         finally:
             self._began.remove(began)
-        is_slow = trio.current_time() - began > SLOW_SECONDS
-        self._slow = self._slow + 1 if is_slow else 0
-        self._trouble.succeeded(trio.current_time())
+        ended = trio.current_time()
+        self._slow = self._slow + 1 if ended - began > SLOW_SECONDS else 0
+        self._trouble.succeeded(ended)
         return True
 
     async def _write(self, entry: Entry, first: int, parts: Sequence[memoryview]) -> None:
-        act = partial(entry.write_parts, first, [(part,) for part in parts])
+        whole = [(part,) for part in parts]
         try:
             if self._slow < SLOW_IN_A_ROW:
-                act()
+                entry.write_parts(first, whole)
             else:
+                act = partial(entry.write_parts, first, whole)
                 await trio.to_thread.run_sync(act, limiter=self._threads)
         except CacheError:
             raise

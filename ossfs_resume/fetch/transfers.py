@@ -142,6 +142,7 @@ class TransferPool:
             self._bandwidth,
             arrived=partial(post, self._arrived),
             on_new_rate=partial(post, self._dispatch),
+            has_demands=self._memory.has_demands,
             is_demanded=self._memory.is_demanded,
         )
         return Receiver(self._open_reader(), desk)
@@ -158,14 +159,13 @@ class TransferPool:
 
     def _least_urgent(self) -> Priority | None:
         """What may start at this moment."""
-        demanded = sum(transfer.priority is Priority.DEMAND for transfer in self._running)
+        running = self._running
+        demanded = len([None for transfer in running if transfer.priority is Priority.DEMAND])
         limit = int(min(self._settings.connections, self._width()))
-        allowed = concurrency(
-            self.traffic.bytes_per_second or self._bandwidth.total or None,
-            max((transfer.unfinished_bytes for transfer in self._running), default=1),
-            limit,
-        )
-        return least_urgent(len(self._running), demanded, allowed, limit)
+        unfinished = max([transfer.unfinished_bytes for transfer in running], default=1)
+        rate = self.traffic.bytes_per_second or self._bandwidth.total or None
+        allowed = concurrency(rate, unfinished, limit)
+        return least_urgent(len(running), demanded, allowed, limit)
 
     def _start(self, transfer: Transfer, nursery: trio.Nursery) -> None:
         transfer.last_byte = trio.current_time()
@@ -221,8 +221,11 @@ class TransferPool:
         return not transfer.done
 
     def _unclaim(self, version: ObjectVersion, parts: range) -> None:
-        if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
-            self._nursery.start_soon(self._neighbours.release, version, parts)
+        is_ending = self._nursery is None or self._nursery.cancel_scope.cancel_called
+        if self._nursery is None or is_ending or not self._neighbours.has_others():
+            self._neighbours.release(version, parts)
+        else:
+            self._nursery.start_soon(self._neighbours.release_later, version, parts)
 
 
 def _call_here(function: Callable[..., object], *args: object) -> None:

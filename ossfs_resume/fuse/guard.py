@@ -17,7 +17,7 @@ Only ``Exception`` is caught: a cancellation from outside must pass.
 import errno
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
@@ -27,6 +27,8 @@ from ossfs_resume.errors import OssfsError, ShuttingDown
 from ossfs_resume.fuse.errno_map import errno_of, sole_error
 
 _log = logging.getLogger(__name__)
+
+_GOING_AWAY = "the mount is going away"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +53,7 @@ class Gate:
     def enter(self, limit_s: float) -> trio.CancelScope:
         """A scope for one handler, to be given to :meth:`leave`; ShuttingDown when closed."""
         if self.is_closed:
-            raise ShuttingDown("the mount is going away")
+            raise ShuttingDown(_GOING_AWAY)
         scope = trio.CancelScope(deadline=trio.current_time() + limit_s)
         self._running.add(scope)
         return scope
@@ -93,18 +95,35 @@ G = TypeVar("G", bound=Guarded)
 Handler = Callable[Concatenate[G, P], Coroutine[Any, Any, T]]
 
 
-def guarded(*, waits_for_data: bool = False) -> Callable[[Handler[G, P, T]], Handler[G, P, T]]:
+def guarded(
+    *, waits_for_data: bool = False, at_once: Callable[..., Any] | None = None
+) -> Callable[[Handler[G, P, T]], Handler[G, P, T]]:
     """Make a handler raise nothing but ``FUSEError``, and end by a deadline.
 
     ``waits_for_data`` marks handlers that may legitimately wait as long as the origin takes.
+    ``at_once``, which takes the same arguments, may have the answer without waiting for anything;
+    the handler runs if that is None.
     """
 
     def decorate(method: Handler[G, P, T]) -> Handler[G, P, T]:
         @functools.wraps(method)
         async def guard(self: G, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            gate = self.gate
             try:
+                if at_once is not None and not gate.is_closed:
+                    answer: T | None = at_once(self, *args, **kwargs)
+                    if answer is not None:
+                        return answer
                 limit_s = self.limit_s(waits_for_data=waits_for_data)
-                return await _limited(self.gate, limit_s, lambda: method(self, *args, **kwargs))
+                with gate.enter(limit_s) as scope:
+                    try:
+                        return await method(self, *args, **kwargs)
+                    finally:
+                        gate.leave(scope)
+                # Reached only when the scope itself was cancelled, by its deadline or by the gate.
+                if gate.is_closed:
+                    raise ShuttingDown(_GOING_AWAY)
+                raise TimeoutError(f"no answer within {limit_s:.0f} s")
             except pyfuse3.FUSEError:
                 raise
             except Exception as error:
@@ -114,19 +133,6 @@ def guarded(*, waits_for_data: bool = False) -> Callable[[Handler[G, P, T]], Han
         return guard
 
     return decorate
-
-
-async def _limited(gate: Gate, limit_s: float, handle: Callable[[], Awaitable[T]]) -> T:
-    scope = gate.enter(limit_s)
-    try:
-        with scope:
-            return await handle()
-    finally:
-        gate.leave(scope)
-    # Reached only when the scope itself was cancelled, by its deadline or by the gate.
-    if gate.is_closed:
-        raise ShuttingDown("the mount is going away")
-    raise TimeoutError(f"no answer within {limit_s:.0f} s")
 
 
 def _answer(name: str, error: Exception) -> NoReturn:

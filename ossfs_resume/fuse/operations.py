@@ -171,7 +171,12 @@ class Operations(pyfuse3.Operations):
         # do not, the caller's own thread drops them here and no thread of ours may wait.
         return pyfuse3.FileInfo(fh=opened.handle, keep_cache=opened.pages_are_true)
 
-    @guarded(waits_for_data=True)
+    def _read_at_once(self, fh: int, off: int, size: int) -> bytes | None:
+        # Nobody can ask between here and the answer whether the inode is being read.
+        data = self._tree.read_at_once(fh, off, size)
+        return None if data is None else self._whole(data, self._files[fh], off, size)
+
+    @guarded(waits_for_data=True, at_once=_read_at_once)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         file = self._files[fh]
         self.invalidator.read_started(file.inode)
@@ -179,6 +184,10 @@ class Operations(pyfuse3.Operations):
             data = await self._tree.read(fh, off, size)
         finally:
             self.invalidator.read_finished(file.inode)
+        return self._whole(data, file, off, size)
+
+    @staticmethod
+    def _whole(data: bytes | memoryview, file: _OpenFile, off: int, size: int) -> bytes:
         expected = max(0, min(size, file.size - off))
         if len(data) != expected:
             raise OssfsError(f"read at {off} gave {len(data)} bytes instead of {expected}")

@@ -65,23 +65,35 @@ class OpenFiles:
         self._table.opened(node)
         return Opened(handle, node.meta.size, pages_are_true)
 
-    async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
+    def read_at_once(self, handle: int, offset: int, length: int) -> bytes | memoryview | None:
         """The bytes ``[offset, offset + length)``, clipped at the end of the file, good until the
-        caller's next await.
+        caller's next await; None if they have to be waited for: `read`.
 
-        Raises StaleVersion if the object was replaced and a byte asked for is not cached, or if
-        cached bytes turned out to be bad: the kernel cannot drop its pages while reads wait;
+        Raises StaleVersion if cached bytes turned out to be bad: the kernel cannot drop its pages
+        while reads wait.
+        """
+        file = self._readable(handle)
+        stop = min(offset + length, file.node.meta.size)
+        if file.download is None or offset >= stop:
+            return b""
+        data = self._source.read_at_once(file.download, file.pattern, offset, stop - offset)
+        if data is not None and file.download.superseded is not None:
+            file.node.supersede()  # this handle goes on, the next open looks again
+        return data
+
+    async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
+        """The same, after `read_at_once`, when they are there.
+
+        Raises StaleVersion also if the object was replaced and a byte asked for is not cached;
         CorruptObject if all of it is not what the origin's CRC-64 says; otherwise what the engine
         raises.
         """
-        file = self._get(handle)
-        if file.node.successor is not None:
-            raise _why_discarded(file)
+        file = self._readable(handle)
         stop = min(offset + length, file.node.meta.size)
         if file.download is None or offset >= stop:
             return b""
         try:
-            data = await self._source.read(file.download, file.pattern, offset, stop - offset)
+            data = await self._source.read(file.download, offset, stop - offset)
         except (ObjectChanged, NotFound, StaleVersion) as error:
             file.node.supersede()
             raise StaleVersion(f"{file.node.meta.key}: {error}") from error
@@ -105,10 +117,12 @@ class OpenFiles:
         """Bytes of an open file that are cached at this moment."""
         return self._downloads[node.inode].entry.progress.present_bytes
 
-    def _get(self, handle: int) -> OpenFile:
+    def _readable(self, handle: int) -> OpenFile:
         file = self._files.get(handle)
         if file is None:
             raise StaleVersion(f"file handle {handle} is not open")
+        if file.node.successor is not None:
+            raise _why_discarded(file)
         return file
 
     async def _download(self, node: FileNode) -> "Download":

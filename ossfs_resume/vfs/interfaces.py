@@ -36,10 +36,14 @@ class ByteSource(Protocol):
     def close(self, download: "Download") -> None:
         """Give up one `open`."""
 
-    async def read(
+    def read_at_once(
         self, download: "Download", pattern: AccessPattern, offset: int, length: int
-    ) -> bytes | memoryview:
-        """Exactly these bytes, which must lie within the object."""
+    ) -> bytes | memoryview | None:
+        """Exactly these bytes, which must lie within the object; None if they are to be waited
+        for."""
+
+    async def read(self, download: "Download", offset: int, length: int) -> bytes | memoryview:
+        """The same when they are there."""
 
     async def confirm(self, download: "Download") -> None:
         """Raises ObjectChanged or NotFound if the origin says that the version is gone."""

@@ -205,6 +205,10 @@ class Tree:
         await self._settle_doubt(node)
         return await self._files.open(node)
 
+    def read_at_once(self, handle: int, offset: int, length: int) -> bytes | memoryview | None:
+        """Exactly these bytes if nothing has to be waited for; see `OpenFiles.read_at_once`."""
+        return self._files.read_at_once(handle, offset, length)
+
     async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
         """Exactly these bytes, clipped at the end of the file; see `OpenFiles.read`."""
         return await self._files.read(handle, offset, length)

@@ -135,16 +135,17 @@ def test_an_epoch_of_doubt_ends_with_what_happened_beside_it() -> None:
 
 def test_what_is_being_written_does_not_leave_and_what_leaves_is_not_written() -> None:
     progress = read_progress()
-    with progress.writing(range(1)):
-        assert progress.take(3, 1, ahead=True) == [1]
-        assert progress.lose([0]) == []
+    progress.begin_writing(range(1))
+    assert progress.take(3, 1, ahead=True) == [1]
+    assert progress.lose([0]) == []
+    progress.end_writing(range(1))
     began, wrote = threading.Event(), threading.Event()
 
     def write() -> None:
         began.set()
-        with progress.writing(range(1, 3)) as epoch:
-            progress.wrote(1, [1], epoch)
-            wrote.set()
+        progress.wrote(1, [1], progress.begin_writing(range(1, 3)))
+        wrote.set()
+        progress.end_writing(range(1, 3))
 
     writer = threading.Thread(target=write)
     writer.start()

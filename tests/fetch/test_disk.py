@@ -25,9 +25,8 @@ from ossfs_resume.fetch.disk import (
     WRITE_PATIENCE_SECONDS,
     WRITES_AT_ONCE,
 )
-from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
-from support.fetching import PART, SIZE, read_all
+from support.fetching import PART, SIZE, read, read_all
 from support.waiting import PATIENCE_S
 
 HANGING_S = WRITE_PATIENCE_SECONDS + 1
@@ -149,7 +148,7 @@ async def test_it_is_kept_again_when_the_disk_is_well(
     IllFile.write_error = errno.ENOSPC
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        assert await engine.read(download, AccessPattern(), 0, 100) == origin.content["a"][:100]
+        assert await read(engine, download, 0, 100) == origin.content["a"][:100]
         assert download.entry.progress.present_count == 0
         IllFile.heal()
         assert await read_all(engine, download) == origin.content["a"]
@@ -206,7 +205,7 @@ async def test_a_part_that_cannot_be_read_back_is_fetched_again(origin, store, r
         download = await engine.open(meta)
         await read_all(engine, download)
         IllFile.read_error = errno.EIO
-        data = await engine.read(download, AccessPattern(), 5 * PART + 5, PART)
+        data = await read(engine, download, 5 * PART + 5, PART)
         assert data == origin.content["a"][5 * PART + 5 : 6 * PART + 5]
         assert origin.ranges[-1] == ("a", 5 * PART, 7 * PART)
         IllFile.heal()
@@ -237,8 +236,8 @@ async def test_a_hanging_write_is_no_silence_of_the_origin(
     meta = origin.put("a", SIZE)
     answers = []
 
-    async def read(part: int) -> None:
-        answers.append(bytes(await engine.read(download, AccessPattern(), part * PART + 1, 10)))
+    async def read_one(part: int) -> None:
+        answers.append(bytes(await read(engine, download, part * PART + 1, 10)))
 
     async with running(origin, store, settings) as engine:
         download = await engine.open(meta)
@@ -246,7 +245,7 @@ async def test_a_hanging_write_is_no_silence_of_the_origin(
         try:
             async with trio.open_nursery() as nursery:
                 for part in (3, 20):
-                    nursery.start_soon(read, part)
+                    nursery.start_soon(read_one, part)
         finally:
             IllFile.heal()
     content = origin.content["a"]
@@ -262,7 +261,7 @@ async def test_what_waits_for_a_hanging_disk_does_not_pile_up_in_memory(
         before = IllFile.writes
         IllFile.gate.clear()
         for part in range(0, 30, 2):
-            data = await engine.read(download, AccessPattern(), part * PART + 1, 10)
+            data = await read(engine, download, part * PART + 1, 10)
             assert data == origin.content["a"][part * PART + 1 :][:10]
         IllFile.heal()
         with trio.fail_after(PATIENCE_S):
@@ -280,7 +279,7 @@ async def test_a_hanging_read_falls_back_to_the_origin(origin, store, running) -
             lane.patience_s = 0.2  # not before: a healthy disk may be slow
         IllFile.gate.clear()
         with trio.fail_after(PATIENCE_S):
-            data = await engine.read(download, AccessPattern(), 3 * PART, 100)
+            data = await read(engine, download, 3 * PART, 100)
         assert data == origin.content["a"][3 * PART : 3 * PART + 100]
         engine.close(download)
         assert engine.find(meta) is download  # Its file must stay open under the stuck thread.
@@ -298,11 +297,11 @@ async def test_an_entry_that_another_process_replaced_streams_through_and_is_lef
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        await engine.read(download, AccessPattern(), 0, 100)
+        await read(engine, download, 0, 100)
         store.commit()
         with CacheStoreOf(tmp_path) as other:
             other.discard(other.acquire(download.entry.version))
-        await engine.read(download, AccessPattern(), 10 * PART, 100)
+        await read(engine, download, 10 * PART, 100)
         store.commit()
         assert not download.entry.progress.is_open
         assert await read_all(engine, download) == origin.content["a"]
@@ -348,7 +347,7 @@ async def test_a_cancelled_read_leaves_nothing_open(origin, store, running) -> N
         await read_all(engine, download)
         with trio.CancelScope() as scope:
             scope.cancel()
-            await engine.read(download, AccessPattern(), 0, 100)
+            await read(engine, download, 0, 100)
         assert scope.cancelled_caught
         with trio.fail_after(PATIENCE_S):
             while engine.statistics().running:
@@ -369,9 +368,9 @@ async def test_a_slow_disk_with_many_readers_is_not_a_hanging_one(
     step = partial(trio.from_thread.run_sync, mock_clock.jump, READ_PATIENCE_SECONDS / 8)
     in_step = threading.Barrier(READS_AT_ONCE, step, PATIENCE_S)
 
-    async def read(part: int) -> None:
+    async def read_one(part: int) -> None:
         nonlocal answers
-        data = await engine.read(download, AccessPattern(), part * PART + 1, 100)
+        data = await read(engine, download, part * PART + 1, 100)
         answers += data == origin.content["a"][part * PART + 1 :][:100]
 
     async with running(origin, store) as engine:
@@ -381,6 +380,6 @@ async def test_a_slow_disk_with_many_readers_is_not_a_hanging_one(
         monkeypatch.setattr(IllFile, "be_slow", lambda _: in_step.wait())
         async with trio.open_nursery() as nursery:
             for number in range(10 * READS_AT_ONCE):
-                nursery.start_soon(read, number % 40)
+                nursery.start_soon(read_one, number % 40)
         assert (answers, engine.cache_error) == (10 * READS_AT_ONCE, "")
         assert origin.fetched == before

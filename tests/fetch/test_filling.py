@@ -2,8 +2,7 @@
 
 import trio
 
-from ossfs_resume.fetch.readahead import AccessPattern
-from support.fetching import PART, SIZE, Running
+from support.fetching import PART, SIZE, Running, read
 from support.waiting import PATIENCE_S
 
 
@@ -13,7 +12,7 @@ async def test_fill_completes_and_proves_an_object_behind_its_readers(
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        await engine.read(download, AccessPattern(), 7 * PART, PART)
+        await read(engine, download, 7 * PART, PART)
         await engine.fill(download)
         assert download.entry.progress.is_verified
         assert origin.fetched == SIZE

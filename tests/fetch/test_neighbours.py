@@ -11,10 +11,10 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.neighbours import Neighbours
-from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
+from support.fetching import read
 from support.waiting import PATIENCE_S
 
 PART = 64 * 1024
@@ -40,11 +40,11 @@ async def test_what_another_is_fetching_is_read_when_it_is_there(
         theirs = other.acquire(version)
         answers: list[bytes] = []
 
-        async def read() -> None:
-            answers.append(bytes(await engine.read(download, AccessPattern(), 2 * PART, 100)))
+        async def read_one() -> None:
+            answers.append(bytes(await read(engine, download, 2 * PART, 100)))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
+            nursery.start_soon(read_one)
             await trio.testing.wait_all_tasks_blocked()
             theirs.write_parts(0, [[origin.content["a"][p * PART :][:PART]] for p in range(4)])
             other.commit()
@@ -62,7 +62,7 @@ async def test_without_progress_the_part_is_fetched_here(
         download = await engine.open(meta)
         assert other.claims.take(download.entry.version, range(4))
         with trio.fail_after(PATIENCE_S):
-            data = await engine.read(download, AccessPattern(), PART, PART)
+            data = await read(engine, download, PART, PART)
         assert data == origin.content["a"][PART : 2 * PART]
 
 
@@ -76,7 +76,7 @@ async def test_a_claim_that_is_given_up_is_taken_over(
         assert other.claims.take(download.entry.version, range(4))
         other.claims.release(download.entry.version, range(4))
         with trio.fail_after(PATIENCE_S):
-            data = await engine.read(download, AccessPattern(), 0, SIZE)
+            data = await read(engine, download, 0, SIZE)
         assert data == origin.content["a"]
         assert not other.claims.take(download.entry.version, range(1))
 
@@ -88,16 +88,16 @@ async def test_those_who_waited_for_another_do_not_all_start_at_once(
     meta = origin.put("a", 40 * PART)
     answers = 0
 
-    async def read(part: int) -> None:
+    async def read_one(part: int) -> None:
         nonlocal answers
-        data = await engine.read(download, AccessPattern(), part * PART + 1, 10)
+        data = await read(engine, download, part * PART + 1, 10)
         answers += data == origin.content["a"][part * PART + 1 :][:10]
 
     async with running(origin, store, settings) as engine, trio.open_nursery() as nursery:
         download = await engine.open(meta)
         assert other.claims.take(download.entry.version, range(40))
         for part in range(0, 40, 2):
-            nursery.start_soon(read, part)
+            nursery.start_soon(read_one, part)
         while len(download.claims) < 20:
             await trio.lowlevel.checkpoint()
         other.claims.release(download.entry.version, range(40))
@@ -119,7 +119,7 @@ async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
             while not download.claims or engine.statistics().queued:
                 await trio.lowlevel.checkpoint()
             for part in range(4):
-                nursery.start_soon(engine.read, stalled, AccessPattern(), part * PART + 1, 10)
+                nursery.start_soon(read, engine, stalled, part * PART + 1, 10)
             await origin.started.wait()
             other.claims.release(download.entry.version, range(4))
             while not any(t.is_queued and t.place is not None for t in download.claims.values()):
@@ -144,10 +144,10 @@ async def test_a_claim_that_is_given_up_late_does_not_take_a_newer_one_with_it(
     again = Transfer(download, 2, 3, Priority.DEMAND)
     neighbours.claim(failed)
     neighbours.claim(again)
-    await neighbours.release(version, failed.parts)
+    neighbours.release(version, failed.parts)
     assert not other.claims.take(version, range(2, 3))
     assert other.claims.take(version, range(2))
     assert other.claims.take(version, range(3, 4))
-    await neighbours.release(version, again.parts)
+    neighbours.release(version, again.parts)
     assert other.claims.take(version, range(2, 3))
     store.release(download.entry)

@@ -63,6 +63,7 @@ class Book:
             Bandwidth(),
             arrived=self.arrived,
             on_new_rate=lambda: None,
+            has_demands=lambda: bool(self.demanded),
             is_demanded=lambda download, part: part in self.demanded,
         )
 
@@ -148,7 +149,7 @@ async def test_a_buffer_that_is_left_to_a_hanging_thread_is_never_touched_again(
     sink = PartWriter(transfer, book.desk())
     transfer.waiters += 1
     await put(sink, PART + 99)
-    left = sink._view(0)
+    left = sink._views(range(1))[0]
     await sink.dry()
     assert [each.part for each in book.passed] == [0]
     while not sink.is_whole:

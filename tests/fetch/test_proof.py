@@ -12,8 +12,7 @@ from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject, ObjectChanged
-from ossfs_resume.fetch.readahead import AccessPattern
-from support.fetching import PART, SIZE, Running, read_all
+from support.fetching import PART, SIZE, Running, read, read_all
 from support.waiting import PATIENCE_S
 
 
@@ -27,7 +26,7 @@ async def test_an_object_with_a_wrong_crc_is_refused_discarded_and_fetched_anew(
         with pytest.raises(CorruptObject):
             await read_all(engine, download)
         with pytest.raises(CorruptObject):
-            await engine.read(download, AccessPattern(), 0, 10)
+            await read(engine, download, 0, 10)
         engine.close(download)
         origin.wrong_crc = False
         fresh = await engine.open(meta)
@@ -126,7 +125,7 @@ async def test_nobody_is_told_of_bad_data_before_they_are_gone(
     origin.wrong_crc = True
     told: list[object] = []
 
-    async def read() -> None:
+    async def read_one() -> None:
         with pytest.raises(CorruptObject):
             await read_all(engine, download)
         told.append(engine.find(meta))
@@ -135,9 +134,9 @@ async def test_nobody_is_told_of_bad_data_before_they_are_gone(
         download = await engine.open(meta)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(read)
+                nursery.start_soon(read_one)
                 await discarding.wait()
-                nursery.start_soon(read)
+                nursery.start_soon(read_one)
                 await wait_all_tasks_blocked()
                 gate.set()
         finally:
@@ -152,10 +151,10 @@ async def test_an_old_version_that_another_process_completed_is_proven_and_read(
     content = origin.content["a"]
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        await engine.read(download, AccessPattern(), PART, 10)
+        await read(engine, download, PART, 10)
         origin.failures = [ObjectChanged("412")]
         with pytest.raises(ObjectChanged):
-            await engine.read(download, AccessPattern(), 3 * PART, 10)
+            await read(engine, download, 3 * PART, 10)
         store.commit()
         with closing(CacheStore.open(CacheSettings(tmp_path, "bucket", PART))) as other:
             entry = other.acquire(download.entry.version)

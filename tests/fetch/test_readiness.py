@@ -7,9 +7,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ossfs_resume.errors import AccessDenied, NoProgress, ObjectChanged, ShuttingDown
-from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
-from support.fetching import PART, SIZE, Running
+from support.fetching import PART, SIZE, Running, read
 from support.waiting import PATIENCE_S
 
 
@@ -23,7 +22,7 @@ async def test_a_reader_is_answered_when_its_part_is_there_not_the_whole_request
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.fill, download)
             await origin.started.wait()
-            data = await engine.read(download, AccessPattern(), 0, 2 * PART)
+            data = await read(engine, download, 0, 2 * PART)
             assert data == origin.content["a"][: 2 * PART]
             assert origin.running > 0
             origin.release()
@@ -39,13 +38,13 @@ async def test_a_stalled_reader_gives_up_when_its_time_without_progress_is_up(
         download = await engine.open(meta)
         before = trio.current_time()
         with trio.fail_after(PATIENCE_S), pytest.raises(NoProgress):
-            await engine.read(download, AccessPattern(), 0, 10)
+            await read(engine, download, 0, 10)
         assert trio.current_time() - before > 0.9
         # The kernel asks for a failed range again, page by page: the answer comes at once.
         with trio.fail_after(PATIENCE_S):
             for _ in range(100):
                 with pytest.raises(NoProgress):
-                    await engine.read(download, AccessPattern(), 0, 10)
+                    await read(engine, download, 0, 10)
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
 
 
@@ -69,7 +68,7 @@ async def test_progress_of_the_transfer_extends_a_readers_time(
         download = await engine.open(meta)
         nursery.start_soon(trickle)
         before = trio.current_time()
-        data = await engine.read(download, AccessPattern(), 0, 10)
+        data = await read(engine, download, 0, 10)
         assert data == origin.content["a"][:10]
         assert trio.current_time() - before > 5
 
@@ -82,12 +81,12 @@ async def test_a_refused_range_fails_its_readers_at_once_with_the_origins_error(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         with pytest.raises(AccessDenied):
-            await engine.read(download, AccessPattern(), 30 * PART, 10)
+            await read(engine, download, 30 * PART, 10)
         with pytest.raises(AccessDenied):
-            await engine.read(download, AccessPattern(), 30 * PART, 10)
+            await read(engine, download, 30 * PART, 10)
         assert len(origin.ranges) == 1
         # Another range is another question.
-        assert await engine.read(download, AccessPattern(), 10 * PART, 10)
+        assert await read(engine, download, 10 * PART, 10)
 
 
 async def test_a_changed_object_serves_what_is_cached_and_refuses_the_rest(
@@ -96,14 +95,14 @@ async def test_a_changed_object_serves_what_is_cached_and_refuses_the_rest(
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        await engine.read(download, AccessPattern(), 30 * PART, 10)
+        await read(engine, download, 30 * PART, 10)
         origin.failures = [ObjectChanged("412")]
         with pytest.raises(ObjectChanged):
-            await engine.read(download, AccessPattern(), 20 * PART, 10)
+            await read(engine, download, 20 * PART, 10)
         with pytest.raises(ObjectChanged):
-            await engine.read(download, AccessPattern(), 10 * PART, 10)
+            await read(engine, download, 10 * PART, 10)
         assert len(origin.ranges) == 2
-        assert await engine.read(download, AccessPattern(), 30 * PART, 10)
+        assert await read(engine, download, 30 * PART, 10)
 
 
 async def test_readers_are_let_go_when_the_mount_stops(origin, store, running: Running) -> None:
@@ -113,7 +112,7 @@ async def test_readers_are_let_go_when_the_mount_stops(origin, store, running: R
 
     async def reader() -> None:
         with pytest.raises(ShuttingDown):
-            await engine.read(download, AccessPattern(), 0, 10)
+            await read(engine, download, 0, 10)
         refused.append(True)
 
     async with running(origin, store) as engine:
@@ -136,7 +135,7 @@ async def test_readers_of_a_discarded_entry_are_let_go_as_well_when_the_mount_st
 
     async def reader() -> None:
         with pytest.raises(ShuttingDown):
-            await engine.read(download, AccessPattern(), 30 * PART, 10)
+            await read(engine, download, 30 * PART, 10)
         refused.set()
 
     settings = FetchSettings(timeout_s=0)

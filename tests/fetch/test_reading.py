@@ -9,8 +9,7 @@ from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.readahead import AccessPattern
-from support.fetching import PART, SIZE, Running, read_all
+from support.fetching import PART, SIZE, Running, read, read_all
 
 
 async def test_a_sequential_read_is_exact_and_fetches_each_byte_once(
@@ -29,7 +28,7 @@ async def test_a_random_read_costs_its_parts_only(origin, store, running: Runnin
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        data = await engine.read(download, AccessPattern(), 20 * PART - 10, 20)
+        data = await read(engine, download, 20 * PART - 10, 20)
         assert data == origin.content["a"][20 * PART - 10 : 20 * PART + 10]
         assert origin.ranges == [("a", 19 * PART, 21 * PART)]
 
@@ -38,7 +37,7 @@ async def test_what_is_cached_is_not_fetched_again(origin, store, running: Runni
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
-        await engine.read(download, AccessPattern(), 3 * PART, PART)
+        await read(engine, download, 3 * PART, PART)
         await read_all(engine, download)
         assert origin.fetched == SIZE
         await read_all(engine, download)
@@ -50,7 +49,7 @@ async def test_many_readers_of_one_range_cause_one_request(origin, store, runnin
     answers: list[bytes] = []
 
     async def reader() -> None:
-        answers.append(bytes(await engine.read(download, AccessPattern(), 5 * PART, 1000)))
+        answers.append(bytes(await read(engine, download, 5 * PART, 1000)))
 
     async with running(origin, store) as engine:
         download = await engine.open(meta)
@@ -111,7 +110,7 @@ async def test_what_is_damaged_each_time_is_read_from_memory(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         for _ in range(2):
-            data = await engine.read(download, AccessPattern(), 5 * PART, 2 * PART)
+            data = await read(engine, download, 5 * PART, 2 * PART)
             assert data == origin.content["a"][5 * PART : 7 * PART]
         engine.close(download)
     store.close()

@@ -17,12 +17,11 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject, Unreachable
 from ossfs_resume.fetch import receiver_thread
 from ossfs_resume.fetch.engine import Engine
-from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.receiver_thread import MOST_HANGING
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.range_reading import Sink
-from support.fetching import PART, SIZE, read_all
+from support.fetching import PART, SIZE, read, read_all
 from support.waiting import PATIENCE_S
 
 SETTINGS = FetchSettings(
@@ -111,14 +110,14 @@ async def test_what_is_received_in_a_thread_is_exact_kept_and_proven(origin, sto
     metas = [origin.put(name) for name in "abc"]
     async with running(origin, store) as engine, trio.open_nursery() as nursery:
 
-        async def read(meta: ObjectMeta) -> None:
+        async def read_one(meta: ObjectMeta) -> None:
             download = await engine.open(meta)
             assert await read_all(engine, download) == origin.content[meta.key]
             assert download.entry.progress.is_verified
             engine.close(download)
 
         for meta in metas:
-            nursery.start_soon(read, meta)
+            nursery.start_soon(read_one, meta)
 
 
 async def test_a_failure_comes_to_the_reader(origin, store) -> None:
@@ -127,7 +126,7 @@ async def test_a_failure_comes_to_the_reader(origin, store) -> None:
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         with pytest.raises(Unreachable):
-            await engine.read(download, AccessPattern(), 0, 10)
+            await read(engine, download, 0, 10)
 
 
 async def test_the_read_that_completes_an_object_is_answered_after_the_proof(origin, store) -> None:

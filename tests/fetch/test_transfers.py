@@ -4,9 +4,8 @@ import pytest
 import trio
 
 from ossfs_resume.errors import BadAnswer
-from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
-from support.fetching import PART, SIZE, Running
+from support.fetching import PART, SIZE, Running, read
 from support.waiting import PATIENCE_S
 
 
@@ -23,7 +22,7 @@ async def test_a_demanded_part_overtakes_the_queue_of_a_fill(
         await origin.started.wait()
         with trio.fail_after(PATIENCE_S):
             other = await engine.open(small)
-            assert await engine.read(other, AccessPattern(), 0, 100) == origin.content["small"]
+            assert await read(engine, other, 0, 100) == origin.content["small"]
         origin.release()
 
 
@@ -38,7 +37,7 @@ async def test_a_queued_part_is_pulled_forward(origin, store, running: Running) 
         origin.allow = 4 * PART
         origin.changed.set()
         with trio.fail_after(PATIENCE_S):
-            data = await engine.read(download, AccessPattern(), 29 * PART, 10)
+            data = await read(engine, download, 29 * PART, 10)
         assert data == origin.content["a"][29 * PART : 29 * PART + 10]
         assert ("a", 29 * PART, 32 * PART) in origin.ranges
         origin.release()
@@ -53,8 +52,8 @@ async def test_an_unexpected_error_fails_its_range_and_not_the_mount(
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         with pytest.raises(BadAnswer, match="division by zero"):
-            await engine.read(download, AccessPattern(), 30 * PART, 10)
-        data = await engine.read(download, AccessPattern(), 10 * PART, 10)
+            await read(engine, download, 30 * PART, 10)
+        data = await read(engine, download, 10 * PART, 10)
         assert data == origin.content["a"][10 * PART : 10 * PART + 10]
     assert any(record.exc_info for record in caplog.records)
 
@@ -67,10 +66,10 @@ async def test_an_answer_that_ends_early_is_an_error_and_is_not_asked_for_in_a_r
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         with trio.fail_after(PATIENCE_S), pytest.raises(BadAnswer, match="fewer bytes"):
-            await engine.read(download, AccessPattern(), 24 * PART, 4 * PART)
+            await read(engine, download, 24 * PART, 4 * PART)
         assert len(origin.ranges) == 1
         # What came before the end is good.
-        data = await engine.read(download, AccessPattern(), 24 * PART, 2 * PART)
+        data = await read(engine, download, 24 * PART, 2 * PART)
         assert data == origin.content["a"][24 * PART : 26 * PART]
 
 
@@ -89,5 +88,5 @@ async def test_a_reader_overtakes_what_runs_in_the_background_of_a_link_that_tur
             await trio.lowlevel.checkpoint()
         affords = 2
         with trio.fail_after(PATIENCE_S):
-            assert await engine.read(other, AccessPattern(), 0, 100) == origin.content["small"]
+            assert await read(engine, other, 0, 100) == origin.content["small"]
         origin.release()

@@ -187,12 +187,15 @@ class MemoryTree:
             raise IsADirectory(str(inode))
         return MemoryOpened(self._handle(node), node.attributes.size)
 
-    async def read(self, handle: int, offset: int, length: int) -> bytes:
+    def read_at_once(self, handle: int, offset: int, length: int) -> bytes | None:
         node = self._handles[handle]
         if node.read is None:
-            await self._stall()
-            raise ShuttingDown("the mount is going away")
+            return None
         return node.read(offset, min(length, node.attributes.size - offset))
+
+    async def read(self, handle: int, offset: int, length: int) -> bytes:
+        await self._stall()
+        raise ShuttingDown("the mount is going away")
 
     async def _stall(self) -> None:
         self.stalled += 1
