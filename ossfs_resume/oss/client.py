@@ -25,7 +25,7 @@ from ossfs_resume.loops import Loop
 from ossfs_resume.oss import listing, request, wire
 from ossfs_resume.oss.attempts import Attempts
 from ossfs_resume.oss.credentials import CredentialsProvider
-from ossfs_resume.oss.hedging import Turn, race
+from ossfs_resume.oss.hedging import Turn
 from ossfs_resume.oss.models import ClientStatistics, ListPage, ObjectMeta, Symlink
 from ossfs_resume.oss.range_reading import RangeReader, Sink
 from ossfs_resume.oss.request import Request
@@ -157,7 +157,7 @@ class OssClient:
             async with self._sender.metadata.slots:
                 while True:
                     try:
-                        return await race(attempt, self._sender.metadata.hedges)
+                        return await self._sender.metadata.contests.race(attempt)
                     except OriginError as error:
                         await attempts.wait(error)
         timeout = OriginTimeout(f"{attempts.what}: no answer within {budget_s:g} s")

@@ -12,8 +12,8 @@ seconds of CPU for a GiB of body, this none. What may not change:
   out once more, on a fresh one, and that counts as no failure.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 
 import h11
 import trio
@@ -50,7 +50,7 @@ class Exchange:
         self.left = 0
         self.has_begun = False
         """Whether a byte of the answer has come."""
-        self._link = link
+        self.link = link
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD_BYTES)
         self._silence_s = silence_s
         self._waited_s = 0.0
@@ -61,7 +61,7 @@ class Exchange:
     async def ask(self, outgoing: h11.Request) -> None:
         """Send the request and read the head of its answer. Raises OSError, h11.ProtocolError."""
         data = self._http.send(outgoing) or b""
-        await self._link.send(data + (self._http.send(h11.EndOfMessage()) or b""))
+        await self.link.send(data + (self._http.send(h11.EndOfMessage()) or b""))
         allowance, piece = HEAD_BYTES, bytearray(HEAD_PIECE_BYTES)
         while (head := self._parsed()) is None:
             if allowance <= 0:
@@ -78,7 +78,7 @@ class Exchange:
             view[:count], self._early = self._early[:count], self._early[count:]
         else:
             try:
-                found = self._link.receive_now(view)
+                found = self.link.receive_now(view)
             except OSError as error:
                 raise _failure(error, "", Unreachable) from error
             if found is None:
@@ -97,7 +97,7 @@ class Exchange:
         began = trio.current_time()
         try:
             with trio.move_on_after(self._silence_s - self._waited_s):
-                await self._link.wait()
+                await self.link.wait()
         except OSError as error:
             raise _failure(error, "", Unreachable) from error
         self._waited_s += trio.current_time() - began
@@ -128,8 +128,8 @@ class Exchange:
 
     async def _receive(self, piece: bytearray) -> int:
         """Some bytes for h11."""
-        while (count := self._link.receive_now(memoryview(piece))) is None:
-            await self._link.wait()
+        while (count := self.link.receive_now(memoryview(piece))) is None:
+            await self.link.wait()
         if not count and not self.status:
             raise ConnectionError("the connection ended before the answer")
         self.has_begun = True
@@ -184,31 +184,39 @@ class Exchanges:
         """Close the connections that idle; the others close at the end of their exchanges."""
         self._links.close()
 
-    @asynccontextmanager
-    async def send(self, request: Request) -> AsyncIterator[Exchange]:
-        """Sends ``request`` and yields the answer as soon as its head is there.
+    def send(self, request: Request) -> "_Asking":
+        """Sends ``request`` and gives the answer as soon as its head is there.
 
         Raises Unreachable, OriginTimeout, BadAnswer or BadRequest.
         """
+        return _Asking(self, request)
+
+    async def begin(self, request: Request) -> Exchange:
+        """The answer, which is to be ended."""
         link, is_reused = self._links.take(), True
         self._busy += 1
-        exchange: Exchange | None = None
         try:
-            while exchange is None:
+            while True:
                 if link is None:
                     link, is_reused = await self._dial(), False
                 exchange = await self._ask(link, request, is_reused=is_reused)
-                if exchange is None:
-                    link.close()
-                    link = None
-            yield exchange
-        finally:
+                if exchange is not None:
+                    return exchange
+                link.close()
+                link = None
+        except BaseException:
             self._busy -= 1
             if link is not None:
-                if exchange is not None and exchange.is_reusable:
-                    self._links.give_back(link)
-                else:
-                    link.close()
+                link.close()
+            raise
+
+    def end(self, exchange: Exchange) -> None:
+        """Its link goes to the next one, or is closed."""
+        self._busy -= 1
+        if exchange.is_reusable:
+            self._links.give_back(exchange.link)
+        else:
+            exchange.link.close()
 
     async def _dial(self) -> Link:
         with trio.move_on_after(self._connect_s), _explained(self._where, Unreachable):
@@ -238,20 +246,49 @@ class Exchanges:
         return h11.Request(method=request.method, target=target, headers=headers)
 
 
-@contextmanager
-def _explained(where: str = "", kind: type[Unreachable] = Unreachable) -> Iterator[None]:
+class _Asking:
+    """No generator: it is on the way of every range."""
+
+    def __init__(self, exchanges: Exchanges, request: Request) -> None:
+        self._exchanges = exchanges
+        self._request = request
+
+    async def __aenter__(self) -> Exchange:
+        self._exchange = await self._exchanges.begin(self._request)
+        return self._exchange
+
+    async def __aexit__(self, *_: object) -> None:
+        self._exchanges.end(self._exchange)
+
+
+class _explained:
     """``where`` is the origin, as long as it has not begun to answer."""
-    try:
-        yield
-    except OSError as error:
-        raise _failure(error, where, kind) from error
-    except h11.LocalProtocolError as error:
-        # What it says repeats the header, which may be the one with the token.
-        text = f"{where}the request has a header that HTTP does not allow"
-        raise BadRequest(text) from error
-    except h11.RemoteProtocolError as error:
-        is_too_long = "Receive buffer too long" in str(error)
-        raise BadAnswer(where + (TOO_LARGE if is_too_long else str(error))) from error
+
+    __slots__ = ("_kind", "_where")
+
+    def __init__(self, where: str = "", kind: type[Unreachable] = Unreachable) -> None:
+        self._where = where
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        match error:
+            case OSError():
+                raise _failure(error, self._where, self._kind) from error
+            case h11.LocalProtocolError():
+                # What it says repeats the header, which may be the one with the token.
+                text = f"{self._where}the request has a header that HTTP does not allow"
+                raise BadRequest(text) from error
+            case h11.RemoteProtocolError():
+                is_too_long = "Receive buffer too long" in str(error)
+                raise BadAnswer(self._where + (TOO_LARGE if is_too_long else str(error))) from error
 
 
 def _failure(error: OSError, where: str, kind: type[Unreachable]) -> Unreachable:

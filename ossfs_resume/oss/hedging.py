@@ -3,14 +3,14 @@
 Of many servers one is always the slow one, and a reader waits for the slowest of its ranges (Dean
 and Barroso, The Tail at Scale, CACM 2013). A connection may also stall in the middle of a body, so
 the wait for a next byte counts like the wait for a first one. `Hedges` is the pure part: how long a
-silence is unusual, and a budget, so that a slow origin never gets twice the requests. `race`
+silence is unusual, and a budget, so that a slow origin never gets twice the requests. `Contests`
 performs it.
 """
 
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -108,29 +108,61 @@ Attempt = Callable[[Turn], Awaitable[T]]
 """Sends a request; listens and hears before it does anything that must not be done twice."""
 
 
-async def race(attempt: Attempt[T], hedges: Hedges) -> T:
-    """The result of the attempt that is heard; a second one starts when the first falls silent.
+class Contests:
+    """The races of one lane, in the event loop that uses it first.
 
-    An attempt that fails leaves the other one running; when both failed, the first error counts.
+    The first attempt of each runs in its caller's task. One task watches all of them and starts the
+    second attempts, so a race that needs none costs next to nothing. Both are system tasks of trio:
+    they belong to no caller, and end with the loop.
     """
-    contest: _Race[T] = _Race(attempt, hedges)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(contest.run, contest.enter())
-            with contest.watch:
-                while True:
-                    await trio.sleep_until(contest.next_look(trio.current_time()))
-                    if contest.is_unusual(trio.current_time()):
-                        hedges.begin()
-                        nursery.start_soon(contest.run, contest.enter())
-        return contest.result()
-    finally:
-        contest.forget()
+
+    def __init__(self, hedges: Hedges) -> None:
+        self.hedges = hedges
+        self._races: set[_Race[Any]] = set()
+        self._is_watched = False
+
+    def __repr__(self) -> str:
+        return f"<Contests {len(self._races)}>"
+
+    async def race(self, attempt: Attempt[T]) -> T:
+        """The result of the attempt that is heard; a second one starts when the first falls silent.
+
+        An attempt that fails leaves the other one running; when both failed, the first error
+        counts. Cancelled, it ends both: one that is still on its way out does nothing more.
+        """
+        race = _Race(attempt, self.hedges)
+        first = race.enter()
+        self._races.add(race)
+        if not self._is_watched:
+            self._is_watched = True
+            trio.lowlevel.spawn_system_task(self._watch)
+        try:
+            await race.run(first)
+            if race.is_running:
+                await race.over.wait()
+            await trio.lowlevel.checkpoint_if_cancelled()  # an error would be told in vain
+            return race.result()
+        finally:
+            self._races.discard(race)
+            race.end()
+
+    async def _watch(self) -> None:
+        while self._races:
+            now = trio.current_time()
+            for race in self._races:
+                if race.is_unusual(now):
+                    self.hedges.begin()
+                    trio.lowlevel.spawn_system_task(race.run, race.enter())
+            # No race that begins meanwhile can be due before.
+            due = min(race.next_look(now) for race in self._races)
+            await trio.sleep_until(min(due, now + LEAST_S))
+        self._is_watched = False
 
 
 class _Race(Generic[T]):
     def __init__(self, attempt: Attempt[T], hedges: Hedges) -> None:
-        self.watch = trio.CancelScope()
+        self.over = trio.Event()
+        """No attempt runs any more."""
         self._attempt = attempt
         self._hedges = hedges
         self._running: list[Turn] = []
@@ -139,6 +171,11 @@ class _Race(Generic[T]):
         self._patient_until = 0.0
         self._values: list[T] = []
         self._errors: list[Exception] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an attempt runs that may be heard."""
+        return bool(self._running)
 
     def enter(self) -> Turn:
         """One more attempt; the second one if there is one already."""
@@ -166,9 +203,12 @@ class _Race(Generic[T]):
 
     def is_left_to(self, turn: Turn) -> bool:
         """Leaves the race to ``turn`` and ends the other one; False if that was done to it."""
-        if turn not in self._running:
+        running = self._running
+        if len(running) == 1 and running[0] is turn and self._second is None and not self._errors:
+            return True
+        if turn not in running:
             return False
-        for other in self._running:
+        for other in running:
             if other is not turn:
                 other.scope.cancel()
         self._running = [turn]
@@ -197,9 +237,16 @@ class _Race(Generic[T]):
             return self._values[0]
         raise self._errors[0]
 
-    def forget(self) -> None:
-        """The traceback of an error holds frames that hold this race: they would keep each other,
-        and the answer that was refused, in memory."""
+    def end(self) -> None:
+        """Nobody waits for it any more.
+
+        The traceback of an error holds frames that hold this race: they would keep each other, and
+        the answer that was refused, in memory.
+        """
+        running, self._running = self._running, []
+        for turn in running:
+            turn.scope.cancel()
+        self._settle(in_vain=True)
         self._errors.clear()
 
     def _silent_since(self, now: float) -> float:
@@ -221,7 +268,7 @@ class _Race(Generic[T]):
         self._running = [other for other in self._running if other is not turn]
         self._settle(in_vain=True)
         if not self._running:
-            self.watch.cancel()
+            self.over.set()
 
     def _settle(self, *, in_vain: bool) -> None:
         if self._second is not None:

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 import trio
 
-from ossfs_resume.oss.hedging import Hedges
+from ossfs_resume.oss.hedging import Contests, Hedges
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.wire import Headers
 
@@ -54,7 +54,7 @@ class Lane(Generic[R_co]):
     def __init__(self, asker: Asker[R_co], connections: int) -> None:
         self.asker = asker
         self.slots = trio.CapacityLimiter(connections)
-        self.hedges = Hedges(SPARE_CONNECTIONS)
+        self.contests = Contests(Hedges(SPARE_CONNECTIONS))
         self.counts: Counter[str] = Counter()
         self._connections = connections
 

@@ -13,7 +13,7 @@ from ossfs_resume.errors import OriginError
 from ossfs_resume.oss import wire
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.exchange import Exchange
-from ossfs_resume.oss.hedging import Turn, race
+from ossfs_resume.oss.hedging import Turn
 from ossfs_resume.oss.lane import Lane
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.range_answer import check_range
@@ -126,7 +126,7 @@ class RangeReading:
         """
         while True:
             try:
-                return await race(self._receive, self._lane.hedges)
+                return await self._lane.contests.race(self._receive)
             except OriginError as error:
                 self._notes.failed(self._meta, error)
                 await self._attempts.wait(error)

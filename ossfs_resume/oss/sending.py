@@ -8,9 +8,10 @@ is raised, and what it teaches (the origin's clock, its pace) holds for all late
 import ssl
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -77,7 +78,7 @@ class Sender:
     def statistics(self) -> ClientStatistics:
         """The counts of this moment."""
         lanes: list[Lane[Any]] = [self.metadata, *self._data_lanes]
-        hedged = sum(lane.hedges.started for lane in lanes)
+        hedged = sum(lane.contests.hedges.started for lane in lanes)
         counts = sum((lane.counts for lane in lanes), Counter[str]())
         return ClientStatistics(**counts, hedged=hedged, concurrency=self.concurrency())
 
@@ -85,29 +86,33 @@ class Sender:
         """Ranges at once that the origin bears at this moment; less after "slow down"."""
         return int(self._pace.width)
 
-    @asynccontextmanager
-    async def send(
+    def send(
         self, lane: Lane[AnyReply], kind: str, wanted: Request, attempts: Attempts, turn: Turn
-    ) -> AsyncIterator[AnyReply]:
-        """One attempt; yields a successful answer and raises what an unsuccessful one means."""
+    ) -> "_Sending[AnyReply]":
+        """One attempt; gives a successful answer and raises what an unsuccessful one means."""
+        return _Sending(self, lane, kind, wanted, attempts, turn)
+
+    async def sign(
+        self, lane: Lane[AnyReply], kind: str, wanted: Request, attempts: Attempts
+    ) -> Request:
+        """What is to be sent now. Waits if the origin asked for that."""
         if self._settings.request_payer:
             wanted = wanted.with_headers({"x-oss-request-payer": "requester"})
         signed = await attempts.sign(wanted)
-        lane.narrow(self._pace.share)
-        if pause_s := self._pace.wait_s(trio.current_time()):
-            await trio.sleep(pause_s)
+        if self._pace.share < 1:
+            lane.narrow(self._pace.share)
+            if pause_s := self._pace.wait_s(trio.current_time()):
+                await trio.sleep(pause_s)
         lane.counts[kind] += 1
-        sent_at = trio.current_time()
-        turn.listen()
-        async with lane.asker.send(signed) as answer:
-            elapsed_s = trio.current_time() - sent_at
-            log_answer(signed, answer.status, answer.headers, elapsed_s)
-            if answer.status < 500:
-                self.outage.answered(trio.current_time())
-            if answer.status >= 300:
-                raise await self._refusal(lane, answer)
-            self._succeeded(lane)
-            yield answer
+        return signed
+
+    async def judge(self, lane: Lane[AnyReply], reply: AnyReply) -> None:
+        """Learn from an answer; raises what an unsuccessful one means."""
+        if reply.status < 500:
+            self.outage.answered(trio.current_time())
+        if reply.status >= 300:
+            raise await self._refusal(lane, reply)
+        self._succeeded(lane)
 
     def _succeeded(self, lane: Lane[AnyReply]) -> None:
         if self._pace.share < 1:
@@ -133,6 +138,49 @@ class Sender:
         """The attempts at the operation that messages call ``what``."""
         timeout_s, signer, counts = self._settings.timeout_s, self._signer, lane.counts
         return Attempts(what, timeout_s, signer, counts, self._jitter, self.outage)
+
+
+class _Sending(Generic[AnyReply]):
+    """No generator: it is on the way of every range."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        lane: Lane[AnyReply],
+        kind: str,
+        wanted: Request,
+        attempts: Attempts,
+        turn: Turn,
+    ) -> None:
+        self._sender = sender
+        self._lane = lane
+        self._kind = kind
+        self._wanted = wanted
+        self._attempts = attempts
+        self._turn = turn
+
+    async def __aenter__(self) -> AnyReply:
+        sender, lane = self._sender, self._lane
+        signed = await sender.sign(lane, self._kind, self._wanted, self._attempts)
+        sent_at = trio.current_time()
+        self._turn.listen()
+        self._asking = lane.asker.send(signed)
+        reply = await self._asking.__aenter__()
+        try:
+            log_answer(signed, reply.status, reply.headers, trio.current_time() - sent_at)
+            await sender.judge(lane, reply)
+        except BaseException as error:
+            await self._asking.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return reply
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._asking.__aexit__(kind, error, traceback)
 
 
 def _transport(settings: ClientSettings, context: ssl.SSLContext) -> Transport:

@@ -54,7 +54,7 @@ def sign_v4(
     additional: Collection[str] = (),
 ) -> Request:
     """Version 4 in the Authorization header. ``additional`` names further headers to sign."""
-    stamp = _timestamp(now)
+    stamp = _timestamp(int(now))
     added = {"x-oss-content-sha256": UNSIGNED_PAYLOAD, "x-oss-date": stamp}
     if credentials.security_token:
         added["x-oss-security-token"] = credentials.security_token
@@ -75,7 +75,7 @@ def presign_v4(
     additional: Collection[str] = (),
 ) -> Request:
     """Version 4 in the query; valid for ``expires_s`` seconds, at most seven days."""
-    stamp = _timestamp(now)
+    stamp = _timestamp(int(now))
     names = additional_headers(request, additional)
     query = [
         ("x-oss-signature-version", ALGORITHM),
@@ -164,5 +164,6 @@ def _always_signed(name: str) -> bool:
     return name.startswith("x-oss-") or name in ("content-type", "content-md5")
 
 
-def _timestamp(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+@lru_cache(maxsize=2)
+def _timestamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -41,8 +41,11 @@ class Signer:
 
     async def sign(self, request: Request) -> tuple[Request, Credentials | None]:
         """The request as it is sent, and the key it is signed with (None: anonymous)."""
-        current = self._credentials.current
-        credentials = await (current() if self.home is None else self.home.call(current))
+        if fresh := self._credentials.fresh():
+            credentials = fresh[0]
+        else:
+            current = self._credentials.current
+            credentials = await (current() if self.home is None else self.home.call(current))
         if credentials is None:
             return request, None
         now = self._clock() + self._offset_s

@@ -330,6 +330,9 @@ async def test_expired_credentials_are_renewed_once(server: Server) -> None:
 
         refusals = 0
 
+        def fresh(self) -> None:
+            """Somebody has to be asked."""
+
         async def current(self) -> Credentials:
             return Credentials(f"ak{self.refusals}", "sk", "token")
 

@@ -376,7 +376,7 @@ async def test_of_two_attempts_with_bytes_in_the_same_turn_only_one_writes(
     async with server.client(timeout_s=1000) as client, trio.open_nursery() as nursery:
         reader = client.open_reader()
         for _ in range(LEAST_SAMPLES):
-            reader.lane.hedges.add(0.01)
+            reader.lane.contests.hedges.add(0.01)
         sink = MemorySink(0, 2 * len(DATA))
         nursery.start_soon(reader.read_range, META, len(DATA), sink)
         await _blocked(reply, 1)

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from ossfs_resume.errors import Unreachable
-from ossfs_resume.oss.hedging import LEAST_SAMPLES, Hedges, Turn, race
+from ossfs_resume.oss.hedging import LEAST_SAMPLES, Contests, Hedges, Turn
 
 
 def known(seconds: float, count: int = 100, limit: int = 2) -> Hedges:
@@ -79,19 +79,19 @@ class Attempts:
 
 async def test_a_prompt_answer_costs_one_attempt(autojump_clock: object) -> None:
     attempts, hedges = Attempts([0.5, 0.5, 0.9]), known(0.1)
-    assert await race(attempts, hedges) == 0
+    assert await Contests(hedges).race(attempts) == 0
     assert (attempts.count, hedges.started) == (1, 0)
 
 
 async def test_the_second_attempt_is_used_if_it_is_heard_first(autojump_clock: object) -> None:
     attempts = Attempts([100], [0.1])
-    assert await race(attempts, known(0.1)) == 1
+    assert await Contests(known(0.1)).race(attempts) == 1
     assert (attempts.delivered, attempts.at) == ([1], pytest.approx(1.1, abs=0.01))
 
 
 async def test_the_first_attempt_is_used_if_it_is_heard_after_all(autojump_clock: object) -> None:
     attempts = Attempts([1.5], [100])
-    assert await race(attempts, known(0.1)) == 0
+    assert await Contests(known(0.1)).race(attempts) == 0
     assert attempts.delivered == [0]
 
 
@@ -99,20 +99,20 @@ async def test_a_body_that_falls_silent_is_taken_over_by_a_second_attempt(
     autojump_clock: object,
 ) -> None:
     attempts = Attempts([0.1, 0.1, 1000], [0.2])
-    assert await race(attempts, known(0.1)) == 1
+    assert await Contests(known(0.1)).race(attempts) == 1
     assert attempts.delivered == [0, 0, 1]
     assert trio.current_time() < 40
 
 
 async def test_the_second_attempt_is_watched_like_the_first(autojump_clock: object) -> None:
     attempts = Attempts([1000], [0.1, 1000], [0.1])
-    assert await race(attempts, known(0.1)) == 2
+    assert await Contests(known(0.1)).race(attempts) == 2
     assert attempts.delivered == [1, 2]
 
 
 async def test_a_second_attempt_that_fails_changes_nothing(autojump_clock: object) -> None:
     attempts = Attempts([1.8], [Unreachable("second")])
-    assert await race(attempts, known(0.1)) == 0
+    assert await Contests(known(0.1)).race(attempts) == 0
     assert attempts.count == 2
 
 
@@ -120,14 +120,14 @@ async def test_after_a_second_attempt_that_failed_there_is_a_third_but_not_at_on
     autojump_clock: object,
 ) -> None:
     attempts = Attempts([1000], [Unreachable("second")], [0.1])
-    assert await race(attempts, known(0.1)) == 2
+    assert await Contests(known(0.1)).race(attempts) == 2
     assert attempts.at == pytest.approx(2.1, abs=0.01)
 
 
 async def test_what_was_heard_last_counts_when_it_fails(autojump_clock: object) -> None:
     attempts = Attempts([100], [0.2, Unreachable("heard last")])
     with pytest.raises(Unreachable, match="heard last"):
-        await race(attempts, known(0.1))
+        await Contests(known(0.1)).race(attempts)
 
 
 async def test_without_a_budget_there_is_no_second_attempt(autojump_clock: object) -> None:
@@ -135,27 +135,27 @@ async def test_without_a_budget_there_is_no_second_attempt(autojump_clock: objec
     while hedges.patience_s() is not None:
         hedges.begin()
         hedges.end(in_vain=True)
-    assert await race(attempts, hedges) == 0
+    assert await Contests(hedges).race(attempts) == 0
     assert attempts.count == 1
 
 
 async def test_second_attempts_that_fail_come_ever_later(autojump_clock: object) -> None:
     refused = [Unreachable("refused")]
     attempts = Attempts([30], *[refused] * 9)
-    assert await race(attempts, known(0.1)) == 0
+    assert await Contests(known(0.1)).race(attempts) == 0
     assert attempts.count == 6  # after 1, 2, 4, 8 and 16 seconds
 
 
 async def test_a_failure_is_the_outcome_if_nobody_else_runs(autojump_clock: object) -> None:
     with pytest.raises(Unreachable, match="only"):
-        await race(Attempts([Unreachable("only")]), known(0.1))
+        await Contests(known(0.1)).race(Attempts([Unreachable("only")]))
 
 
 async def test_what_is_heard_never_comes_from_two_attempts_at_once(autojump_clock: object) -> None:
     """Both are heard in the same moment, in either order."""
     for first in (1.1, 1.1 - 1e-9, 1.1 + 1e-9):
         attempts = Attempts([first], [0.1])
-        assert await race(attempts, known(0.1)) in (0, 1)
+        assert await Contests(known(0.1)).race(attempts) in (0, 1)
         assert len(attempts.delivered) == 1
 
 
@@ -165,7 +165,7 @@ async def test_a_race_that_is_cancelled_leaves_room_for_the_next(
 ) -> None:
     hedges = known(0.1, limit=1)
     with trio.move_on_after(after):
-        await race(Attempts([100], [100]), hedges)
+        await Contests(hedges).race(Attempts([100], [100]))
     assert hedges.patience_s() is not None
 
 
@@ -185,7 +185,7 @@ async def test_a_race_that_is_cancelled_after_a_failure_keeps_nothing_of_it() ->
     gc.disable()
     try:
         with trio.CancelScope() as budget:
-            await race(fail_too_late, Hedges(1))
+            await Contests(Hedges(1)).race(fail_too_late)
         assert budget.cancelled_caught
         assert kept[0]() is None
     finally:

@@ -13,6 +13,10 @@ class CredentialsProvider(Protocol):
     def origin(self) -> str:
         """Where keys come from, for messages."""
 
+    def fresh(self) -> tuple[Credentials | None] | None:
+        """What `current` would return if that needs nobody to be asked, else None. Any event loop
+        may ask."""
+
     async def current(self) -> Credentials | None:
         """The key to sign with; None to sign nothing (anonymous access).
 
@@ -32,6 +36,9 @@ class StaticCredentials:
 
     credentials: Credentials | None
     origin: str = "the caller"
+
+    def fresh(self) -> tuple[Credentials | None] | None:
+        return (self.credentials,)
 
     async def current(self) -> Credentials | None:
         return self.credentials

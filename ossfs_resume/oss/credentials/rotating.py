@@ -68,13 +68,19 @@ class RotatingCredentials:
     def __repr__(self) -> str:
         return f"<RotatingCredentials from {self.origin}>"
 
-    async def current(self) -> Credentials:
+    def fresh(self) -> tuple[Credentials | None] | None:
+        """See `CredentialsProvider`."""
+        held = self._held
+        if held is not None and trio.current_time() < held.fresh_until:
+            return (held.credentials,)
+        return None
+
+    async def current(self) -> Credentials | None:
         """The key to sign with. Raises what the last fetch raised if there is no valid one."""
-        now = trio.current_time()
-        if self._held is not None and now < self._held.fresh_until:
-            return self._held.credentials
-        self._start_fetch(now)
-        if self._held is not None and now < self._held.valid_until:
+        if fresh := self.fresh():
+            return fresh[0]
+        self._start_fetch(trio.current_time())
+        if self._held is not None and trio.current_time() < self._held.valid_until:
             return self._held.credentials
         if self._fetched is not None:
             await self._fetched.wait()
