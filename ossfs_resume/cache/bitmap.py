@@ -63,12 +63,14 @@ class PartBitmap:
 
     def set_run(self, first: int, stop: int) -> None:
         """Add the parts [first, stop)."""
-        self._count += self._count_within(_ABSENT, first, stop)
+        self._check(first, stop)
+        self._count += self._flags.count(_ABSENT, first, stop)
         self._flags[first:stop] = _PRESENT * (stop - first)
 
     def clear_run(self, first: int, stop: int) -> None:
         """Remove the parts [first, stop)."""
-        self._count -= self._count_within(_PRESENT, first, stop)
+        self._check(first, stop)
+        self._count -= self._flags.count(_PRESENT, first, stop)
         self._flags[first:stop] = _ABSENT * (stop - first)
 
     def has_all(self, first: int, stop: int) -> bool:
@@ -111,10 +113,6 @@ class PartBitmap:
     def _check(self, first: int, stop: int) -> None:
         if not 0 <= first <= stop <= len(self._flags):
             raise IndexError(f"parts {first} to {stop} of {len(self._flags)}")
-
-    def _count_within(self, flag: bytes, first: int, stop: int) -> int:
-        self._check(first, stop)
-        return self._flags.count(flag, first, stop)
 
     def _runs(self, wanted: bytes, other: bytes, first: int, stop: int) -> list[range]:
         self._check(first, stop)

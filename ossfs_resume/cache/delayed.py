@@ -21,7 +21,8 @@ class DelayedWork:
         self._work = work
         self._interval_s = interval_s
         self._limit = limit
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._amount = 0
         self._due: float | None = None
         self._is_stopping = False
@@ -40,7 +41,7 @@ class DelayedWork:
 
     def notify(self, amount: int) -> None:
         """There is work, ``amount`` more of it. Never blocks."""
-        with self._changed:
+        with self._lock:
             self._amount += amount
             is_first = self._due is None
             if is_first:

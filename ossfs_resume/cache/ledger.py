@@ -111,14 +111,14 @@ class PartLedger:
     def wrote(self, first: int, crcs: Sequence[int], *, is_trusted: bool = True) -> None:
         """Parts from ``first`` on are in the file now."""
         stop = first + len(crcs)
-        self._found_bad.difference_update(range(first, stop))
-        self._crcs[first * CRC_BYTES : stop * CRC_BYTES] = b"".join(
-            crc.to_bytes(CRC_BYTES, "little") for crc in crcs
-        )
+        if self._found_bad:
+            self._found_bad.difference_update(range(first, stop))
+        struct.pack_into(f"<{len(crcs)}Q", self._crcs, first * CRC_BYTES, *crcs)
         self._uncommitted.set_run(first, stop)
         if self._tracks_sync:
             self._unsynced.set_run(first, stop)
-            self._syncing.clear_run(first, stop)
+            if self._syncing.count:
+                self._syncing.clear_run(first, stop)
         self._present.set_run(first, stop)
         if is_trusted:
             self._trusted.set_run(first, stop)

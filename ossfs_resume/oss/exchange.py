@@ -12,7 +12,9 @@ seconds of CPU for a GiB of body, this none. What may not change:
   out once more, on a fresh one, and that counts as no failure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
 from types import TracebackType
 
 import h11
@@ -53,6 +55,7 @@ class Exchange:
         self.link = link
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD_BYTES)
         self._silence_s = silence_s
+        self._scope = trio.CancelScope()
         self._waited_s = 0.0
         self._trickled = 0
         self._early = memoryview(b"")
@@ -91,18 +94,28 @@ class Exchange:
         return count
 
     async def wait(self) -> None:
-        """Return when there may be bytes. Raises OriginTimeout, Unreachable."""
+        """Return when there may be bytes. To be called inside of `patience`. Raises Unreachable."""
         if self._trickled >= TRICKLE_BYTES:
             self._waited_s, self._trickled = 0.0, 0
         began = trio.current_time()
+        self._scope.deadline = began + self._silence_s - self._waited_s
         try:
-            with trio.move_on_after(self._silence_s - self._waited_s):
-                await self.link.wait()
+            await self.link.wait()
         except OSError as error:
             raise _failure(error, "", Unreachable) from error
+        self._scope.deadline = inf
         self._waited_s += trio.current_time() - began
-        if self._waited_s >= self._silence_s:
-            raise OriginTimeout(f"{self._trickled} bytes came in {self._waited_s:.0f} s")
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Take the body inside: it may wait for so long. Raises OriginTimeout.
+
+        One scope whose deadline moves, for one for each wait would cost more than what it brings.
+        """
+        with self._scope:
+            yield
+        if self._scope.cancelled_caught:
+            raise OriginTimeout(f"{self._trickled} bytes came in {self._silence_s:.0f} s")
 
     async def read(self, limit: int) -> bytes:
         """The whole body, of an answer that is no range. Raises BadAnswer if it is longer than

@@ -78,12 +78,9 @@ class Turn:
         self.scope = trio.CancelScope()
         self.silent_since: float | None = None
         self.longest_s = 0.0
+        self.is_out = False
+        """Another attempt was heard first: this one is to do nothing more."""
         self._contest = contest
-
-    @property
-    def is_out(self) -> bool:
-        """Whether the other attempt was heard first: this one is to do nothing more."""
-        return not self._contest.has(self)
 
     def listen(self) -> None:
         """This attempt waits for the origin, from now on if it did not before."""
@@ -96,6 +93,11 @@ class Turn:
             return False
         self.pause()
         return True
+
+    def end(self) -> None:
+        """Do nothing more."""
+        self.is_out = True
+        self.scope.cancel()
 
     def pause(self) -> None:
         """The silence is over."""
@@ -197,10 +199,6 @@ class _Race(Generic[T]):
             return False
         return now >= max(self._silent_since(now) + patience_s, self._patient_until)
 
-    def has(self, turn: Turn) -> bool:
-        """Whether ``turn`` may still be heard."""
-        return turn in self._running
-
     def is_left_to(self, turn: Turn) -> bool:
         """Leaves the race to ``turn`` and ends the other one; False if that was done to it."""
         running = self._running
@@ -210,7 +208,7 @@ class _Race(Generic[T]):
             return False
         for other in running:
             if other is not turn:
-                other.scope.cancel()
+                other.end()
         self._running = [turn]
         self._errors.clear()
         self._settle(in_vain=turn is not self._second)
@@ -245,7 +243,7 @@ class _Race(Generic[T]):
         """
         running, self._running = self._running, []
         for turn in running:
-            turn.scope.cancel()
+            turn.end()
         self._settle(in_vain=True)
         self._errors.clear()
 

@@ -140,26 +140,29 @@ class RangeReading:
         ) as exchange:
             check_range(meta, start, stop, exchange.status, exchange.headers)
             self._notes.answered(meta, exchange.headers)
-            if not await self._take(exchange, turn):
+            with exchange.patience():
+                await self._take(exchange, turn)
+            if turn.is_out:
                 return None
             return None if meta.access == "grown" else wire.parse_crc64(exchange.headers)
 
-    async def _take(self, exchange: Exchange, turn: Turn) -> bool:
-        """The body; False if another attempt was heard first."""
-        while exchange.left:
-            if turn.is_out:
-                return False
-            room = self._sink.room()
+    async def _take(self, exchange: Exchange, turn: Turn) -> None:
+        """The body, as far as no other attempt was heard first."""
+        sink, counts = self._sink, self._lane.counts
+        is_first = True
+        while exchange.left and not turn.is_out:
+            room = sink.room()
             count = exchange.receive_now(room) if room else None
             if count is None:
-                await self._sink.dry()
+                await sink.dry()
                 if room:
                     turn.listen()
                     await exchange.wait()
                 continue
             turn.hear()
-            self._notes.brought_bytes(self._meta)
+            if is_first:
+                self._notes.brought_bytes(self._meta)
+                is_first = False
             self._attempts.progress()
-            self._lane.counts["bytes_received"] += count
-            await self._sink.filled(count)
-        return True
+            counts["bytes_received"] += count
+            await sink.filled(count)

@@ -36,13 +36,14 @@ def exchanges(server: Server, context: ssl.SSLContext | None = None, port: int =
 
 async def body_of(exchange: Exchange, step: int = 100) -> bytes:
     body = b""
-    while exchange.left:
-        room = memoryview(bytearray(step))
-        count = exchange.receive_now(room)
-        if count is None:
-            await exchange.wait()
-        else:
-            body += room[:count]
+    with exchange.patience():
+        while exchange.left:
+            room = memoryview(bytearray(step))
+            count = exchange.receive_now(room)
+            if count is None:
+                await exchange.wait()
+            else:
+                body += room[:count]
     return body
 
 
@@ -285,13 +286,14 @@ async def test_tls_records_are_taken_together(
     for _ in range(2):
         async with asker.send(GET) as exchange:
             got, most = b"", 0
-            while exchange.left:
-                room = memoryview(bytearray(1 << 20))
-                count = exchange.receive_now(room)
-                if count is None:
-                    await exchange.wait()
-                else:
-                    got, most = got + bytes(room[:count]), max(most, count)
+            with exchange.patience():
+                while exchange.left:
+                    room = memoryview(bytearray(1 << 20))
+                    count = exchange.receive_now(room)
+                    if count is None:
+                        await exchange.wait()
+                    else:
+                        got, most = got + bytes(room[:count]), max(most, count)
         assert got == body
         assert most > 16 << 10
     assert server.accepted == 1
