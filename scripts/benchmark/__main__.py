@@ -40,6 +40,8 @@ def main(
     peers = [peer for peer in peers if peer.is_installed]
     notes = [f"not on this machine: {', '.join(missing)}"] if missing else []
     notes.append(LEFT_OUT)
+    for needed in (directory, output):
+        Path(needed).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=directory))
     try:
         (folder / "bucket" / BUCKET).mkdir(parents=True)
