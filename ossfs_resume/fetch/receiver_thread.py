@@ -60,6 +60,7 @@ class DirectWrites:
         self._trouble = trouble
         self._may_write = may_write
         self._began: list[float] = []
+        self._is_given_up = False
         self._slow = 0
         self._threads = trio.CapacityLimiter(THREADS)
 
@@ -67,6 +68,10 @@ class DirectWrites:
     def oldest(self) -> float | None:
         """When the oldest of the writes that run was begun; any thread may ask."""
         return min(list(self._began), default=None)
+
+    def give_up(self) -> None:
+        """One of them hangs. What comes of it says nothing of the disk any more."""
+        self._is_given_up = True
 
     async def write(self, download: Download, first: int, parts: Sequence[memoryview]) -> bool:
         """Keep whole parts; False if they could not be kept."""
@@ -78,12 +83,14 @@ class DirectWrites:
             await self._write(download.entry, first, parts)
         except CacheError as error:
             # An entry that another process replaced says nothing of the disk.
-            if progress.is_open:
+            if progress.is_open and not self._is_given_up:
                 self._trouble.failed(error, trio.current_time())
             return False
         finally:
             self._began.remove(began)
         ended = trio.current_time()
+        if self._is_given_up:
+            return True
         self._slow = self._slow + 1 if ended - began > SLOW_SECONDS else 0
         self._trouble.succeeded(ended)
         return True
@@ -249,6 +256,7 @@ class Receivers:
         for transfer in self._transfers:
             transfer.download.running += 1
             self._held.append(transfer.download)
+        self._writes.give_up()
         self._thread.give_up()
         self._start()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ossfs_resume.fuse.mounts import Mount
 
 _INTERVAL_S = 1.0
-_LINGERING_S = 5.0
+_LINGERING_S = 3.0
 
 
 def start(mount: "Mount", abort: int | None) -> "subprocess.Popen[bytes]":

@@ -195,6 +195,22 @@ async def test_two_hang_at_most_and_then_nothing_is_written(
             await trio.lowlevel.checkpoint()
 
 
+async def test_what_comes_late_of_a_receiver_that_was_given_up_says_nothing_of_the_disk(
+    origin, store, impatient: None
+) -> None:
+    async with running(origin, store) as engine:
+        download = await engine.open(origin.put("a"))
+        GatedFile.gate.clear()
+        assert await read_all(engine, download) == origin.content["a"]
+        trouble, receivers = engine._disk.writing, engine._pool._receiver
+        assert receivers._hanging
+        failures = trouble.failures
+        GatedFile.gate.set()
+        while receivers._hanging:
+            await trio.lowlevel.checkpoint()
+        assert (trouble.failures, trouble._works) == (failures, False)
+
+
 async def test_the_end_does_not_wait_for_a_disk_that_hangs(origin, store, impatient: None) -> None:
     meta = origin.put("a")
     async with running(origin, store) as engine:

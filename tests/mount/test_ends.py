@@ -5,6 +5,7 @@ attribute of a file whose lookup is unanswered; with invalidations of attributes
 asked for at that moment.
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -103,6 +104,15 @@ def read_and_damage(mount: Mount, path: Path) -> None:
         os.fsync(data.fileno())
 
 
+def error_of(path: Path) -> bytes:
+    """What the mount says of a file; nothing if all is well."""
+    try:
+        return os.getxattr(path, "user.ossfs.error")
+    except OSError as error:
+        assert error.errno == errno.ENODATA
+        return b""
+
+
 def answer_of(path: Path) -> str:
     """What a process gets that lists ``path``; it must not wait."""
     command = [sys.executable, "-c", LIST, path]
@@ -126,6 +136,38 @@ def test_kill_9_leaves_neither_a_process_nor_a_mount_that_hangs(
         mount.start()  # clears the dead one by itself
         assert sorted(os.listdir(mount.point)) == ["d", "e"]
         mount.stop()
+
+
+def test_kill_9_while_the_pages_of_a_file_that_is_being_read_are_to_be_dropped(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    (emulator.directory / "big").write_bytes(os.urandom(8 * MIB))
+    mount = mounts(options=["--timeout", "600"]).start()
+    big = mount.point / "big"
+    with big.open("rb", buffering=0) as file:
+        file.read(4096)
+    os.setxattr(big, "user.ossfs.evict", b"1")
+    with big.open("rb", buffering=0) as file:
+        file.read(4096)
+    [data] = mount.cache.glob("*/data/*/*")
+    with data.open("r+b") as file:
+        file.write(b"damage")
+        os.fsync(file.fileno())
+    emulator.faults(hang="data")
+    asked = emulator.requests("get")
+    code = "import os, sys; os.pread(os.open(sys.argv[1], os.O_RDONLY), 4096, 6 << 20)"
+    user = subprocess.Popen([sys.executable, "-c", code, big], stderr=subprocess.DEVNULL)
+    eventually(lambda: emulator.requests("get") > asked)
+    os.setxattr(big, "user.ossfs.verify", b"1")
+    eventually(lambda: b"damaged" in error_of(big))
+    descriptor = os.pidfd_open(mount.pid)
+    os.kill(mount.pid, signal.SIGKILL)
+    wait_for_end(descriptor, PATIENCE_S)
+    os.close(descriptor)
+    mount.pid = 0
+    assert answer_of(mount.point) == "107"
+    assert user.wait(PATIENCE_S) != 0
+    detach(str(mount.point))
 
 
 @pytest.mark.parametrize("how", OUTSIDE)
