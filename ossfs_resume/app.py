@@ -45,7 +45,7 @@ from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.supervision import kept_running
-from ossfs_resume.vfs.models import TreeSettings
+from ossfs_resume.vfs.models import OFFLINE_RECALL_S, RECALL_S, TreeSettings
 from ossfs_resume.vfs.names import directory_prefix
 from ossfs_resume.vfs.tree import Tree
 
@@ -167,7 +167,10 @@ class _Mounted:
             nursery,
             prefix=request.source.prefix,
             settings=TreeSettings(
-                options.metadata_ttl, options.negative_ttl, options.timeout or inf
+                options.metadata_ttl,
+                options.negative_ttl,
+                options.timeout or inf,
+                OFFLINE_RECALL_S if options.offline else RECALL_S,
             ),
             keeper=store.notes,
             times=times,

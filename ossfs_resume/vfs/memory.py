@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
+from math import inf
 from typing import Protocol, TypeVar
 
 import trio
@@ -25,9 +26,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FLUSH_INTERVAL_S = 0.5
-
-PATIENCE_S = 2.0
-"""How long somebody who knows nothing waits for the cache's disk before the origin is asked."""
 
 WRITE_PATIENCE_S = 30.0
 """How long the end of a mount waits for what is new to be written."""
@@ -52,15 +50,16 @@ class Keeper(Protocol):
 
 
 class Memory:
-    """Without a ``keeper`` nothing is kept and nothing recalled."""
+    """Without a ``keeper`` nothing is kept and nothing recalled; one that does not answer within
+    ``recall_s`` seconds has nothing to recall."""
 
-    def __init__(self, keeper: Keeper | None = None) -> None:
+    def __init__(self, keeper: Keeper | None = None, recall_s: float = inf) -> None:
         self._keeper = keeper
         self._listings: dict[str, Sequence[bytes]] = {}
         self._news = Remembered()
         self._has_news = trio.Event()
         self._digests: dict[str, bytes] = {}
-        self._recalls, self._writes = Asking(4, PATIENCE_S), Asking(1, WRITE_PATIENCE_S)
+        self._recalls, self._writes = Asking(4, recall_s), Asking(1, WRITE_PATIENCE_S)
 
     def __repr__(self) -> str:
         return f"<Memory {len(self._listings)} listings to be written>"

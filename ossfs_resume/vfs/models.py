@@ -6,6 +6,11 @@ from typing import NamedTuple
 
 from ossfs_resume.errors import NoSuchName
 
+RECALL_S = 2.0
+"""Before the origin is asked."""
+OFFLINE_RECALL_S = 30.0
+"""There is nobody else to ask; a hundred thousand names take seconds on a busy machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class TreeSettings:
@@ -19,6 +24,8 @@ class TreeSettings:
     negative_ttl_s: float = 5.0
     timeout_s: float = inf
     """How long the client below tries before it gives a request up."""
+    recall_s: float = RECALL_S
+    """How long somebody who knows nothing waits for what the cache keeps of earlier answers."""
 
 
 class Attributes(NamedTuple):

@@ -65,7 +65,7 @@ class Tree:
     ) -> None:
         settings = settings or TreeSettings()
         now_ns = int(wall_clock() * NANOSECONDS)
-        memory = Memory(keeper)
+        memory = Memory(keeper, settings.recall_s)
         self._table = InodeTable(
             directory_prefix(prefix),
             now_ns,
