@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -167,7 +168,8 @@ class Trial:
             wrong += self._look()
         except Exception as error:  # whatever it is, the next step is tried
             wait, reader = self.readers.board.longest_wait()
-            wrong.append(f"{type(error).__name__}: {error}".strip() or repr(error))
+            *_, where = traceback.extract_tb(error.__traceback__)
+            wrong.append(f"{type(error).__name__}: {error}: {where.line}")
             wrong.append(f"reader {reader} has waited {wait:.0f} s")
         wrong = self._death() + self._findings() + self._tracebacks() + wrong
         seconds, mib = time.monotonic() - began, (self.readers.compared - compared) / MIB
@@ -212,7 +214,10 @@ class Trial:
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             file.read()
+        try:
             state = self.mount.attribute(name, "state")
+        except OSError:  # the catalogue cannot be asked yet
+            return False
         return state in ("complete", "verified") and not self.mount.statistics()["cache"]["error"]
 
     def _death(self) -> list[str]:
