@@ -310,4 +310,5 @@ def fetch_settings(options: Options, room: int) -> FetchSettings:
         room_bytes=room,
         bandwidth=options.bandwidth,
         background_bandwidth=options.background_bandwidth,
+        predicts=not options.offline,
     )

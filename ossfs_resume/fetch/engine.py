@@ -5,6 +5,7 @@ Here the parts are put together, started and stopped. What they do is told in th
 - `opening`: who holds which version;
 - `reading`, `readiness`: a reader's bytes, and waiting until they may be read;
 - `prefetch` (decisions in `readahead`): what a reader will need next;
+- `siblings`: what will be opened next;
 - `filling`: a whole object, in the background;
 - `claiming` (decisions in `plan`): who fetches which part, in which order;
 - `transfers` (decisions in `scheduler`): which requests run;
@@ -15,7 +16,7 @@ Here the parts are put together, started and stopped. What they do is told in th
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -34,6 +35,7 @@ from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.readiness import Readiness
 from ossfs_resume.fetch.reading import Data, PartReader
 from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.fetch.siblings import CacheView, Siblings
 from ossfs_resume.fetch.superseded import RangeSource, VersionReader
 from ossfs_resume.fetch.transfers import TransferPool, TransferStatistics
 from ossfs_resume.oss.models import ObjectMeta
@@ -41,7 +43,7 @@ from ossfs_resume.oss.models import ObjectMeta
 CONFIRM_SECONDS = 2.0
 
 
-class PartStore(EntryStore, Discarder, Protocol):
+class PartStore(EntryStore, Discarder, CacheView, Protocol):
     """What the engine needs of the cache."""
 
     @property
@@ -94,6 +96,7 @@ class Engine:
         self._prefetcher = Prefetcher(
             self._claims, self._readiness, disk, settings, lambda: len(self._downloads)
         )
+        self._siblings = Siblings(store, self._downloads, self._claims, disk, settings, self.close)
         self._filler = Filler(self._claims, self._readiness, disk, settings)
 
     def __repr__(self) -> str:
@@ -112,6 +115,7 @@ class Engine:
         """Run transfers until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._disk.run)
+            await nursery.start(self._siblings.run)
             await self._pool.run(task_status=task_status)
 
     def stop(self) -> None:
@@ -125,7 +129,17 @@ class Engine:
         If the cache cannot give an entry, its bytes only pass through memory.
         """
         self._readiness.raise_if_stopping()
-        return await self._downloads.open(meta, self._disk)
+        download = await self._downloads.open(meta, self._disk)
+        self._siblings.opened(download)
+        return download
+
+    def predict(self, metas: Sequence[ObjectMeta], *, is_whole: bool) -> None:
+        """These small objects will be opened soon, and read from the beginning or as a whole."""
+        self._siblings.predict(metas, is_whole=is_whole)
+
+    def give_up(self, metas: Sequence[ObjectMeta]) -> None:
+        """What was predicted will not be opened, as it seems."""
+        self._siblings.give_up(metas)
 
     def close(self, download: Download) -> None:
         """Give up one hold; after the last, only running transfers finish."""

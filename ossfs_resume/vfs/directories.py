@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from ossfs_resume.errors import OriginError
 from ossfs_resume.vfs.directory import Directory
+from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.models import AbsentName
 from ossfs_resume.vfs.names import SHADOW_SUFFIX, encode, parent_prefix
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node
@@ -33,6 +34,11 @@ class Directories:
     def at(self, prefix: str) -> list[Directory]:
         """What is known of the directory of exactly this prefix: one, or nothing."""
         return [self._directories[prefix]] if prefix in self._directories else []
+
+    def listing_of(self, prefix: str) -> Listing | None:
+        """The newest listing of the directory of exactly this prefix, if there is one."""
+        directory = self._directories.get(prefix)
+        return None if directory is None else directory.listings.newest
 
     async def leads_to(self, node: Node) -> bool:
         """Whether the name of ``node`` still stands for it; yes, if nobody can say."""

@@ -12,6 +12,7 @@ from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource
 from ossfs_resume.vfs.models import Opened
 from ossfs_resume.vfs.nodes import NEVER, FileNode, current
+from ossfs_resume.vfs.walks import Walks
 
 if TYPE_CHECKING:
     from ossfs_resume.fetch.download import Download
@@ -35,11 +36,16 @@ class OpenFiles:
     ``metadata_ttl_s``, even by who opens a file that a listing has just shown."""
 
     def __init__(
-        self, source: ByteSource, table: InodeTable, metadata_ttl_s: float = CONFIRM_AGE_S
+        self,
+        source: ByteSource,
+        table: InodeTable,
+        walks: Walks,
+        metadata_ttl_s: float = CONFIRM_AGE_S,
     ) -> None:
         self._confirm_age_s = min(CONFIRM_AGE_S, metadata_ttl_s)
         self._source = source
         self._table = table
+        self._walks = walks
         self._files: dict[int, OpenFile] = {}
         self._downloads: dict[int, Download] = {}
         self._numbers = count(1)
@@ -63,6 +69,7 @@ class OpenFiles:
         if download is not None:
             self._downloads[node.inode] = download
         self._table.opened(node)
+        self._walks.opened(node)
         return Opened(handle, node.meta.size, pages_are_true)
 
     def read_at_once(self, handle: int, offset: int, length: int) -> bytes | memoryview | None:
@@ -109,6 +116,7 @@ class OpenFiles:
         self._table.closed(file.node)
         if not file.node.handles:
             self._downloads.pop(file.node.inode, None)
+        self._walks.closed(file.node, at_end=file.pattern.frontier >= file.node.meta.size)
         if file.download is not None:
             file.node.stock = file.download.entry.stock or file.node.stock
             self._source.close(file.download)

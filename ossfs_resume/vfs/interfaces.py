@@ -27,7 +27,17 @@ class Lister(Protocol):
         """A symlink object itself."""
 
 
-class ByteSource(Protocol):
+class Predictions(Protocol):
+    """Who fetches what is predicted."""
+
+    def predict(self, metas: Sequence[ObjectMeta], *, is_whole: bool) -> None:
+        """These will be opened soon, and read from the beginning or as a whole."""
+
+    def give_up(self, metas: Sequence[ObjectMeta]) -> None:
+        """These will not, as it seems."""
+
+
+class ByteSource(Predictions, Protocol):
     """Bytes of object versions, from the cache or the origin."""
 
     async def open(self, meta: ObjectMeta) -> "Download":

@@ -31,6 +31,7 @@ from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, is_doubted
 from ossfs_resume.vfs.origin import Origin
 from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
+from ossfs_resume.vfs.walks import Walks
 
 
 class Tree:
@@ -78,7 +79,8 @@ class Tree:
             nursery.start_soon(kept_running, "keeping what the origin said", memory.run)
         self._cache = cache
         self._directories = Directories(self._shared)
-        self._files = OpenFiles(source, self._table, settings.metadata_ttl_s)
+        walks = Walks(self._directories.listing_of, source)
+        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s)
         self._readers = DirectoryReaders(self._table)
         self._attributes = AttributeReader(cache, self._files, settings.metadata_ttl_s)
 

@@ -128,6 +128,8 @@ class Cache:
 
     bucket: Bucket
     entries: dict[ObjectVersion, CachedObject] = field(default_factory=dict)
+    predicted: list[list[str]] = field(default_factory=list)
+    given_up: list[list[str]] = field(default_factory=list)
     downloads: list[FakeDownload] = field(default_factory=list)
     questions: int = 0
     confirmations: int = 0
@@ -148,6 +150,12 @@ class Cache:
 
     def close(self, download: FakeDownload) -> None:
         download.holders -= 1
+
+    def predict(self, metas: Sequence[ObjectMeta], *, is_whole: bool) -> None:
+        self.predicted.append([meta.key for meta in metas])
+
+    def give_up(self, metas: Sequence[ObjectMeta]) -> None:
+        self.given_up.append([meta.key for meta in metas])
 
     async def confirm(self, download: FakeDownload) -> None:
         self.confirmations += 1
