@@ -6,7 +6,7 @@ where. Neither a large nor a strange page may cost more than a page of OSS does.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from sys import intern
@@ -20,6 +20,20 @@ from ossfs_resume.oss.wire import possible_size, possible_time, unquoted
 
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(Z|[+-][0-9:]{4,5})?")
 
+CONTENTS, PREFIXES = "Contents", "CommonPrefixes"
+
+_USUAL = re.compile(
+    "<Contents>"
+    + "".join(
+        rf"\s*<{name}>([^<&]*)</{name}>"
+        for name in ("Key", "LastModified", "ETag", "Type", "Size", "StorageClass")
+    )
+    + r"\s*(?:<Owner>\s*(?:<(ID|DisplayName)>[^<&]*</\7>\s*)*</Owner>\s*)?</Contents>\s*"
+)
+"""An entry as OSS writes it. A page of these is read in a third of the time that XML takes."""
+
+_Texts = tuple[str, str, str, str, str, str]
+
 MAX_LISTING_BYTES = 8 << 20
 """1000 keys of 1023 bytes, each byte encoded, with everything around them, are 4 MiB."""
 
@@ -31,12 +45,17 @@ a hundred times the memory of its text."""
 def parse_listing(body: bytes) -> ListPage:
     """An answer of ListObjectsV2 or ListObjects, every entry of it. Raises BadAnswer if it is
     anything else."""
-    root = _listing_root(body)
+    entries, rest = _usual_entries(body)
+    root = _listing_root(rest)
     about = _texts(root)
     encoded = about.get("EncodingType", "").lower() == "url"
+    if entries and about.get("KeyCount", "") != str(len(entries) + len(_all(root, PREFIXES))):
+        entries, root = [], _listing_root(body)
     try:
-        objects = tuple(_listed(_texts(each), encoded) for each in _all(root, "Contents"))
-        groups = map(_texts, _all(root, "CommonPrefixes"))
+        objects = tuple(_usual(*each, encoded) for each in entries) or tuple(
+            _listed(_texts(each), encoded) for each in _all(root, CONTENTS)
+        )
+        groups = map(_texts, _all(root, PREFIXES))
         prefixes = tuple(_text(group["Prefix"], encoded) for group in groups)
     except (KeyError, ValueError) as error:
         raise BadAnswer(f"an entry of the listing cannot be understood: {error!r}") from error
@@ -54,6 +73,37 @@ def check_listing(page: ListPage, prefix: str, delimiter: str) -> ListPage:
         if not delimiter or not name.endswith(delimiter) or len(name) <= len(prefix):
             raise BadAnswer(f"the listing of {prefix!r} names the directory {name[:100]!r}")
     return page
+
+
+def _usual_entries(body: bytes) -> tuple[Sequence[_Texts], bytes]:
+    """The texts of all entries, and the document without them; no entries, and all of it, where
+    one is not as usual."""
+    if b"<!" in body or b"<Contents>" not in body:
+        return [], body
+    try:
+        text = body.decode("ascii").replace("&quot;", '"')
+    except UnicodeDecodeError:
+        return [], body
+    # What is between the entries, then the groups of one, then what is behind it, and so on.
+    pieces = _USUAL.split(text)
+    step = _USUAL.groups + 1
+    rest = "".join(pieces[::step])
+    if "<Contents" in rest:
+        return [], body
+    return list(zip(*(pieces[group::step] for group in range(1, 7)), strict=True)), rest.encode()
+
+
+def _usual(
+    key: str, modified: str, etag: str, kind: str, size: str, storage_class: str, encoded: bool
+) -> ObjectMeta:
+    return ObjectMeta(
+        _text(key, encoded),
+        possible_size(size),
+        unquoted(etag),
+        _unix_seconds(modified),
+        object_type=intern(kind),
+        storage_class=intern(storage_class),
+    )
 
 
 @lru_cache(maxsize=256)

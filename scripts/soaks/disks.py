@@ -113,7 +113,8 @@ def before_a_mount(trial: Trial, trouble: Trouble, *, is_new: bool) -> None:
         trial.remove_cache()
     name = f"{trouble.name}, then mounted{', no cache yet' if is_new else ''}"
     trouble.harm(trial)
-    trial.step(name, evicts=trouble.evicts)
+    # Where no catalogue can be made for want of room, nothing is cached that could be evicted.
+    trial.step(name, evicts=trouble.evicts and not is_new)
     trouble.mend(trial)
     trial.step(f"{name}; mended", recovers=True)
     trial.stop()

@@ -46,8 +46,8 @@ def test_what_was_predicted_is_there_when_the_network_is_gone(
     names = sorted(os.listdir(mount.point / "d"))
     for name in names[:4]:
         (mount.point / "d" / name).read_bytes()
-    eventually(lambda: len(asked(emulator)) >= 12)
-    eventually(lambda: all(record["status"] for record in emulator.requests("get")))
+    states = ("complete", "verified")
+    eventually(lambda: all(mount.attribute(f"d/{name}", "state") in states for name in names[:10]))
     emulator.faults(hang="data")
     for name in names[4:10]:
         assert (mount.point / "d" / name).read_bytes() == (files / name).read_bytes()

@@ -176,3 +176,50 @@ def test_what_was_asked_for_is_the_marker_the_keys_and_the_directories_below() -
     assert check_listing(page, "a/", "/") is page
     with pytest.raises(BadAnswer):
         check_listing(page, "a/", "")
+
+
+def usual(key: str, etag: str = "5B3C-2", owner: str = "", *, is_usual: bool = True) -> str:
+    """An entry as OSS writes it, or in an order of its own."""
+    fields = [
+        f"<Key>{key}</Key>",
+        "<LastModified>2020-05-18T05:45:43.000Z</LastModified>",
+        f"<ETag>&quot;{etag}&quot;</ETag>",
+        "<Type>Normal</Type>",
+        "<Size>344606</Size>",
+        "<StorageClass>Standard</StorageClass>",
+    ]
+    return f"<Contents>{''.join(fields if is_usual else fields[::-1])}{owner}</Contents>"
+
+
+def page_of(entries: list[str], count: int) -> bytes:
+    return listing(
+        f"<EncodingType>url</EncodingType><KeyCount>{count}</KeyCount>"
+        + "\n".join(entries)
+        + "<CommonPrefixes><Prefix>d%2Fe%2F</Prefix></CommonPrefixes>"
+    )
+
+
+OWNER = "<Owner><ID>0022</ID><DisplayName>user</DisplayName></Owner>"
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30), max_size=20), st.sampled_from(["", OWNER]))
+def test_the_usual_page_means_what_xml_makes_of_it(raw: list[bytes], owner: str) -> None:
+    keys = [percent_encode(key.decode("utf-8", "surrogateescape")) for key in raw]
+    usually = page_of([usual(key, owner=owner) for key in keys], len(keys) + 1)
+    otherwise = page_of([usual(key, owner=owner, is_usual=False) for key in keys], len(keys) + 1)
+    assert parse_listing(usually) == parse_listing(otherwise)
+
+
+@pytest.mark.parametrize("odd", ["<Contents/>", usual("b", is_usual=False), contents("b&amp;c")])
+def test_a_page_with_one_unusual_entry_is_read_as_xml(odd: str) -> None:
+    body = page_of([usual("a"), odd], 3)
+    if odd == "<Contents/>":
+        with pytest.raises(BadAnswer):
+            parse_listing(body)
+    else:
+        assert [meta.key[0] for meta in parse_listing(body).objects] == ["a", "b"]
+
+
+def test_a_usual_page_that_names_another_number_of_keys_is_read_as_xml() -> None:
+    nested = page_of([usual("a"), f"<Other>{usual('b')}</Other>"], 2)
+    assert [meta.key for meta in parse_listing(nested).objects] == ["a"]
