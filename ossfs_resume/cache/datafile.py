@@ -61,16 +61,20 @@ class DataFile(SegmentFiles):
         return data
 
     def read_nowait(self, offset: int, length: int) -> memoryview | None:
-        """Exactly ``length`` bytes if all are in the page cache, otherwise None.
+        """Exactly ``length`` bytes if all are in the page cache, otherwise None; also if the file
+        has yet to be opened, since another process may have it for itself.
 
         They are good until this thread calls it the next time, for whatever file.
         """
         segment, position = divmod(offset, self.segment_bytes)
-        if not self._place.supports_nowait or position + length > self.segment_bytes:
+        descriptor = self._descriptors.get(segment)
+        if descriptor is None or position + length > self.segment_bytes:
+            return None
+        if not self._place.supports_nowait:
             return None
         view = scratch(length)
         try:
-            count = os.preadv(self._descriptor(segment), [view], position, os.RWF_NOWAIT)
+            count = os.preadv(descriptor, [view], position, os.RWF_NOWAIT)
         except OSError as error:
             if error.errno == errno.EOPNOTSUPP:
                 self._place.supports_nowait = False

@@ -115,7 +115,7 @@ class Entry:
         done by another thread.
 
         Raises Absent if a touched part is absent, or one of many unchecked, or not what was stored;
-        CacheError if the range is not inside the object. The first call may open the file.
+        CacheError if the range is not inside the object.
         """
         progress, parts = self.progress, self._parts(offset, length)
         epoch = progress.epoch

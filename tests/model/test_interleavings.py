@@ -63,6 +63,8 @@ class Paused(DataFile):
         return data
 
     def read_nowait(self, offset: int, length: int) -> bytes | None:
+        if not self._descriptors:
+            return None
         data = self.read(offset, length)
         return data if len(data) == length else None
 
