@@ -220,3 +220,12 @@ class NotSupported(TreeError):
 def without_frames(error: ErrorType) -> ErrorType:
     """The same error to be kept: one that was raised holds its frames, and they hold buffers."""
     return copy.copy(error)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Its traceback, and those of its causes, would keep what the frames hold in memory, up to
+    megabytes each, until the garbage collector comes by, which is seldom in a mount."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__

@@ -118,15 +118,15 @@ class Database:
             connections = self._connections
             if connections is None or connections.writer is None or not connections.is_alone:
                 return
-            others = [one for one in connections.every if one is not connections.writer]
-            close(others)
-            connections.every[:] = [connections.writer]
+            with self._checkpoint_lock:  # a checkpoint may be waiting for the disk
+                self._connections, self._why_closed = None, "it is being shared"
+                close([one for one in connections.every if one is not connections.writer])
             is_left = False
             try:
                 leave_wal(connections.writer)
                 is_left = True
             finally:
-                self._let_go("it is being shared")
+                close([connections.writer])
                 # On a disk without room for the merge the others must go without.
                 self._connect(with_others=is_left)
 

@@ -140,6 +140,8 @@ class PartWriter:
             self._desk.buffers.lose()
         else:
             self._desk.buffers.give_back(self._buffer)
+        # An exception may keep this object for a while, and must not keep the memory.
+        self._buffer = memoryview(b"")
 
     @property
     def position(self) -> int:

@@ -22,7 +22,7 @@ from functools import partial
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.errors import BadAnswer, OssfsError
+from ossfs_resume.errors import BadAnswer, OssfsError, forget_frames
 from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
@@ -244,6 +244,7 @@ def _failed(transfer: Transfer, error: OssfsError) -> None:
     download = transfer.download
     # A broken network fails every transfer of a window; one line says so.
     is_first = not download.failures and download.stale is None and not error.is_told
+    forget_frames(error)  # it is kept, and said to many
     download.failed(transfer.parts, error, trio.current_time())
     level, key = logging.WARNING if is_first else logging.DEBUG, download.meta.key
     geometry = download.entry.geometry

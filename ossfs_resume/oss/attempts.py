@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from ossfs_resume.errors import AccessDenied, NotFound, OriginError
+from ossfs_resume.errors import AccessDenied, NotFound, OriginError, forget_frames
 from ossfs_resume.oss.models import Credentials
 from ossfs_resume.oss.outage import Outage
 from ossfs_resume.oss.refusal import EXPIRED_TOKEN_CODES
@@ -54,7 +54,7 @@ class Attempts:
 
     async def wait(self, error: OriginError) -> None:
         """Returns when it is time for the next attempt; raises ``error`` if there is none."""
-        _forget_frames(error)
+        forget_frames(error)
         self.last_error = error
         self._failures += 1
         self._outage.failed(error, trio.current_time())
@@ -83,12 +83,3 @@ class Attempts:
         if not expired or self._renewed or self._credentials is None:
             return False
         return self._signer.renew(self._credentials)
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Its traceback, and those of its causes, would keep the answer that was refused in memory, up
-    to megabytes each, until the garbage collector comes by, which is seldom in a mount."""
-    each: BaseException | None = error
-    while each is not None:
-        each.__traceback__ = None
-        each = each.__cause__ or each.__context__

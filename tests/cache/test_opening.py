@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -166,3 +167,27 @@ def owner(folder: Path) -> Iterator[None]:
     with (folder / "owners" / "somebody").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def test_sharing_waits_for_a_checkpoint_and_then_nobody_uses_what_is_closed(
+    tmp_path: Path,
+) -> None:
+    """SQLite crashes the process when a connection is closed in the middle of its work."""
+    catalog = Catalog(tmp_path / NAME).open()
+    add_many(catalog)
+    assert catalog._connections is not None
+    checkpointer = catalog._connections.checkpointer
+    assert checkpointer is not None
+    with catalog._checkpoint_lock:
+        sharing = threading.Thread(target=catalog.share)
+        sharing.start()
+        while catalog._write_lock.acquire(blocking=False):  # until it is in the middle of it
+            catalog._write_lock.release()
+        for _ in range(100):
+            checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    sharing.join()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        checkpointer.execute("SELECT 1")
+    catalog.checkpoint_if_large()
+    assert knows(catalog, f"{7:0100}")
+    catalog.close()

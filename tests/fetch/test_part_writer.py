@@ -207,3 +207,10 @@ def test_buffers_are_used_again_and_few_are_kept() -> None:
     buffers.give_back(first[0])
     assert repr(buffers) == f"<Buffers 0 in use, {KEPT_BUFFERS} free>"
     assert len(buffers.take(4 * BUFFER_BYTES)) == 4 * BUFFER_BYTES
+
+
+def test_a_writer_that_is_kept_by_an_error_keeps_no_memory(transfer: Transfer) -> None:
+    sink = PartWriter(transfer, Book().desk())
+    assert len(sink.room()) == BUFFER_BYTES
+    sink.close()
+    assert len(sink.room()) == 0
