@@ -84,6 +84,7 @@ class AttributeReader:
         meta = node.meta
         # A job may start to fetch it at any time, and nobody would tell the kernel.
         may_grow = present < meta.size
+        node.was_cached = not may_grow
         # Positional, for this is done for every name of a listing.
         return Attributes(
             node.inode,

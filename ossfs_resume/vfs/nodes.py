@@ -22,8 +22,9 @@ class FileNode:
 
     ``confirmed_at`` is the monotonic time at which the origin last said that it is the current
     one; ``doubted`` says that nothing said before that is believed any more. ``superseded`` says
-    that it is known not to be current; ``successor`` is the inode of the same version after its
-    cached bytes turned out to be bad. ``stock`` is what the cache had of it when it was last open:
+    that it is known not to be current; ``was_cached`` that all of it was in the cache when somebody
+    last asked, which is a hint; ``successor`` is the inode of the same version after its cached
+    bytes turned out to be bad. ``stock`` is what the cache had of it when it was last open:
     the kernel's pages can have come from nowhere else.
     """
 
@@ -35,6 +36,7 @@ class FileNode:
     handles: int = 0
     doubted: bool = False
     superseded: bool = False
+    was_cached: bool = False
     successor: "FileNode | None" = None
     stock: Generation | None = None
 

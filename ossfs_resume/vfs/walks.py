@@ -189,6 +189,6 @@ def _metas(files: Iterable[FileNode]) -> Sequence[ObjectMeta]:
         for file in files
         if 0 < file.meta.size <= MOST_BYTES
         and not file.meta.link
-        and not file.handles
+        and not (file.handles or file.was_cached)
         and not file.superseded
     ]
