@@ -1,21 +1,20 @@
 """``ossfs-resume check``: what works and what does not, one line a step."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
-import trio
 
-from ossfs_resume.checkup import Outcome, Step
-from ossfs_resume.checkup import check as run_checkup
 from ossfs_resume.cli import logs
-from ossfs_resume.cli.help import WithTable
 from ossfs_resume.cli.lines import printable
-from ossfs_resume.cli.options import gather, with_options
+from ossfs_resume.cli.options import WithTable, gather, with_options
 from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.config import parse_source
-from ossfs_resume.origin import origin_settings
 
-_COLOURS = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.WRONG: "red"}
+if TYPE_CHECKING:
+    from ossfs_resume.checkup import Step
+
+_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
 
 
 @click.command(cls=WithTable)
@@ -38,6 +37,11 @@ def check(
     # What the log would say, the steps say themselves.
     level = "debug" if options.log_level == "debug" else "error"
     logs.configure(level, options.log_format, options.log_file, background=False)
+    import trio  # neither for help, nor for a slip
+
+    from ossfs_resume.checkup import check as run_checkup
+    from ossfs_resume.origin import origin_settings
+
     settings = origin_settings(parsed, options)
     steps: list[Step] = []
     report = steps.append if as_json else _print
@@ -57,7 +61,7 @@ def check(
     return Exit.SUCCESS if is_well else Exit.FAILURE
 
 
-def _print(step: Step) -> None:
+def _print(step: "Step") -> None:
     colour = _COLOURS.get(step.outcome)
     word = click.style(f"{step.outcome.upper():<8}", fg=colour)
     click.echo(f"{step.name:<12} {word} {printable(step.text)}")

@@ -1,14 +1,10 @@
-"""How help is shown: commands by their whole first sentence, options under headings."""
+"""How a group of commands shows its help, and imports its commands."""
 
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import click
-
-from ossfs_resume.option_table import GROUPS, UNITS
-
-_HEADINGS = {option.field: heading for heading, group in GROUPS.items() for option in group}
 
 
 class Commands(click.Group):
@@ -45,20 +41,3 @@ class LazyCommands(Commands):
 
     def purpose(self, ctx: click.Context, name: str) -> str:
         return self._purposes[name]
-
-
-class WithTable(click.Command):
-    """A command that has the options of the table, under its headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            is_option = isinstance(parameter, click.Option)
-            if is_option and (record := parameter.get_help_record(ctx)):
-                heading = _HEADINGS.get(parameter.name or "", "Options")
-                sections.setdefault(heading, []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-        formatter.write_paragraph()
-        formatter.write_text(UNITS.replace("\n", " "))

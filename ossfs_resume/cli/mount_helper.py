@@ -12,9 +12,9 @@ from getopt import GetoptError, gnu_getopt
 import click
 
 from ossfs_resume.app import MountRequest
-from ossfs_resume.cli.mount import start
 from ossfs_resume.cli.options import gather
 from ossfs_resume.cli.outcome import Exit, outcome
+from ossfs_resume.cli.serving import start
 from ossfs_resume.config import parse_source
 from ossfs_resume.errors import SettingsError
 

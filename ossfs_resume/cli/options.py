@@ -16,9 +16,28 @@ from ossfs_resume.config import (
     resolve,
 )
 from ossfs_resume.errors import SettingsError
-from ossfs_resume.option_table import OPTIONS, Option
+from ossfs_resume.option_table import GROUPS, OPTIONS, UNITS, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_HEADINGS = {option.field: heading for heading, group in GROUPS.items() for option in group}
+
+
+class WithTable(click.Command):
+    """A command that has the options of the table, under its headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            is_option = isinstance(parameter, click.Option)
+            if is_option and (record := parameter.get_help_record(ctx)):
+                heading = _HEADINGS.get(parameter.name or "", "Options")
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+        formatter.write_paragraph()
+        formatter.write_text(UNITS.replace("\n", " "))
 
 
 def with_options(command: Command) -> Command:

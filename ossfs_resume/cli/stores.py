@@ -16,8 +16,8 @@ from ossfs_resume.cli import addresses
 from ossfs_resume.cli.addresses import Names
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.cli.options import gather
-from ossfs_resume.control.job import is_at_or_below
 from ossfs_resume.errors import CacheError
+from ossfs_resume.vfs.names import is_at_or_below
 from ossfs_resume.wording import counted, quoted
 
 T = TypeVar("T")

@@ -1,9 +1,10 @@
 """What ``--version`` says: what a report of a defect must name."""
 
 import ctypes
-import platform
 import sqlite3
-from importlib.metadata import PackageNotFoundError, version
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 from ossfs_resume import __version__
 
@@ -13,7 +14,7 @@ UNKNOWN = "unknown"
 def versions() -> str:
     """One line. Imports nothing of what it names but SQLite, which is quick."""
     others = {
-        "Python": platform.python_version(),
+        "Python": sys.version.split()[0],
         "SQLite": sqlite3.sqlite_version,
         "libfuse": _libfuse(),
         "pyfuse3": _of_package("pyfuse3"),
@@ -23,10 +24,13 @@ def versions() -> str:
 
 
 def _of_package(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
+    """By the folder that pip has left beside it: `importlib.metadata` takes as long as all else."""
+    module = find_spec(name)
+    if module is None or module.origin is None:
         return UNKNOWN
+    beside = Path(module.origin).parent
+    folders = [*beside.glob(f"{name}-*-info"), *beside.parent.glob(f"{name}-*-info")]
+    return folders[0].stem.removeprefix(f"{name}-") if folders else UNKNOWN
 
 
 def _libfuse() -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import trio
 
+from ossfs_resume.vfs.names import is_prefix
+
 
 @dataclass(eq=False, slots=True)
 class Job:
@@ -33,13 +35,3 @@ class Job:
     def is_fetching_below(self, prefix: str) -> bool:
         """Whether it is fetching an object below this prefix at this moment."""
         return any(key.startswith(prefix) for key in self.fetching)
-
-
-def is_prefix(path: str) -> bool:
-    """A job's path names a directory if it ends in ``/`` or is the whole bucket."""
-    return not path or path.endswith("/")
-
-
-def is_at_or_below(path: str, of: str) -> bool:
-    """Whether ``path`` is ``of`` or, if that names a directory, lies below it."""
-    return path == of or (is_prefix(of) and path.startswith(of))

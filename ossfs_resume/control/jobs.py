@@ -20,7 +20,7 @@ from typing import TypeVar
 import trio
 
 from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
-from ossfs_resume.control.job import Job, is_at_or_below
+from ossfs_resume.control.job import Job
 from ossfs_resume.errors import (
     CacheError,
     NoProgress,
@@ -36,6 +36,7 @@ from ossfs_resume.fetch.opening import version_of
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
 from ossfs_resume.supervision import explained, kept_running, supervised
+from ossfs_resume.vfs.names import is_at_or_below
 
 Result = TypeVar("Result")
 

@@ -58,6 +58,16 @@ def directory_prefix(path: str) -> str:
     return path if not path or path.endswith("/") else path + "/"
 
 
+def is_prefix(path: str) -> bool:
+    """A path names a directory if it ends in ``/`` or is the whole bucket."""
+    return not path or path.endswith("/")
+
+
+def is_at_or_below(path: str, of: str) -> bool:
+    """Whether ``path`` is ``of`` or, if that names a directory, lies below it."""
+    return path == of or (is_prefix(of) and path.startswith(of))
+
+
 def parent_prefix(key: str) -> str:
     """The prefix of the directory that shows ``key``, an object or a directory's own prefix."""
     return key[: key.rstrip("/").rfind("/") + 1]

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ossfs_resume.cli import PURPOSES
 from ossfs_resume.option_table import GROUPS, OPTIONS
 
 
@@ -43,11 +44,23 @@ def test_the_version_names_what_a_report_needs() -> None:
     assert re.fullmatch(rf"ossfs-resume 0\.1\.0 \({others}\)\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize("option", ["--version", "--help"])
-def test_help_and_version_import_nothing_that_takes_time(option: str) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        *([command, "--help"] for command in PURPOSES),
+        ["mount", "--no-such-option"],
+        ["mount", "no-source", "/nowhere"],
+        ["check", "oss://bucket", "--connections", "no-number"],
+    ],
+    ids=" ".join,
+)
+def test_help_version_and_slips_import_nothing_that_takes_time(arguments: list[str]) -> None:
     script = (
-        "import sys; from ossfs_resume.cli import commands\n"
-        f"try: commands.main([{option!r}])\n"
+        "import sys; from ossfs_resume.cli import main\n"
+        f"sys.argv = ['ossfs-resume', *{arguments!r}]\n"
+        "try: main()\n"
         "except SystemExit: print(*sys.modules)"
     )
     command = [sys.executable, "-c", script]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from ossfs_resume.control.job import is_at_or_below
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.errors import NotFound, OssfsError
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from ossfs_resume.vfs.names import is_at_or_below
 
 
 class Bucket:
