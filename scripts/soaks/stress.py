@@ -87,7 +87,13 @@ class Stress:
 
     def _mount(self, name: str) -> Mount:
         environment = self._environment | stacks.environment(self._place / f"{name}-stacks")
-        mount = Mount(self.emulator, self._place / name, options=OPTIONS, environment=environment)
+        mount = Mount(
+            self.emulator,
+            self._place / name,
+            options=OPTIONS,
+            environment=environment,
+            is_forked=False,
+        )
         mount.cache = self._place / "cache"
         return mount
 

@@ -63,6 +63,7 @@ class Trial:
             self._place,
             options=OPTIONS,
             environment=stacks.environment(self._place / "stacks"),
+            is_forked=False,
         )
         self.mount.cache = self._place / "disk" / "cache"
         self.disk = self.new_disk()

@@ -1,7 +1,6 @@
 """``ossfs-resume check``: one line a step, what is wrong and what to do."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support import launcher
 from support.emulator import EmulatorProcess
 from support.mount import PROGRAM
 from support.relays import TlsFront, make_certificate
@@ -29,17 +29,11 @@ class Check:
 
     def run(self, *options: str, source: str = "", **environment: str) -> str:
         """What it prints."""
-        command = [
-            *PROGRAM, "check", "--endpoint", self.emulator.url, "--region", self.emulator.region,
+        arguments = [
+            "check", "--endpoint", self.emulator.url, "--region", self.emulator.region,
             "--cache-free", "0", *options, source or f"oss://{self.emulator.bucket}",
         ]  # fmt: skip
-        result = subprocess.run(
-            command,
-            env=os.environ | self.emulator.environment | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = launcher.run(arguments, self.emulator.environment | environment)
         assert result.stderr == ""
         self.status = result.returncode
         return result.stdout

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support import launcher
 from support.emulator import EmulatorProcess
 from support.key_server import KeyServer
 from support.mount import Mount
@@ -210,16 +211,9 @@ def command_lines() -> list[str]:
 
 def check(mount: Mount, options: list[str]) -> str:
     """What ``check`` prints of the same bucket with the same options, at its most talkative."""
-    at = mount.command().index("mount")
-    command = [*mount.command()[:at], "check", "--json", "--log-level", "debug", *options]
-    command += ["--endpoint", mount.emulator.url, "--region", mount.emulator.region, mount.source]
-    result = subprocess.run(
-        command,
-        env=os.environ | mount.emulator.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    arguments = ["check", "--json", "--log-level", "debug", *options]
+    arguments += ["--endpoint", mount.emulator.url, "--region", mount.emulator.region, mount.source]
+    result = launcher.run(arguments, mount.emulator.environment)
     assert json.loads(result.stdout)["ok"]
     return result.stdout + result.stderr
 
@@ -255,7 +249,7 @@ def test_every_source_mounts_and_its_secrets_are_nowhere(
 ) -> None:
     (emulator.directory / "x").write_bytes(b"1" * 1000)
     options = arrange(name, tmp_path, server, environment)
-    mount = mounts(options=["--log-level", "debug", *options]).start()
+    mount = mounts(options=["--log-level", "debug", *options], is_forked=False).start()
     assert (mount.point / "x").read_bytes() == b"1" * 1000
     attributes = [mount.attribute("x", each) for each in ("status", "state", "key", "etag")]
     # A failure is told in words and, at this level, with tracebacks.

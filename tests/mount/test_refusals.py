@@ -183,7 +183,7 @@ def test_a_setting_that_makes_no_sense(
 def test_the_secret_is_nowhere(
     emulator: EmulatorProcess, mounts: Callable[..., Mount], tmp_path: Path
 ) -> None:
-    mount = mounts(options=["--log-level", "debug"]).start()
+    mount = mounts(options=["--log-level", "debug"], is_forked=False).start()
     os.listdir(mount.point)
     places = [
         Path(f"/proc/{mount.pid}/cmdline").read_text(),

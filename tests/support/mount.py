@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from support import launcher
 from support.emulator import EmulatorProcess
 
 PROGRAM = [sys.executable, "-m", "ossfs_resume"]
@@ -18,7 +19,8 @@ TIMEOUT_S = 60.0
 class Mount:
     """A mount of the emulator's bucket; use it as a context manager.
 
-    ``start`` may be called again after ``stop`` or ``kill``: the cache stays.
+    ``start`` may be called again after ``stop`` or ``kill``: the cache stays. What is not forked
+    (see `launcher`) has the command line that a user's has.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Mount:
         source: str = "",
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        is_forked: bool = True,
     ) -> None:
         self.emulator = emulator
         self.point = place / "mnt"
@@ -38,6 +41,7 @@ class Mount:
         self.point.mkdir(parents=True, exist_ok=True)
         self._options = list(options)
         self._environment = dict(environment or {})
+        self._is_forked = is_forked
         self.pid = 0
 
     def command(self) -> list[str]:
@@ -51,9 +55,12 @@ class Mount:
 
     def run(self) -> subprocess.CompletedProcess[str]:
         """Run the command to its end, whatever that is."""
+        environment = self.emulator.environment | self._environment
+        if self._is_forked:
+            return launcher.run(self.command()[len(PROGRAM) :], environment)
         return subprocess.run(
             self.command(),
-            env=os.environ | self.emulator.environment | self._environment,
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
