@@ -22,6 +22,18 @@ def _to_nobody(versions: Sequence[ObjectVersion]) -> None:
     pass
 
 
+def in_blocks(objects: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Keys with what their bytes take on a disk."""
+    return [(key, -(-size // _BLOCK) * _BLOCK) for key, size in objects]
+
+
+def _does_not_fit(size: int, capacity: int) -> NoSpace:
+    return NoSpace(
+        f"{format_size(size)} cannot be pinned: the cache has room for {format_size(capacity)} of"
+        " pinned data"
+    )
+
+
 class Keeper:
     """Made by the store; ``store.keeper``."""
 
@@ -74,14 +86,30 @@ class Keeper:
 
     def pin(self, objects: Sequence[tuple[str, int]]) -> None:
         """Keep these keys, each of so many bytes, for good: all of them, or NoSpace is raised."""
+        capacity, reserved = self.capacity(), in_blocks(objects)
+        with self._catalog.transaction(durable=True) as transaction:
+            if not transaction.add_pins(reserved, capacity):
+                raise _does_not_fit(sum(size for _, size in reserved), capacity)
+
+    def reserve(self, prefix: str, size: int) -> None:
+        """Keep room for the pins of everything below a prefix, which take ``size`` bytes of blocks
+        in all, until `end_reservation`, or an `unpin` of it. Raises NoSpace."""
         capacity = self.capacity()
         with self._catalog.transaction(durable=True) as transaction:
-            reserved = [(key, -(-size // _BLOCK) * _BLOCK) for key, size in objects]
-            if not transaction.add_pins(reserved, capacity):
-                raise NoSpace(
-                    f"{format_size(sum(size for _, size in reserved))} cannot be pinned: the cache"
-                    f" has room for {format_size(capacity)} of pinned data"
-                )
+            if not transaction.reserve_pins(prefix, size, capacity):
+                raise _does_not_fit(size, capacity)
+
+    def pin_reserved(self, prefix: str, objects: Sequence[tuple[str, int]]) -> None:
+        """Pin these, in the room that is kept. Raises NoSpace if they have grown beyond it."""
+        capacity, reserved = self.capacity(), in_blocks(objects)
+        with self._catalog.transaction(durable=True) as transaction:
+            if not transaction.add_reserved_pins(prefix, reserved, capacity):
+                raise _does_not_fit(sum(size for _, size in reserved), capacity)
+
+    def end_reservation(self, prefix: str) -> None:
+        """Everything below the prefix is pinned."""
+        with self._catalog.transaction(durable=True) as transaction:
+            transaction.end_reservation(prefix)
 
     def unpin(self, path: str) -> int:
         """Let go of a key, or of everything below a prefix; how many pins that were."""

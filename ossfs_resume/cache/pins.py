@@ -25,14 +25,57 @@ def add(connection: sqlite3.Connection, objects: Iterable[tuple[str, int]], room
 
     False, and something may have been added, if all pins together exceed ``room`` bytes.
     """
+    _add(connection, objects)
+    return total(connection) <= room
+
+
+def _add(connection: sqlite3.Connection, objects: Iterable[tuple[str, int]]) -> int:
+    """By how many bytes all pins together have grown."""
+    grown = 0
     for key, size in objects:
         name = encoded(key)
+        before = connection.execute("SELECT size FROM pin WHERE key = ?", (name,)).fetchone()
+        grown += size - (before[0] if before else 0)
         connection.execute(
             "INSERT INTO pin VALUES (?, ?) ON CONFLICT DO UPDATE SET size = excluded.size",
             (name, size),
         )
         connection.execute("UPDATE entry SET pinned = 1 WHERE key = ? AND NOT superseded", (name,))
+    return grown
+
+
+def reserve(connection: sqlite3.Connection, prefix: str, size: int, room: int) -> bool:
+    """Keep room for the pins of all keys below a prefix, of so many bytes, that are to come page by
+    page (`add_reserved`); those that are there already count.
+
+    False, and nothing may be kept, if all pins together would exceed ``room`` bytes.
+    """
+    connection.execute("DELETE FROM pin WHERE key = ?", (_reservation(prefix),))
+    missing = max(0, size - total(connection, prefix))
+    connection.execute("INSERT INTO pin VALUES (?, ?)", (_reservation(prefix), missing))
     return total(connection) <= room
+
+
+def add_reserved(
+    connection: sqlite3.Connection, prefix: str, objects: Iterable[tuple[str, int]], room: int
+) -> bool:
+    """Like `add`, in the room that is kept for this prefix."""
+    grown, name = _add(connection, objects), _reservation(prefix)
+    kept = connection.execute("SELECT size FROM pin WHERE key = ?", (name,)).fetchone()
+    if kept is None or kept[0] < grown:
+        return total(connection) <= room
+    connection.execute("UPDATE pin SET size = size - ? WHERE key = ?", (grown, name))
+    return True
+
+
+def end_reservation(connection: sqlite3.Connection, prefix: str) -> None:
+    """All keys below the prefix are pinned."""
+    connection.execute("DELETE FROM pin WHERE key = ?", (_reservation(prefix),))
+
+
+def _reservation(prefix: str) -> bytes:
+    """Lies below the prefix, so that it goes with the pins there; no object has this key."""
+    return encoded(prefix) + b"\0"
 
 
 def remove(connection: sqlite3.Connection, path: str) -> int:

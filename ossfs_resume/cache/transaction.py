@@ -181,6 +181,18 @@ class Transaction:
         """Pin keys, each with the bytes that it needs; False if all pins exceed ``room`` bytes."""
         return pins.add(self._connection, objects, room)
 
+    def reserve_pins(self, prefix: str, size: int, room: int) -> bool:
+        """Keep room for the pins below a prefix; False if all pins would exceed ``room`` bytes."""
+        return pins.reserve(self._connection, prefix, size, room)
+
+    def add_reserved_pins(self, prefix: str, objects: Iterable[tuple[str, int]], room: int) -> bool:
+        """Like ``add_pins``, in the room that is kept for the prefix."""
+        return pins.add_reserved(self._connection, prefix, objects, room)
+
+    def end_reservation(self, prefix: str) -> None:
+        """Keep no more room for the pins below a prefix."""
+        pins.end_reservation(self._connection, prefix)
+
     def remove_pins(self, path: str) -> int:
         """Unpin a key, or all keys below a prefix; how many pins that were."""
         return pins.remove(self._connection, path)

@@ -2,13 +2,17 @@
 
 A pin reserves the object's whole size at once, or is refused; then the object is fetched like any
 other job. A directory's pin is that of every object below it at this moment: all of them, or none.
+Millions of keys fit into no memory, so a listing of more than a page is read twice: for the room
+that all need, which is reserved, and for the keys.
 """
 
 import math
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
-from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.keeper import Keeper, in_blocks
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.fetch.asking import Asking
@@ -54,12 +58,32 @@ class Pins:
         return await self._asking.ask(partial(self._keeper.is_pinned, key))
 
     async def _pin_below(self, prefix: str) -> None:
+        size = count = 0
         objects: list[tuple[str, int]] = []
-        async for page in pages(
-            lambda token: self._lister.list_page(prefix, token=token, delimiter="")
-        ):
-            objects += [(meta.key, meta.size) for meta in page.objects if meta.size]
+        async with aclosing(self._pages(prefix)) as found:
+            async for page in found:
+                objects = page
+                size += sum(taken for _, taken in in_blocks(page))
+                count += 1
+        if count > 1:
+            await self._pin_by_pages(prefix, size)
+            objects = []
         await self._pin(prefix, objects, self._long_asking)
+
+    async def _pin_by_pages(self, prefix: str, size: int) -> None:
+        ask, keeper = self._long_asking.ask, self._keeper
+        await ask(partial(keeper.reserve, prefix, size))
+        async with aclosing(self._pages(prefix)) as found:
+            async for page in found:
+                await ask(partial(keeper.pin_reserved, prefix, page))
+        await ask(partial(keeper.end_reservation, prefix))
+
+    async def _pages(self, prefix: str) -> AsyncGenerator[list[tuple[str, int]], None]:
+        """Keys and sizes of what has bytes below a prefix, page by page."""
+        ask = partial(self._lister.list_page, prefix, delimiter="")
+        async with aclosing(pages(lambda token: ask(token=token))) as found:
+            async for page in found:
+                yield [(meta.key, meta.size) for meta in page.objects if meta.size]
 
     async def _pin(self, path: str, objects: list[tuple[str, int]], asking: Asking) -> None:
         await asking.ask(partial(self._keeper.pin, objects))

@@ -1,11 +1,19 @@
 """A pin of a directory follows its listing, and to an end."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 import trio
 
+from ossfs_resume.cache.eviction import Limits
+from ossfs_resume.cache.keeper import Keeper
+from ossfs_resume.cache.models import CacheSettings
+from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.pins import Pins
-from ossfs_resume.errors import BadAnswer
+from ossfs_resume.errors import BadAnswer, NoSpace
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 
 
@@ -29,3 +37,99 @@ async def test_a_listing_in_circles_is_refused(nursery: trio.Nursery) -> None:
     with pytest.raises(BadAnswer, match="circles"):
         await pins.pin("d/", None)
     assert circles.asked == 2
+
+
+BLOCK = 4096
+COUNT = 10
+
+
+class ByPages:
+    """Objects of one block each, two on a page; what ``seen`` does happens before each page."""
+
+    def __init__(self, sizes: list[int], seen: Callable[[], object]) -> None:
+        self._sizes = sizes
+        self._seen = seen
+
+    async def list_page(
+        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
+    ) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        self._seen()
+        first = int(token or 0)
+        objects = [
+            ObjectMeta(f"d/{number}", size, "E", 0)
+            for number, size in enumerate(self._sizes[first : first + 2], first)
+        ]
+        after = first + 2
+        return ListPage(tuple(objects), (), str(after) if after < len(self._sizes) else "")
+
+
+class NoJobs:
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def add(self, path: str) -> None:
+        self.paths.append(path)
+
+
+@contextmanager
+def keeper_of(place: Path) -> Iterator[Keeper]:
+    """Of a real store with room for all, and nothing beside them."""
+    store = CacheStore.open(CacheSettings(place, "bucket", limits=Limits(COUNT * BLOCK)))
+    yield store.keeper
+    store.close()
+
+
+def pinned_bytes(keeper: Keeper) -> int:
+    """What pins reserve."""
+    room = 0
+    while True:
+        try:
+            keeper.require_room("unknown", room + BLOCK)
+        except NoSpace:
+            return COUNT * BLOCK - room
+        room += BLOCK
+
+
+async def test_a_directory_of_many_pages_is_pinned_as_a_whole_or_not_at_all(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    with keeper_of(tmp_path) as keeper:
+        jobs, taken = NoJobs(), []
+        lister = ByPages([BLOCK] * COUNT, lambda: taken.append(pinned_bytes(keeper)))
+        pins = Pins(lister, keeper, jobs, Errands(nursery))  # type: ignore[arg-type]
+        keeper.pin([("other", 1)])
+        with pytest.raises(NoSpace, match=r"40\.0 KiB cannot be pinned"):
+            await pins.pin("d/", None)
+        assert (jobs.paths, pinned_bytes(keeper)) == ([], BLOCK)
+
+        keeper.unpin("other")
+        keeper.pin([("d/3", BLOCK)])  # has its room already
+        taken.clear()
+        await pins.pin("d/", None)
+        half = COUNT // 2
+        assert taken == [BLOCK] * half + [COUNT * BLOCK] * half  # nobody gets in between
+        assert all(keeper.is_pinned(f"d/{number}") for number in range(COUNT))
+        assert (jobs.paths, pinned_bytes(keeper)) == (["d/"], COUNT * BLOCK)
+        await pins.unpin("d/", None)
+        assert pinned_bytes(keeper) == 0
+
+
+async def test_room_that_is_kept_for_a_pin_is_let_go_with_it(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Objects that grow meanwhile, and a kill in the middle, leave it behind."""
+    with keeper_of(tmp_path) as keeper:
+        sizes, pages = [BLOCK] * COUNT, []
+
+        def grow() -> None:
+            pages.append(1)
+            if len(pages) == COUNT // 2 + 1:
+                sizes[:] = [2 * BLOCK] * COUNT
+
+        pins = Pins(ByPages(sizes, grow), keeper, NoJobs(), Errands(nursery))  # type: ignore[arg-type]
+        with pytest.raises(NoSpace):
+            await pins.pin("d/", None)
+        assert pinned_bytes(keeper) <= COUNT * BLOCK
+        await pins.unpin("d/", None)
+        assert pinned_bytes(keeper) == 0
