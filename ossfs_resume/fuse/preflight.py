@@ -5,6 +5,7 @@ a dead or hung file system at the mount point answers late or never.
 """
 
 import os
+import pwd
 import shutil
 from pathlib import Path
 
@@ -82,8 +83,17 @@ def check_device() -> None:
 
 
 def check_helper() -> None:
+    """Users mount with fusermount3, which writes their names beside their mounts."""
     if not has_helper():
         raise MountError("fusermount3 is missing, users mount with it; install the package fuse3")
+    user = os.getuid()
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        raise MountError(
+            f"user {user} has no name, and fusermount3 mounts for nobody without; give it one (as"
+            f" root: echo me:x:{user}:{os.getgid()}::/:/bin/sh >>/etc/passwd), or mount as root"
+        ) from None
 
 
 def check_allow_other(configuration: Path) -> None:

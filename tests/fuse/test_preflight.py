@@ -94,6 +94,14 @@ def test_users_need_the_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "install the package fuse3" in refusal(tmp_path / "mnt")
 
 
+def test_users_need_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mnt").mkdir()
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert "echo me:x:54321:" in refusal(tmp_path / "mnt")
+
+
 @pytest.mark.parametrize("text", [None, "", "#user_allow_other\n", "user_allow_other_not\n"])
 def test_users_may_not_let_others_in_unless_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
