@@ -8,7 +8,7 @@ What may not change:
 - All that is held is at most a small part of the cache. What does not fit is not fetched.
 - Nothing is fetched while the cache's disk fails: what is fetched must be what is read.
 - Readers go first, and their read-ahead (`Priority.SIBLING`). What was predicted wrongly and has
-  not begun is never sent.
+  not begun is never sent. What could not be fetched for a while is not held against its reader.
 """
 
 import logging

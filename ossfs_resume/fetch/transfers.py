@@ -22,7 +22,7 @@ from functools import partial
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.errors import BadAnswer, OssfsError, forget_frames
+from ossfs_resume.errors import BadAnswer, OssfsError, TransientError, forget_frames
 from ossfs_resume.fetch.bandwidth import Bandwidth
 from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
@@ -245,6 +245,10 @@ def _failed(transfer: Transfer, error: OssfsError) -> None:
     # A broken network fails every transfer of a window; one line says so.
     is_first = not download.failures and download.stale is None and not error.is_told
     forget_frames(error)  # it is kept, and said to many
+    if transfer.priority is Priority.SIBLING and isinstance(error, TransientError):
+        # Nobody has asked for it yet: who does gets an attempt of his own.
+        log.debug("%s: fetched in vain before it was opened: %s", transfer.download.meta.key, error)
+        return
     download.failed(transfer.parts, error, trio.current_time())
     level, key = logging.WARNING if is_first else logging.DEBUG, download.meta.key
     geometry = download.entry.geometry

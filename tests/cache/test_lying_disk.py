@@ -33,7 +33,7 @@ def shrinking(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
         ["mount", "-o", "loop", medium, disk], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"no loop device: {mounted.stderr.strip()}")
+        pytest.skip(f"needs a loop device: {mounted.stderr.strip()}")
     try:
         yield disk, medium
     finally:

@@ -130,9 +130,8 @@ async def test_a_disk_that_fails_gets_no_predictions(
 
 
 async def test_a_file_that_cannot_be_fetched_is_asked_for_by_its_reader(
-    origin, store: CacheStore, running: Running, monkeypatch
+    origin, store: CacheStore, running: Running
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.fetch.failures.REMEMBERED_SECONDS", 0.0)
     meta = origin.put("a", 1000)
     origin.failures.append(Unreachable("for a moment"))
     async with running(origin, store) as engine:

@@ -30,7 +30,7 @@ def missing(kind: str) -> str:
     if os.geteuid() != 0:
         return "only root mounts a file system"
     if not os.path.exists("/dev/loop-control"):
-        return "there are no loop devices"
+        return "needs a loop device, and containers have none"
     if not shutil.which(_MAKE[kind][0]):
         return f"{_MAKE[kind][0]} is not installed"
     if f"\t{kind}\n" not in Path("/proc/filesystems").read_text():
