@@ -28,7 +28,7 @@ from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
 from ossfs_resume.errors import MountError
 from ossfs_resume.fetch.engine import Engine
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, await_key, check_bucket
 from ossfs_resume.fuse.attributes import Ownership

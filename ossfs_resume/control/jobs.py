@@ -30,9 +30,9 @@ from ossfs_resume.errors import (
     ShuttingDown,
     TransientError,
 )
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.last_errors import LastErrors
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
+from ossfs_resume.fetch.recent_errors import LastErrors
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
 from ossfs_resume.supervision import explained, kept_running, supervised

@@ -5,12 +5,12 @@ How far ahead is decided in `readahead`; here it is asked for, less what is ther
 
 from collections.abc import Callable
 
-from ossfs_resume.fetch import plan, readahead
-from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch import readahead, scheduler
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.in_flight import ClaimQueue
 from ossfs_resume.fetch.readahead import MIB, AccessPattern
-from ossfs_resume.fetch.readiness import Readiness
+from ossfs_resume.fetch.reader import Readiness
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
 
@@ -57,7 +57,7 @@ class Prefetcher:
         self._claims.claim(
             download,
             self._readiness.missing(download, parts),
-            plan.parts_in(step, part_size),
+            scheduler.parts_in(step, part_size),
             Priority.READ_AHEAD,
         )
 

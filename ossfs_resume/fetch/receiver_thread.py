@@ -27,10 +27,10 @@ import trio
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.receiver import Receiver
-from ossfs_resume.fetch.trouble import Trouble
+from ossfs_resume.fetch.thread_calls import Hanging
 from ossfs_resume.loops import Loop, LoopEnded
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ Post = Callable[..., None]
 class DirectWrites:
     """Writes of one receiver, in its thread: where a hop would cost more than it gives."""
 
-    def __init__(self, trouble: Trouble, may_write: Callable[[], bool]) -> None:
+    def __init__(self, trouble: CircuitBreaker, may_write: Callable[[], bool]) -> None:
         self._trouble = trouble
         self._may_write = may_write
         self._began: list[float] = []
@@ -192,7 +192,7 @@ class Receivers:
     def __init__(
         self,
         make: Callable[[Post, DirectWrites], Receiver],
-        trouble: Trouble,
+        trouble: CircuitBreaker,
         on_idle: Callable[[Download], None],
     ) -> None:
         self._make = make

@@ -7,8 +7,8 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.trouble import Trouble
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.interfaces import CacheView
 from ossfs_resume.vfs.models import Attributes
@@ -32,7 +32,7 @@ class AttributeReader:
         self._cache = cache
         self._files = files
         self._ttl_s = metadata_ttl_s
-        self._trouble = Trouble("asked what it holds")
+        self._trouble = CircuitBreaker("asked what it holds")
         self._asking = Asking(4, PATIENCE_S)
 
     async def of(self, nodes: Sequence[Node]) -> list[Attributes]:

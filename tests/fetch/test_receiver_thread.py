@@ -180,7 +180,7 @@ async def test_a_write_that_hangs_holds_up_neither_loop_nor_readers(
 async def test_two_hang_at_most_and_then_nothing_is_written(
     origin, store, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.fetch.trouble.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ossfs_resume.fetch.circuit_breaker.RETRY_SECONDS", 0.0)
     async with running(origin, store) as engine:
         GatedFile.gate.clear()
         before = GatedFile.begun

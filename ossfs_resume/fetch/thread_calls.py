@@ -6,6 +6,9 @@ bytes and all. A disk may also be slow and have much to do. That is not hanging:
 for a thread has patience for as long as others of its kind come to their end.
 
 An error that nobody thought of (no thread, no memory, a bug) is a CacheError like any other.
+
+`Lane` and `Call` are for reads and writes of many readers; `Asking` for questions, and small
+changes of the cache, of somebody who waits: nobody learns an answer that came too late.
 """
 
 import logging
@@ -106,3 +109,31 @@ class Call(Generic[T]):
                 return
             with trio.move_on_at(newest + lane.patience_s):
                 await self._ended.wait()
+
+
+PATIENCE_SECONDS = 5.0
+
+
+class Asking:
+    """So many questions at once, each with so much patience."""
+
+    def __init__(self, at_once: int = 8, patience_s: float = PATIENCE_SECONDS) -> None:
+        self._threads = trio.CapacityLimiter(at_once)
+        self._patience_s = patience_s
+
+    def __repr__(self) -> str:
+        return f"<Asking {self._threads.borrowed_tokens} of {self._threads.total_tokens}>"
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """What ``question`` returns or raises. Raises Hanging; CacheError where the system gives no
+        more threads."""
+        with trio.move_on_after(self._patience_s):
+            try:
+                return await trio.to_thread.run_sync(
+                    question, limiter=self._threads, abandon_on_cancel=True
+                )
+            except RuntimeError as error:
+                if "start new thread" not in str(error):
+                    raise
+                raise CacheError(f"cannot ask the cache: {error}") from error
+        raise Hanging(f"the cache did not answer for {self._patience_s:g} seconds")

@@ -8,7 +8,7 @@ always agree.
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from ossfs_resume.fetch import plan
+from ossfs_resume.fetch import scheduler
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.scheduler import Priority, Queue
 
@@ -35,9 +35,9 @@ class ClaimQueue:
         at_most: int | None = None,
     ) -> list[Transfer]:
         """Queue requests for those of the ``missing`` parts that no transfer covers yet."""
-        free = plan.unclaimed(missing, download.claims.__contains__)
+        free = scheduler.unclaimed(missing, download.claims.__contains__)
         # A list first: submitting changes the claims that the generator looks at.
-        wanted = list(islice(plan.requests(free, request_parts), at_most))
+        wanted = list(islice(scheduler.requests(free, request_parts), at_most))
         transfers = [self._submit(download, parts, priority) for parts in wanted]
         if transfers:
             self.on_change()

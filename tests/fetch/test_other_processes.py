@@ -10,7 +10,7 @@ from ossfs_resume.cache.models import CacheSettings, ObjectVersion
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
-from ossfs_resume.fetch.neighbours import Neighbours
+from ossfs_resume.fetch.other_processes import OtherProcesses
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
@@ -56,7 +56,7 @@ async def test_what_another_is_fetching_is_read_when_it_is_there(
 async def test_without_progress_the_part_is_fetched_here(
     origin, store, other: CacheStore, running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.fetch.neighbours.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("ossfs_resume.fetch.other_processes.PATIENCE_SECONDS", 0.3)
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
@@ -69,7 +69,7 @@ async def test_without_progress_the_part_is_fetched_here(
 async def test_a_claim_that_is_given_up_is_taken_over(
     origin, store, other: CacheStore, running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.fetch.neighbours.PATIENCE_SECONDS", 10 * PATIENCE_S)
+    monkeypatch.setattr("ossfs_resume.fetch.other_processes.PATIENCE_SECONDS", 10 * PATIENCE_S)
     meta = origin.put("a", SIZE)
     async with running(origin, store) as engine:
         download = await engine.open(meta)
@@ -136,10 +136,10 @@ async def test_a_transfer_that_waits_for_its_place_again_can_be_given_up(
 async def test_a_claim_that_is_given_up_late_does_not_take_a_newer_one_with_it(
     store: CacheStore, other: CacheStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.fetch.neighbours.LINGER_SECONDS", 0)
+    monkeypatch.setattr("ossfs_resume.fetch.other_processes.LINGER_SECONDS", 0)
     version = ObjectVersion("a", "etag", SIZE)
     download = Download(ObjectMeta("a", SIZE, "etag", 0), store.acquire(version))
-    neighbours = Neighbours(store.claims, Disk(on_idle=lambda download: None))
+    neighbours = OtherProcesses(store.claims, Disk(on_idle=lambda download: None))
     failed = Transfer(download, 0, 4, Priority.DEMAND)
     again = Transfer(download, 2, 3, Priority.DEMAND)
     neighbours.claim(failed)

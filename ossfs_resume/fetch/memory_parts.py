@@ -15,7 +15,7 @@ LIMIT_BYTES = 64 * 1024 * 1024
 _Key = tuple[Hashable, int]
 
 
-class LooseParts:
+class MemoryParts:
     """Bytes by owner (any object that is compared by identity) and number of the part."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -29,7 +29,7 @@ class LooseParts:
         return len(self._parts)
 
     def __repr__(self) -> str:
-        return f"<LooseParts {len(self)} parts, {self.size_bytes} bytes>"
+        return f"<MemoryParts {len(self)} parts, {self.size_bytes} bytes>"
 
     def hold(self, owner: Hashable, part: int, data: bytes) -> None:
         """Keep one part; others go if there is no room."""

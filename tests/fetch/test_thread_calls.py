@@ -6,8 +6,7 @@ import pytest
 import trio
 
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.fetch.thread_calls import Asking, Hanging
 from support.waiting import PATIENCE_S
 
 

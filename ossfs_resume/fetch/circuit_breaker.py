@@ -13,7 +13,7 @@ CALM_SECONDS = 5.0
 writes and refuses large ones in turns."""
 
 
-class Trouble:
+class CircuitBreaker:
     """The state of one way of using the disk; ``use`` names it in the log.
 
     Times are seconds of one clock. ``failures`` counts for ever.
@@ -29,7 +29,7 @@ class Trouble:
         self.failures = 0
 
     def __repr__(self) -> str:
-        return f"<Trouble {self._use}: {self.error or 'none'}>"
+        return f"<CircuitBreaker {self._use}: {self.error or 'none'}>"
 
     def is_resting(self, now: float) -> bool:
         """Whether the disk is to be left alone."""

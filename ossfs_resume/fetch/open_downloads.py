@@ -16,8 +16,8 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CacheError, OssfsError
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.last_errors import LastErrors
-from ossfs_resume.fetch.loose import LooseParts
+from ossfs_resume.fetch.memory_parts import MemoryParts
+from ossfs_resume.fetch.recent_errors import LastErrors
 from ossfs_resume.oss.models import ObjectMeta
 
 
@@ -46,10 +46,10 @@ class OpenDownloads:
     """
 
     def __init__(
-        self, store: EntryStore, loose: LooseParts, on_discarded: Callable[[ObjectMeta], None]
+        self, store: EntryStore, memory: MemoryParts, on_discarded: Callable[[ObjectMeta], None]
     ) -> None:
         self._store = store
-        self._loose = loose
+        self._memory = memory
         self._on_discarded = on_discarded
         self._downloads: dict[ObjectVersion, Download] = {}
         # Also those that were replaced or discarded, while somebody still reads from them.
@@ -86,7 +86,7 @@ class OpenDownloads:
             return
         self._forget(download)
         self._alive.discard(download)
-        self._loose.drop(download)
+        self._memory.drop(download)
         self._store.release(download.entry)
 
     def discarded(self, download: Download) -> None:

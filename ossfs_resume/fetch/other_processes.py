@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.fetch import plan
+from ossfs_resume.fetch import scheduler
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Transfer
 
@@ -35,7 +35,7 @@ class PartClaims(Protocol):
         """Give up a claim."""
 
 
-class Neighbours:
+class OtherProcesses:
     """Decides for each transfer whether there is anything left to fetch."""
 
     def __init__(self, claims: PartClaims, disk: Disk) -> None:
@@ -44,7 +44,7 @@ class Neighbours:
         self._held: dict[ObjectVersion, list[range]] = {}
 
     def __repr__(self) -> str:
-        return f"<Neighbours {self._claims!r}>"
+        return f"<OtherProcesses {self._claims!r}>"
 
     def claim(self, transfer: Transfer) -> bool:
         """Whether the transfer may start at once, its parts claimed; False: `look` first."""
@@ -107,4 +107,4 @@ def _outside(parts: range, held: Sequence[range]) -> Sequence[range]:
     others = [other for other in held if other.start < parts.stop and parts.start < other.stop]
     if not others:
         return (parts,)
-    return list(plan.unclaimed([parts], lambda part: any(part in other for other in others)))
+    return list(scheduler.unclaimed([parts], lambda part: any(part in other for other in others)))

@@ -4,14 +4,14 @@ import logging
 
 import pytest
 
-from ossfs_resume.fetch.trouble import CALM_SECONDS, RETRY_SECONDS, Trouble
+from ossfs_resume.fetch.circuit_breaker import CALM_SECONDS, RETRY_SECONDS, CircuitBreaker
 
 FULL = OSError(28, "No space left on device")
 
 
 def test_a_row_of_failures_is_one_line_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    trouble = Trouble("written")
+    trouble = CircuitBreaker("written")
     for now in range(20):
         trouble.failed(FULL, now)
     trouble.succeeded(19 + CALM_SECONDS)
@@ -21,7 +21,7 @@ def test_a_row_of_failures_is_one_line_and_so_is_its_end(caplog: pytest.LogCaptu
 
 
 def test_an_ill_disk_is_left_alone_for_a_while() -> None:
-    trouble = Trouble("written")
+    trouble = CircuitBreaker("written")
     assert not trouble.is_resting(0)
     trouble.failed(FULL, 10)
     assert trouble.is_resting(10 + RETRY_SECONDS / 2)
@@ -29,7 +29,7 @@ def test_an_ill_disk_is_left_alone_for_a_while() -> None:
 
 
 def test_small_successes_between_failures_do_not_end_it() -> None:
-    trouble = Trouble("written")
+    trouble = CircuitBreaker("written")
     trouble.failed(FULL, 10)
     trouble.succeeded(10 + RETRY_SECONDS)
     assert trouble.error
@@ -39,7 +39,7 @@ def test_small_successes_between_failures_do_not_end_it() -> None:
 
 
 def test_it_ends_by_itself_if_nobody_uses_the_disk_after_it_worked() -> None:
-    trouble = Trouble("written")
+    trouble = CircuitBreaker("written")
     trouble.failed(FULL, 10)
     trouble.succeeded(10 + RETRY_SECONDS)
     trouble.settle(10 + CALM_SECONDS)
@@ -50,7 +50,7 @@ def test_it_ends_by_itself_if_nobody_uses_the_disk_after_it_worked() -> None:
 
 
 def test_a_bad_spot_is_no_reason_to_rest() -> None:
-    trouble = Trouble("read")
+    trouble = CircuitBreaker("read")
     trouble.failed(OSError(5, "Input/output error"), 10, rest=False)
     assert trouble.error
     assert not trouble.is_resting(10)
