@@ -40,10 +40,9 @@ from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import SessionEvents, serve
 from ossfs_resume.memory import give_back_memory, spare_the_collector
 from ossfs_resume.origin import origin_credentials, origin_settings
-from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.client import OfflineClient, OssClient
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs.models import OFFLINE_RECALL_S, RECALL_S, TreeSettings
 from ossfs_resume.vfs.names import directory_prefix

@@ -18,7 +18,7 @@ from ossfs_resume.errors import BadAnswer, NotFound, ObjectChanged, OssfsError
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.part_writer import Desk, PartWriter
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.range_reading import Sink
+from ossfs_resume.oss.range_reader import Sink
 
 
 class RangeReader(Protocol):

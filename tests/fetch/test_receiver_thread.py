@@ -20,7 +20,7 @@ from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.receiver_thread import MOST_HANGING
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.range_reading import Sink
+from ossfs_resume.oss.range_reader import Sink
 from support.fetching import PART, SIZE, read, read_all
 from support.waiting import PATIENCE_S
 

@@ -6,10 +6,10 @@ from hashlib import sha256
 
 import pytest
 
-from ossfs_resume.oss import sign
+from ossfs_resume.oss import signing
 from ossfs_resume.oss.models import Credentials
 from ossfs_resume.oss.request import Request
-from ossfs_resume.oss.sign import Scope
+from ossfs_resume.oss.signing import Scope
 
 HANGZHOU = Scope("cn-hangzhou")
 CLOUD_BOX = Scope("cb-123", "oss-cloudbox")
@@ -41,8 +41,8 @@ def presigned(signed: Request) -> str:
 
 
 def test_canonical_query_is_sorted_by_encoded_name() -> None:
-    signed = sign.sign_v4(put(), KEYS, HANGZHOU, NOON)
-    canonical = sign.canonical_request(signed)
+    signed = signing.sign_v4(put(), KEYS, HANGZHOU, NOON)
+    canonical = signing.canonical_request(signed)
     assert canonical.split("\n")[2] == (
         "%2Bparam1=value3&%2Bparam2&%7Cparam1=value4&%7Cparam2&param1=value1&param2"
     )
@@ -52,7 +52,7 @@ def test_canonical_query_is_sorted_by_encoded_name() -> None:
 
 
 def test_authorization_header_has_the_form_of_the_sdks() -> None:
-    assert sign.sign_v4(put(), KEYS, HANGZHOU, NOON).headers["authorization"] == (
+    assert signing.sign_v4(put(), KEYS, HANGZHOU, NOON).headers["authorization"] == (
         "OSS4-HMAC-SHA256 Credential=ak/20231216/cn-hangzhou/oss/aliyun_v4_request,"
         "Signature=e21d18daa82167720f9b1047ae7e7f1ce7cb77a31e8203a7d5f4624fa0284afe"
     )
@@ -60,7 +60,7 @@ def test_authorization_header_has_the_form_of_the_sdks() -> None:
 
 def test_token_is_signed() -> None:
     keys = Credentials("ak", "sk", "token")
-    assert signature(sign.sign_v4(put(), keys, HANGZHOU, 1702784856)) == (
+    assert signature(signing.sign_v4(put(), keys, HANGZHOU, 1702784856)) == (
         "b94a3f999cf85bcdc00d332fbd3734ba03e48382c36fa4d5af5df817395bd9ea"
     )
 
@@ -69,7 +69,7 @@ def test_token_is_signed() -> None:
     "additional", [("ZAbc", "abc"), ("x-oss-no-exist", "ZAbc", "x-oss-head1", "abc")]
 )
 def test_additional_headers_are_signed_once_and_only_if_present(additional: tuple[str]) -> None:
-    signed = sign.sign_v4(put(), KEYS, HANGZHOU, 1702747512, additional)
+    signed = signing.sign_v4(put(), KEYS, HANGZHOU, 1702747512, additional)
     assert signed.headers["authorization"].endswith(
         "AdditionalHeaders=abc;zabc,"
         "Signature=4a4183c187c07c8947db7620deb0a6b38d9fbdd34187b6dbaccb316fa251212f"
@@ -77,7 +77,7 @@ def test_additional_headers_are_signed_once_and_only_if_present(additional: tupl
 
 
 def test_cloud_box_scope() -> None:
-    assert signature(sign.sign_v4(put(), KEYS, CLOUD_BOX, NOON)) == (
+    assert signature(signing.sign_v4(put(), KEYS, CLOUD_BOX, NOON)) == (
         "94ce1f12c17d148ea681030275a94449d3357f5b5b21133996eec80af3e08a43"
     )
 
@@ -120,7 +120,7 @@ def test_presigned_put(
 ) -> None:
     keys = Credentials("ak", "sk", token)
     request = put("application/octet-stream")
-    assert presigned(sign.presign_v4(request, keys, scope, now, 599, additional)) == expected
+    assert presigned(signing.presign_v4(request, keys, scope, now, 599, additional)) == expected
 
 
 def test_signing_key_is_derived_step_by_step() -> None:
@@ -135,7 +135,7 @@ def test_signing_key_is_derived_step_by_step() -> None:
     for step, expected in chain:
         key = hmac.digest(key, step.encode(), "sha256")
         assert key.hex() == expected
-    assert sign.signing_key("sk", "20231216", HANGZHOU) == key
+    assert signing.signing_key("sk", "20231216", HANGZHOU) == key
 
 
 LIST_QUERY = (
@@ -209,13 +209,13 @@ def test_requests_of_a_reader(
     expected: str,
 ) -> None:
     request = Request(method, "", resource, query, headers)
-    signed = sign.sign_v4(request, Credentials("ak", "sk", token), HANGZHOU, NOON)
+    signed = signing.sign_v4(request, Credentials("ak", "sk", token), HANGZHOU, NOON)
     assert signature(signed) == expected
 
 
 def test_presigned_get_of_a_version() -> None:
     request = Request("GET", "", "/bucket/dir/a b+中.txt", (("versionId", "V1"),))
-    assert presigned(sign.presign_v4(request, KEYS, HANGZHOU, NOON, 3600)) == (
+    assert presigned(signing.presign_v4(request, KEYS, HANGZHOU, NOON, 3600)) == (
         "5210e236d9630c68dab4268c039a14f07d7b76d3f310e9207355e45bfff4f17e"
     )
 
@@ -232,8 +232,8 @@ def test_example_of_the_documentation() -> None:
         "x-oss-date": stamp,
     }
     request = Request("PUT", "", "/examplebucket/exampleobject", (), headers)
-    names = sign.additional_headers(request, ["content-disposition", "content-length"])
-    digest = sha256(sign.canonical_request(request, names).encode()).hexdigest()
+    names = signing.additional_headers(request, ["content-disposition", "content-length"])
+    digest = sha256(signing.canonical_request(request, names).encode()).hexdigest()
     assert digest == "c46d96390bdbc2d739ac9363293ae9d710b14e48081fcb22cd8ad54b63136eca"
     key = bytes.fromhex("3543b7686e65eda71e5e5ca19d548d78423c37e8ddba4dc9d83f90228b457c76")
     text = "\n".join(("OSS4-HMAC-SHA256", stamp, HANGZHOU.on("20250411"), digest))
@@ -291,22 +291,22 @@ def test_version_1_header(
     expected: str,
 ) -> None:
     request = Request(method, "", resource, query, headers)
-    signed = sign.sign_v1(request, Credentials("ak", "sk", token), DATE_S)
+    signed = signing.sign_v1(request, Credentials("ak", "sk", token), DATE_S)
     assert signed.headers["authorization"] == f"OSS ak:{expected}"
 
 
 def test_version_1_dates_the_request_itself() -> None:
-    signed = sign.sign_v1(Request("GET", "/", "/bucket/"), KEYS, DATE_S)
+    signed = signing.sign_v1(Request("GET", "/", "/bucket/"), KEYS, DATE_S)
     assert signed.headers["date"] == DATE == formatdate(DATE_S, usegmt=True)
 
 
 def test_version_1_url() -> None:
     request = Request("GET", "", "/bucket/key", (("versionId", "versionId"),))
-    signed = sign.presign_v1(request, KEYS, 1699807420)
+    signed = signing.presign_v1(request, KEYS, 1699807420)
     assert dict(signed.query)["Signature"] == "dcLTea+Yh9ApirQ8o8dOPqtvJXQ="
 
 
 def test_a_signed_request_shows_no_secret() -> None:
     keys = Credentials("ak", "hidden-secret", "hidden-token")
-    shown = repr(sign.sign_v4(put(), keys, HANGZHOU, NOON)) + repr(keys)
+    shown = repr(signing.sign_v4(put(), keys, HANGZHOU, NOON)) + repr(keys)
     assert "hidden" not in shown

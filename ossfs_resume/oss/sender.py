@@ -1,35 +1,118 @@
 """One attempt: signed anew, at the pace the origin bears, and judged by its status.
 
-All requests share one pace: when one is told to slow down, fewer run at once in both lanes and the
-next ones wait (`pacing`). Whoever is handed an answer has a successful one; what another one means
-is raised, and what it teaches (the origin's clock, its pace) holds for all later attempts.
+It goes through a lane: connections of its own, the queue before them, and the second attempts
+beside them. A client has two, one for metadata and one for data, so that a listing gets through
+however many ranges stall. Both share nothing but the pace, which makes each of them narrower: when
+one request is told to slow down, fewer run at once in both lanes and the next ones wait
+(`throttling`).
+
+Whoever is handed an answer has a successful one; what another one means is raised, and what it
+teaches (the origin's clock, its pace) holds for all later attempts.
 """
 
+import logging
+import re
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from math import inf
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
 from ossfs_resume.errors import ClockSkewed, OriginError, Throttled
-from ossfs_resume.oss import refusal, wire
-from ossfs_resume.oss.attempts import Attempts
+from ossfs_resume.oss import error_responses
 from ossfs_resume.oss.exchange import Exchange, Exchanges
-from ossfs_resume.oss.hedging import Turn
-from ossfs_resume.oss.lane import SPARE_CONNECTIONS, Lane, Reply, silence_s
+from ossfs_resume.oss.headers import MAX_ERROR_BYTES, Headers
+from ossfs_resume.oss.hedging import Contests, Hedges, Turn
 from ossfs_resume.oss.links import Dialer
 from ossfs_resume.oss.models import ClientStatistics
 from ossfs_resume.oss.outage import Outage
-from ossfs_resume.oss.pacing import Pace
 from ossfs_resume.oss.request import Request
-from ossfs_resume.oss.request_log import log_answer
+from ossfs_resume.oss.retry import Attempts
 from ossfs_resume.oss.settings import ClientSettings
-from ossfs_resume.oss.signer import Signer
+from ossfs_resume.oss.signing import Signer
+from ossfs_resume.oss.throttling import Pace
 from ossfs_resume.oss.transport import Answer, Transport
+
+SILENCES_PER_BUDGET = 3
+"""A connection that falls silent is given up early enough for two more attempts,"""
+
+LEAST_SILENCE_S = 5.0
+"""but not before an origin that is merely slow would have answered."""
+
+SPARE_CONNECTIONS = 2
+"""Of either lane, for second attempts; more never run at once."""
+
+
+class Reply(Protocol):
+    """The head of an answer, and its body if that is an error's."""
+
+    status: int
+    headers: Headers
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises BadAnswer if it is longer than ``limit`` bytes."""
+
+
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Asker(Protocol[R_co]):
+    """What sends the requests of a lane."""
+
+    def send(self, request: Request) -> AbstractAsyncContextManager[R_co]:
+        """The answer, from its head on. Raises OriginError."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class Lane(Generic[R_co]):
+    """The queue before ``asker``, which is fair and survives cancellation, and what is counted."""
+
+    def __init__(self, asker: Asker[R_co], connections: int) -> None:
+        self.asker = asker
+        self.slots = trio.CapacityLimiter(connections)
+        self.contests = Contests(Hedges(SPARE_CONNECTIONS))
+        self.counts: Counter[str] = Counter()
+        self._connections = connections
+
+    def narrow(self, share: float) -> None:
+        """Let ``share`` of the usual number of requests run at once, one at least."""
+        self.slots.total_tokens = max(int(self._connections * share), 1)
+
+
+def silence_s(budget_s: float) -> float:
+    """Seconds without a byte after which a connection is given up; infinite without a budget."""
+    return min(max(budget_s / SILENCES_PER_BUDGET, LEAST_SILENCE_S), budget_s) or inf
+
+
+log = logging.getLogger(__name__)
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+
+
+def log_answer(wanted: Request, status: int, headers: Mapping[str, str], elapsed_s: float) -> None:
+    """``elapsed_s``: from the request to the headers of the answer."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    request_id = headers.get("x-oss-request-id", "")
+    fields: dict[str, object] = {"status": status, "request_id": request_id or None}
+    fields |= {"key": wanted.resource.split("/", 2)[2] or None, "seconds": round(elapsed_s, 3)}
+    text = ""
+    if match := _RANGE.fullmatch(wanted.headers.get("range", "")):
+        first, stop = int(match[1]), int(match[2]) + 1
+        fields |= {"first": first, "stop": stop, "bytes": stop - first}
+        text = f" bytes {first} to {stop} ({stop - first})"
+    log.debug(
+        "%s %s%s: %d, %.3f s, id %s",
+        wanted.method, wanted.target, text, status, elapsed_s, request_id or "none", extra=fields,
+    )  # fmt: skip
+
 
 ERROR_BODY_S = 5.0
 """Longest wait for the text of an error whose status has arrived."""
@@ -123,8 +206,10 @@ class Sender:
     async def _refusal(self, lane: Lane[AnyReply], answer: Reply) -> OriginError:
         body = b""
         with trio.move_on_after(ERROR_BODY_S), suppress(OriginError):
-            body = await answer.read(wire.MAX_ERROR_BYTES)
-        error = refusal.error_from(answer.status, answer.headers, body, self._signer.key_source)
+            body = await answer.read(MAX_ERROR_BYTES)
+        error = error_responses.error_from(
+            answer.status, answer.headers, body, self._signer.key_source
+        )
         if isinstance(error, ClockSkewed):
             self._signer.correct_clock(answer.headers.get("date", ""))
         if isinstance(error, Throttled):

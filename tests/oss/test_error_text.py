@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from ossfs_resume.errors import OriginError
-from ossfs_resume.oss.reasons import reason_of
+from ossfs_resume.oss.error_text import reason_of
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.transport import Transport, tls_context
 

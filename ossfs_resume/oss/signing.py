@@ -5,18 +5,26 @@ Version 1: https://www.alibabacloud.com/help/en/oss/developer-reference/include-
 
 Every function takes a ``Request`` and returns it with the signature added. Times are Unix seconds.
 ``Range`` and ``If-Match`` are outside both signatures unless they are named as additional headers.
+
+The functions are pure; a `Signer` has the key and the time of the moment.
 """
 
 import hmac
+import logging
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import sha256
+from typing import Literal
 
+from ossfs_resume.loops import Loop
+from ossfs_resume.oss.credentials import CredentialsProvider
 from ossfs_resume.oss.encoding import encode_query, percent_encode
+from ossfs_resume.oss.endpoint import Endpoint
+from ossfs_resume.oss.headers import parse_http_date
 from ossfs_resume.oss.models import Credentials
 from ossfs_resume.oss.request import Request
 
@@ -167,3 +175,63 @@ def _always_signed(name: str) -> bool:
 @lru_cache(maxsize=2)
 def _timestamp(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+log = logging.getLogger(__name__)
+
+SignatureVersion = Literal["v4", "v1"]
+
+
+class Signer:
+    """Each attempt is signed anew: the time, the token or the known error of the clock differ."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        version: SignatureVersion,
+        credentials: CredentialsProvider,
+        clock: Callable[[], float],
+    ) -> None:
+        self._scope = Scope(endpoint.region, endpoint.product)
+        self._version = version
+        self._credentials = credentials
+        self._clock = clock
+        self._offset_s = 0.0
+        self.home: Loop | None = None
+        """Where the source of keys lives; None: with whoever asks."""
+
+    @property
+    def key_source(self) -> str:
+        """Where keys come from."""
+        return self._credentials.origin
+
+    async def sign(self, request: Request) -> tuple[Request, Credentials | None]:
+        """The request as it is sent, and the key it is signed with (None: anonymous)."""
+        if fresh := self._credentials.fresh():
+            credentials = fresh[0]
+        else:
+            current = self._credentials.current
+            credentials = await (current() if self.home is None else self.home.call(current))
+        if credentials is None:
+            return request, None
+        now = self._clock() + self._offset_s
+        if self._version == "v1":
+            return sign_v1(request, credentials, now), credentials
+        return sign_v4(request, credentials, self._scope, now), credentials
+
+    def correct_clock(self, date: str) -> None:
+        """Takes over the time of the origin from the Date header of an answer.
+
+        OSS accepts 15 minutes of difference; a machine with a wrong clock works on.
+        """
+        try:
+            offset_s = parse_http_date(date) - self._clock()
+        except ValueError:
+            return
+        if abs(offset_s - self._offset_s) > 60:
+            log.warning("this machine's clock is wrong by %.0f s; set it", -offset_s)
+        self._offset_s = offset_s
+
+    def renew(self, credentials: Credentials) -> bool:
+        """The origin takes them for expired; True if there may be others."""
+        return self._credentials.refused(credentials)

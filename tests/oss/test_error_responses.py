@@ -6,7 +6,7 @@ import pytest
 
 from ossfs_resume import errors
 from ossfs_resume.errors import OriginError
-from ossfs_resume.oss.refusal import error_from
+from ossfs_resume.oss.error_responses import error_from
 
 ID = "5C3D9175B6FC201293AD4890"
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossfs_resume.oss.pacing import FORGOTTEN_S, LONGEST_PAUSE_S, Pace
+from ossfs_resume.oss.throttling import FORGOTTEN_S, LONGEST_PAUSE_S, Pace
 
 
 def test_a_refusal_halves_and_pauses_once_for_all_that_were_under_way() -> None:
