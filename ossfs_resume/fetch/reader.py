@@ -79,6 +79,8 @@ class Readiness:
     ) -> None:
         """Raises why ``parts`` cannot be had, if that is known already."""
         self.raise_if_stopping()
+        if not download.failures and download.stale is None:
+            return
         error: OssfsError | None = download.failures.of(parts, trio.current_time())
         if download.stale is not None:
             error = download.stale
@@ -86,14 +88,6 @@ class Readiness:
         if error is not None and (is_needed or isinstance(error, CorruptObject)):
             # One exception for many reads: each starts a traceback of its own.
             raise error.with_traceback(None)
-
-    def is_ready(self, download: Download, parts: range) -> bool:
-        """Whether ``parts`` may be read at this moment."""
-        entry = download.entry
-        is_here = entry.progress.trusts(parts.start, parts.stop) or not self.missing(
-            download, parts
-        )
-        return is_here and self.may_serve(download)
 
     def may_serve(self, download: Download) -> bool:
         """Whether what was found to be here may be read.
@@ -122,14 +116,16 @@ class Readiness:
         ``from_memory`` is for parts that the disk has and does not give.
         """
         since = trio.current_time()
-        while from_memory or not self.is_ready(download, parts):
+        wanted = self._memory.absent if from_memory else self.missing
+        while True:
+            missing = wanted(download, parts)
+            if not from_memory and not missing and self.may_serve(download):
+                return
             if isinstance(download.stale, CorruptObject):
                 await self._prover.prove(download)  # whoever is told of bad data finds them gone
             self.raise_if_hopeless(download, parts, from_memory=from_memory)
-            missing = self._memory.absent if from_memory else self.missing
-            transfers = self._demand(download, missing(download, parts))
-            if transfers:
-                await self._wait(transfers[0], parts, since)
+            if missing:
+                await self._wait(self._demand(download, missing)[0], parts, since)
             elif from_memory:
                 return
             else:
@@ -178,6 +174,10 @@ class PartReader:
 
     def read_at_once(self, download: Download, offset: int, length: int) -> Data | None:
         """The bytes if they can be had without waiting for anything."""
+        if download.claims and not download.claims.keys().isdisjoint(
+            download.entry.geometry.parts(offset, length)
+        ):
+            return None
         data = self._read_nowait(download, offset, length)
         return data if data is not None and self._readiness.may_serve(download) else None
 

@@ -148,7 +148,7 @@ class TransferPool:
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             return
-        while True:
+        while len(self._claims):
             lowest = self._least_urgent()
             transfer = None if lowest is None else self._claims.pop(lowest)
             if transfer is None:
