@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
+from support.machine import ANOTHER_PYTHON
 from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
 pytestmark = [
@@ -131,7 +132,7 @@ def as_nameless(
     return run
 
 
-@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
+@pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)
 def test_what_a_user_lacks_is_told_in_one_line(
     as_nameless: Callable[..., subprocess.CompletedProcess[str]], place: Path
 ) -> None:
@@ -164,7 +165,7 @@ def test_what_a_user_lacks_is_told_in_one_line(
     assert "fuse" in line  # it came as far as to the device, which is not his here
 
 
-@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
+@pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)
 def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
     emulator: EmulatorProcess, place: Path
 ) -> None:
@@ -174,7 +175,7 @@ def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
     assert result.stdout.splitlines() == [f"{USER} {USER} -rw-r--r--", "content", "700"]
 
 
-@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
+@pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)
 def test_where_there_is_no_mtab_he_is_told_before_he_cannot_unmount(
     emulator: EmulatorProcess, place: Path
 ) -> None:
