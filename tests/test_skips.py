@@ -1,5 +1,6 @@
 """A test that is skipped gives one of few reasons, which those who run the tests know."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def needless(log: Path, kind: str, *reasons: str) -> list[str]:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not result.stderr
     return result.stdout.splitlines()
+
+
+def test_every_reason_is_in_one_place_and_who_runs_them_asked_there() -> None:
+    elsewhere = re.compile(r"""(?:\bskip\(|\breason=)f?["'].*|geteuid\(\).*""")
+    places = (Path(__file__), Path(machine.__file__))
+    found = [
+        f"{path.name}: {text}"
+        for path in TESTS.rglob("*.py")
+        if path not in places
+        for text in elsewhere.findall(path.read_text())
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("kind", ["without-loop", "with-loop"])

@@ -1,7 +1,6 @@
 """A catalogue is opened in the first way that its disk allows, and never emptied."""
 
 import fcntl
-import os
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from ossfs_resume.cache.failure import LockedOut
 from ossfs_resume.cache.opening import open_connections
 from ossfs_resume.errors import CacheError
 from support.disks import tmpfs
+from support.machine import is_root
 
 NAME = "catalog.sqlite3"
 OPEN = """
@@ -30,7 +30,7 @@ except Exception as error:
     print(error.__cause__)
 """
 WITHOUT_PRIVILEGES = (
-    ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if is_root() else []
 )
 """Root may write every file, unless he goes without that."""
 

@@ -1,7 +1,6 @@
 """A cache can always give room, and a disk in trouble keeps nobody from opening it."""
 
 import errno
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +15,7 @@ from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.workbench import opened
 from ossfs_resume.errors import CacheError, DiskFull
 from support.disks import tmpfs
-from support.machine import NO_FLAGS, NO_ORDINARY_USER
+from support.machine import NO_FLAGS, needs_ordinary_user
 from support.waiting import eventually
 
 Parts = Any  # of conftest.py
@@ -150,7 +149,7 @@ def test_a_disk_in_trouble_at_the_start_is_gone_without_until_it_is_over(
     assert (immutable / "cache/bucket/catalog.sqlite3").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason=NO_ORDINARY_USER)
+@needs_ordinary_user
 def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path, parts: Parts) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(CacheError, match="ermission denied"):

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
-from support.machine import NO_AUTOFS, NO_SETFATTR
+from support.machine import NO_AUTOFS, NO_SETFATTR, needs_root
 
 pytestmark = [
     pytest.mark.fuse,
-    pytest.mark.skipif(os.geteuid() != 0, reason="root is needed for mount(8)"),
+    needs_root,
 ]
 
 HELPER = Path(sys.executable).with_name("mount.ossfs-resume")

@@ -13,13 +13,10 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
-from support.machine import ANOTHER_PYTHON
+from support.machine import ANOTHER_PYTHON, needs_root
 from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
-pytestmark = [
-    pytest.mark.fuse,
-    pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to become somebody else"),
-]
+pytestmark = [pytest.mark.fuse, needs_root]
 
 USER, OTHER = NOBODY, 1  # fusermount3 wants them known by name: nobody and daemon
 

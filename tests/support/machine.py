@@ -23,10 +23,20 @@ NO_DEVICE = "needs /dev/fuse"
 NO_TMPFS = "needs a tmpfs"
 NO_FLAGS = "needs a file system whose files can be made immutable"
 NO_SETFATTR = "needs setfattr"
+NO_ROOT = "needs root"
 NO_MOUNTING = "needs the right to mount, root's CAP_SYS_ADMIN"
 ANOTHER_PYTHON = "needs a system Python of the same version"
 
 _CAP_SYS_ADMIN = 1 << 21
+
+
+def is_root() -> bool:
+    """By the effective user, whose rights count."""
+    return os.geteuid() == 0
+
+
+needs_root = pytest.mark.skipif(not is_root(), reason=NO_ROOT)
+needs_ordinary_user = pytest.mark.skipif(is_root(), reason=NO_ORDINARY_USER)
 
 
 def has_loop_device() -> bool:
@@ -51,4 +61,4 @@ def require_loop_device() -> None:
 
 def lacks_mount_table() -> bool:
     """Whether nobody but root could unmount here, and that is not who asks."""
-    return os.geteuid() != 0 and what_table_lacks() != ""
+    return not is_root() and what_table_lacks() != ""
