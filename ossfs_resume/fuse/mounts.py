@@ -18,6 +18,10 @@ from ossfs_resume.errors import InUse, MountError
 SUBTYPE = "ossfs-resume"
 FILE_SYSTEM_TYPE = f"fuse.{SUBTYPE}"
 
+TABLE_OF_HELPER = "/etc/mtab"
+"""Where fusermount3 looks for what it unmounts; it mounts without, and then nobody unmounts."""
+TABLE_REMEDY = f"as root: ln -sf /proc/self/mounts {TABLE_OF_HELPER}"
+
 _MNT_DETACH = 2  # umount2(2)
 _UMOUNT_NOFOLLOW = 8
 _EBUSY = 16
@@ -184,6 +188,8 @@ def unmount(mountpoint: str, *, lazy: bool) -> None:
     if result.returncode != 0:
         reason = os.fsdecode(result.stderr).strip()
         kind = InUse if reason.endswith(os.strerror(_EBUSY)) else MountError
+        if TABLE_OF_HELPER in reason:
+            reason += f"; {TABLE_REMEDY}"
         raise kind(f"cannot unmount {mountpoint}: {reason}")
 
 
