@@ -155,7 +155,12 @@ class Engine:
         """
         run_bytes = pattern.advance(offset, length)
         if not download.proven:
-            self._prefetcher.reads(download, pattern, offset, length, run_bytes)
+            parts = download.entry.geometry.parts(offset, length)
+            is_here = download.entry.progress.trusts(parts.start, parts.stop)
+            if run_bytes or not is_here:
+                self._prefetcher.reads(
+                    download, pattern, offset, length, run_bytes, is_here=is_here
+                )
         return self._part_reader.read_at_once(download, offset, length)
 
     async def read(self, download: Download, offset: int, length: int) -> Data:

@@ -36,12 +36,19 @@ class Prefetcher:
         self._settings = settings
 
     def reads(
-        self, download: Download, pattern: AccessPattern, offset: int, length: int, run_bytes: int
+        self,
+        download: Download,
+        pattern: AccessPattern,
+        offset: int,
+        length: int,
+        run_bytes: int,
+        *,
+        is_here: bool,
     ) -> None:
-        """Somebody reads ``[offset, offset + length)``, in a run of so many bytes."""
+        """Somebody reads ``[offset, offset + length)``, in a run of so many bytes; ``is_here`` if
+        he can have them at once."""
         entry, part_size = download.entry, download.entry.geometry.part_size
         first, stop, limit = offset // part_size, offset + length, self._settings.read_ahead_bytes
-        is_here = entry.progress.trusts(first, -(-stop // part_size))
         window = min(readahead.window(run_bytes, limit), self._limit(download)) if run_bytes else 0
         if entry.progress.is_complete or (is_here and not window):
             return
