@@ -31,7 +31,7 @@ from ossfs_resume.oss.credentials.recipes import (
     Recipe,
     Uri,
 )
-from ossfs_resume.oss.credentials.replies import Issued, parse_issued, refusal
+from ossfs_resume.oss.credentials.sts import Issued, parse_issued, refusal
 from ossfs_resume.oss.endpoint import DEFAULT_PORTS
 from ossfs_resume.oss.headers import parse_http_date
 from ossfs_resume.oss.proxy import Proxy, choose

@@ -1,10 +1,15 @@
-"""Odd objects as OSS shows them: symlinks, archives, appendable and versioned ones."""
+"""Odd objects as OSS shows them: symlinks, archives, appendable and versioned ones. Invented
+objects: their bytes are their offsets, at any size.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ossfs_resume.emulator.object_facts import Inventions, content
 from support.emulator import Answer, EmulatorProcess
 
 
@@ -95,3 +100,32 @@ def test_the_requester_may_have_to_pay(emulator: EmulatorProcess) -> None:
     assert get(emulator, "k").status == 403
     headers = {"x-oss-request-payer": "requester"}
     assert emulator.request("GET", emulator.target("k"), headers=headers).body == b"x"
+
+
+@given(st.integers(0, 2**60), st.integers(0, 100), st.integers(0, 100))
+def test_content_is_the_same_however_it_is_cut(offset: int, first: int, second: int) -> None:
+    whole = content(offset, first + second)
+    assert whole == content(offset, first) + content(offset + first, second)
+
+
+def test_the_bytes_at_a_multiple_of_eight_are_that_number() -> None:
+    assert content(2**45, 8) == (2**45).to_bytes(8, "big")
+
+
+def test_keys_are_sorted_and_open() -> None:
+    inventions = Inventions(3, {b"giant": 48 << 40})
+    assert list(inventions.keys) == sorted(inventions.keys)
+    assert len(inventions.keys) == 4
+    giant = inventions.open(b"giant")
+    assert giant is not None
+    assert giant.size == 48 << 40
+    assert len(giant.read((48 << 40) - 3, 100)) == 3
+    assert inventions.open(b"invented/0000003") is None
+
+
+@pytest.mark.parametrize("key", [b"invented/0000000", b"giant"])
+def test_facts_are_stable(key: bytes) -> None:
+    first, second = (Inventions(1, {b"giant": 9}).open(key) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.facts == second.facts

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ossfs_resume import errors
 from ossfs_resume.oss.credentials import sts
 from ossfs_resume.oss.credentials.recipes import OidcRole, Role
-from ossfs_resume.oss.credentials.replies import Issued, parse_issued, refusal
+from ossfs_resume.oss.credentials.sts import Issued, parse_issued, refusal
 from ossfs_resume.oss.models import Credentials
 
 NOW = 1703836302.0  # 2023-12-29T07:51:42Z
