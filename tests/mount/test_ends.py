@@ -27,6 +27,7 @@ OUTSIDE = {
     "umount --lazy": lambda mount: subprocess.run(
         [sys.executable, "-m", "ossfs_resume", "umount", "--lazy", mount.point], check=True
     ),
+    "umount -f": lambda mount: subprocess.run(["umount", "-f", mount.point], check=False),
     "abort": lambda mount: cut(mount),
 }
 
@@ -53,7 +54,7 @@ def test_an_unmount_from_outside_ends_the_process_and_touches_nothing_else(
         # A cut connection leaves its mount, below what comes.
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", mount.point], check=True)
         (mount.point / "file").write_bytes(b"of somebody else")
-        if how != "abort":
+        if how not in ("abort", "umount -f"):
             # A lazy unmount is not over before its last user, who cannot be killed while he waits.
             emulator.faults()
             user.kill()
@@ -100,6 +101,61 @@ def test_what_is_mounted_at_once_after_an_unmount_stays(
         subprocess.run(["umount", "-l", mount.point], check=True)
     if kind == "ossfs-resume":
         mount.pid = 0
+
+
+@pytest.mark.parametrize("how", ["mount --move", "mv"])
+def test_a_mount_that_was_moved_is_taken_away_where_it_is(
+    mounts: Callable[..., Mount], tmp_path: Path, how: str
+) -> None:
+    mount: Mount = mounts()
+    mount.point = tmp_path / "parent/mnt"
+    mount.point.mkdir(parents=True)
+    mount.start()
+    moved = tmp_path / "moved/mnt"
+    if how == "mv":
+        mount.point.parent.rename(moved.parent)
+    else:
+        moved.mkdir(parents=True)
+        subprocess.run(["mount", "--move", mount.point, moved], check=True)
+    assert mount_at(str(moved)) is not None
+    mount.stop()
+    assert mount_at(str(moved)) is None
+
+
+def test_what_is_mounted_over_a_mount_stays_and_the_log_says_what_is_below(
+    mount: Mount, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").touch()
+    subprocess.run(["mount", "--bind", tmp_path / "other", mount.point], check=True)
+    mount.stop()
+    assert os.listdir(mount.point) == ["file"]
+    assert f"{mount.point} stays, dead, below what is mounted over it" in mount.log.read_text()
+    subprocess.run(["umount", mount.point], check=True)
+    mount.start()  # clears it
+    mount.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_mounted_inside_a_mount_stays(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], number: signal.Signals
+) -> None:
+    """A lazy unmount would take it along."""
+    (emulator.directory / "d").mkdir()
+    (emulator.directory / "d/x").touch()
+    mount = mounts().start()
+    inside = mount.point / "d"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", inside], check=True)
+    (inside / "file").write_bytes(b"of somebody else")
+    files = os.open(inside, os.O_RDONLY)
+    mount._end(number)
+    told = mount.run()
+    assert told.returncode == 1
+    assert f"{inside} is mounted inside" in told.stderr
+    assert mount_at(str(inside)) is not None
+    assert os.listdir(files) == ["file"]
+    os.close(files)
+    subprocess.run(["umount", "-l", mount.point], check=True)
 
 
 def test_a_killed_reader_on_a_slow_mount_keeps_no_process_alive(
