@@ -10,10 +10,11 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ossfs_resume.errors import InUse, MountError
+from ossfs_resume.wording import quoted
 
 SUBTYPE = "ossfs-resume"
 FILE_SYSTEM_TYPE = f"fuse.{SUBTYPE}"
@@ -30,7 +31,8 @@ _EBUSY = 16
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One line of the table. The kernel gives ``mount_id`` and the device numbers out again as soon
-    as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE."""
+    as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE.
+    ``parent_id`` is the mount ID of what it is mounted on."""
 
     mount_id: int
     major: int
@@ -40,6 +42,7 @@ class Mount:
     source: str
     user_id: int = 0
     group_id: int = 0
+    parent_id: int = field(default=0, compare=False)
 
     @property
     def is_ours(self) -> bool:
@@ -75,6 +78,7 @@ def _parse_line(line: str) -> Mount | None:
         _unescape(rest[1]),
         int(options.get("user_id", 0)),
         int(options.get("group_id", 0)),
+        int(fields[1]),
     )
 
 
@@ -95,6 +99,12 @@ def mounts(process: int | str = "self") -> list[Mount]:
 def mount_at(mountpoint: str) -> Mount | None:
     """The topmost mount at exactly ``mountpoint`` (absolute, without symbolic links)."""
     found = [mount for mount in mounts() if mount.mountpoint == mountpoint]
+    return found[-1] if found else None
+
+
+def located(mount: Mount) -> Mount | None:
+    """The line that ``mount`` has now: it or a directory above it may have been moved."""
+    found = [one for one in mounts() if replace(one, mountpoint=mount.mountpoint) == mount]
     return found[-1] if found else None
 
 
@@ -139,8 +149,15 @@ class Pinned:
     descriptor: int
 
     def detach(self) -> None:
-        """Unmount it lazily, and nothing else. Raises MountError with the reason."""
+        """Unmount it lazily, and nothing else. Raises MountError with the reason; also if anything
+        is mounted inside, which would go with it."""
         mountpoint = self.mount.mountpoint
+        for inside in mounts():
+            if inside.parent_id == self.mount.mount_id:
+                raise MountError(
+                    f"{inside.mountpoint} is mounted inside {mountpoint} and would be taken away "
+                    f"with it; to unmount both: umount -l {quoted(mountpoint)}"
+                )
         if os.geteuid() == 0:
             _unmount(f"/proc/self/fd/{self.descriptor}", mountpoint, _MNT_DETACH)
         elif mount_at(mountpoint) == self.mount:

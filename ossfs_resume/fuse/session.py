@@ -40,7 +40,7 @@ from ossfs_resume.fuse import health, kernel, owners, preflight, watcher
 from ossfs_resume.fuse.connection import Connection, open_devices
 from ossfs_resume.fuse.health import Health
 from ossfs_resume.fuse.kernel import KernelReport
-from ossfs_resume.fuse.mounts import Pinned, mount_at, pinned
+from ossfs_resume.fuse.mounts import Mount, Pinned, located, mount_at, pinned
 from ossfs_resume.fuse.operations import Operations
 from ossfs_resume.fuse.options import SessionSettings, libfuse_options
 from ossfs_resume.fuse.process import (
@@ -234,8 +234,9 @@ class _Session:
     async def _stop(self) -> None:
         """Invariant 1, up to the unmount."""
         with ExitStack() as held:
-            mount = held.enter_context(pinned(self._mount)) if self._mount else None
-            is_ours = mount is not None and not self._connection.is_over
+            place = located(self._mount) if self._mount else None
+            mount = held.enter_context(pinned(place)) if place else None
+            is_ours = not self._connection.is_over
             self._tell_waiters()
             self._operations.invalidator.stop()
             await self._operations.gate.close(self._settings.stop_grace_s)
@@ -243,8 +244,8 @@ class _Session:
             if await self._join_invalidations():
                 # The connection ends here: what waits for an answer gets an error.
                 pyfuse3.close(unmount=False)
-            if mount is not None and is_ours and self._is_to_be_unmounted:
-                _detach(mount)
+            if place is not None and is_ours and self._is_to_be_unmounted:
+                _detach(mount, place)
 
     def _tell_waiters(self) -> None:
         try:
@@ -272,8 +273,8 @@ class _Session:
 
     async def _say_how_it_ended(self) -> None:
         """The kernel ended the session: somebody unmounted it, or cut the connection."""
-        mount = self._mount
-        if mount is None or mount_at(self._mountpoint) != mount:
+        mount = located(self._mount) if self._mount else None
+        if mount is None:
             _log.info("%s was unmounted", self._mountpoint)
         elif await trio.to_thread.run_sync(health.ask, mount) is Health.DEAD:
             raise MountError(f"the kernel's connection of {self._mountpoint} was cut; mount again")
@@ -288,7 +289,10 @@ class _Session:
             os.close(self._abort)
 
 
-def _detach(mount: Pinned) -> None:
+def _detach(mount: Pinned | None, place: Mount) -> None:
+    if mount is None:
+        _log.warning("%s stays, dead, below what is mounted over it", place.mountpoint)
+        return
     try:
         mount.detach()
     except MountError as error:
