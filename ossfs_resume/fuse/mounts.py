@@ -8,7 +8,7 @@ import ctypes
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ _EBUSY = 16
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One line of the table. The kernel gives ``mount_id`` and the device numbers out again as soon
-    as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE."""
+    as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE; with
+    ``allows_others`` it answers others than that user, too."""
 
     mount_id: int
     major: int
@@ -36,6 +37,7 @@ class Mount:
     source: str
     user_id: int = 0
     group_id: int = 0
+    allows_others: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -61,7 +63,8 @@ def _parse_line(line: str) -> Mount | None:
     if len(rest) < 2:
         return None
     major, _, minor = fields[2].partition(":")
-    options = dict(re.findall(r"(?:^|,)(user_id|group_id)=(\d+)", rest[2] if rest[2:] else ""))
+    words = rest[2] if rest[2:] else ""
+    options = dict(re.findall(r"(?:^|,)(user_id|group_id)=(\d+)", words))
     return Mount(
         int(fields[0]),
         int(major),
@@ -71,6 +74,7 @@ def _parse_line(line: str) -> Mount | None:
         _unescape(rest[1]),
         int(options.get("user_id", 0)),
         int(options.get("group_id", 0)),
+        "allow_other" in words.split(","),
     )
 
 
@@ -92,6 +96,18 @@ def mount_at(mountpoint: str) -> Mount | None:
     """The topmost mount at exactly ``mountpoint`` (absolute, without symbolic links)."""
     found = [mount for mount in mounts() if mount.mountpoint == mountpoint]
     return found[-1] if found else None
+
+
+def mount_of(path: str, table: Sequence[Mount]) -> Mount | None:
+    """The mount of ``table`` that an absolute path leads into, as it is written; its links are not
+    followed."""
+    found: Mount | None = None
+    for mount in table:
+        point = mount.mountpoint.rstrip("/")
+        is_below = path == point or path.startswith(point + "/")
+        if is_below and (found is None or len(mount.mountpoint) >= len(found.mountpoint)):
+            found = mount
+    return found
 
 
 def users_elsewhere(mount: Mount) -> list[tuple[int, str]]:
