@@ -97,6 +97,8 @@ class Verbs:
         self._verbs: dict[str, Verb] = {
             "materialize": lambda path, meta: jobs.add(path),
             "cancel": lambda path, meta: jobs.cancel(path),
+            "pause": lambda path, meta: jobs.pause(path),
+            "resume": lambda path, meta: jobs.resume(path),
             "pin": pins.pin,
             "unpin": pins.unpin,
             "evict": care.evict,
@@ -119,6 +121,11 @@ class Verbs:
     async def get(self, inode: int, name: str) -> bytes:
         """The value of an attribute. Raises NoSuchAttribute."""
         meta = self._object(inode)
+        if name == "job":
+            report = self._jobs.report(self._tree.prefix_of(inode) if meta is None else meta.key)
+            if report is None:
+                raise NoSuchAttribute(name)
+            return encode(report.document())
         if meta is None:
             return await self._get_of_directory(inode, name)
         constant = {

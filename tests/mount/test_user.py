@@ -28,6 +28,10 @@ trap 'as_user fusermount3 -u -z "$PLACE/home/mnt" 2>/dev/null || true' EXIT
 as_user stat -c '%u %g %A' "$PLACE/home/mnt/file"
 as_user cat "$PLACE/home/mnt/file"
 as_user setfattr -n user.ossfs.materialize -v 1 "$PLACE/home/mnt/file"
+$PROGRAM pin "$PLACE/home/mnt/file"
+as_user getfattr --only-values -n user.ossfs.status "$PLACE/home/mnt/file" |
+    grep -o '"pinned": true'
+as_other $PROGRAM unpin "$PLACE/home/mnt/file" && echo "another user may"
 as_user stat -c '%a' "$PLACE/home/.cache/ossfs-resume"
 cat "$PLACE/home/mnt/file" 2>/dev/null && echo "root sees it"
 as_other cat "$PLACE/home/mnt/file" 2>/dev/null && echo "another user sees it"
@@ -169,7 +173,13 @@ def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
     (emulator.directory / "file").write_bytes(b"content\n")
     result = as_root(SCRIPT, emulator, place)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [f"{USER} {USER} -rw-r--r--", "content", "700"]
+    assert result.stdout.splitlines() == [
+        f"{USER} {USER} -rw-r--r--",
+        "content",
+        '"pinned": true',
+        "700",
+    ]
+    assert result.stderr.count("permission denied") == 1
 
 
 @pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)

@@ -106,7 +106,8 @@ def _serve(channel: socket.socket) -> None:
     import ossfs_resume.cli.check
     import ossfs_resume.cli.mount
     import ossfs_resume.cli.serving
-    import ossfs_resume.cli.umount  # noqa: F401
+    import ossfs_resume.cli.umount
+    import ossfs_resume.cli.verbs  # noqa: F401
 
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those below
