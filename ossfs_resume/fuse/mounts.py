@@ -31,13 +31,9 @@ _EBUSY = 16
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One line of the table. The kernel gives ``mount_id`` and the device numbers out again as soon
-<<<<<<< HEAD
-    as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE.
-    ``parent_id`` is the mount ID of what it is mounted on."""
-=======
     as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE; with
-    ``allows_others`` it answers others than that user, too."""
->>>>>>> commands
+    ``allows_others`` it answers others than that user, too. ``parent_id`` is the mount ID of what
+    it is mounted on."""
 
     mount_id: int
     major: int
@@ -47,11 +43,8 @@ class Mount:
     source: str
     user_id: int = 0
     group_id: int = 0
-<<<<<<< HEAD
-    parent_id: int = field(default=0, compare=False)
-=======
     allows_others: bool = False
->>>>>>> commands
+    parent_id: int = field(default=0, compare=False)
 
     @property
     def is_ours(self) -> bool:
@@ -88,11 +81,8 @@ def _parse_line(line: str) -> Mount | None:
         _unescape(rest[1]),
         int(options.get("user_id", 0)),
         int(options.get("group_id", 0)),
-<<<<<<< HEAD
-        int(fields[1]),
-=======
         "allow_other" in words.split(","),
->>>>>>> commands
+        int(fields[1]),
     )
 
 
@@ -116,12 +106,12 @@ def mount_at(mountpoint: str) -> Mount | None:
     return found[-1] if found else None
 
 
-<<<<<<< HEAD
 def located(mount: Mount) -> Mount | None:
     """The line that ``mount`` has now: it or a directory above it may have been moved."""
     found = [one for one in mounts() if replace(one, mountpoint=mount.mountpoint) == mount]
     return found[-1] if found else None
-=======
+
+
 def mount_of(path: str, table: Sequence[Mount]) -> Mount | None:
     """The mount of ``table`` that an absolute path leads into, as it is written; its links are not
     followed."""
@@ -132,7 +122,6 @@ def mount_of(path: str, table: Sequence[Mount]) -> Mount | None:
         if is_below and (found is None or len(mount.mountpoint) >= len(found.mountpoint)):
             found = mount
     return found
->>>>>>> commands
 
 
 def users_elsewhere(mount: Mount) -> list[tuple[int, str]]:
