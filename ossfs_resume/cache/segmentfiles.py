@@ -62,8 +62,15 @@ class SegmentFiles:
         for descriptor in descriptors:
             os.fdatasync(descriptor)
         if has_new_names:
+            self._sync_names()
+
+    def _sync_names(self) -> None:
+        try:
             self._data.enter(self._folder).sync()
             self._data.sync()
+        except OSError:
+            self._has_new_names = True
+            raise
 
     def hold(self) -> None:
         """Open all segments that exist, so that nobody else removes them."""

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 import trio
 
 from ossfs_resume.errors import CacheError
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Call(Generic[T]):
         except CacheError as error:
             self._error = error
         except Exception as error:
-            log.exception("the cache failed unexpectedly")
+            log_failure(log, "the cache", error)
             self._error = CacheError(f"{type(error).__name__}: {error}")
         finally:
             self._ended.set()

@@ -34,6 +34,7 @@ from ossfs_resume.fetch.receiver import Receiver, Receives, VersionReader
 from ossfs_resume.fetch.receiver_thread import Post, Receivers
 from ossfs_resume.fetch.scheduler import Priority, concurrency, least_urgent
 from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +235,7 @@ def _explained(transfer: Transfer, error: Exception) -> OssfsError:
     """An error that nobody thought of fails one range, and not the mount with all its readers."""
     if isinstance(error, OssfsError):
         return error
-    log.error("%s: %r failed unexpectedly", transfer.download.meta.key, transfer, exc_info=error)
+    log_failure(log, f"{transfer.download.meta.key}: {transfer!r}", error)
     return BadAnswer(f"{transfer.download.meta.key}: {type(error).__name__}: {error}")
 
 

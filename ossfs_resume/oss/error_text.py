@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from ossfs_resume.shortages import hint
 from ossfs_resume.wording import lower_first
 
 _BROKEN_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a connection that ended, no more
@@ -68,5 +69,5 @@ def _words(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return lower_first(error.strerror or "")
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
-        return lower_first(os.strerror(error.errno))
+        return lower_first(os.strerror(error.errno)) + hint(error.errno)
     return ""

@@ -254,4 +254,4 @@ async def test_a_receiver_that_ends_unexpectedly_is_replaced(
         await thread._ready.wait()
         thread._loop._token.run_sync_soon(lambda: 1 // 0)
         assert await read_all(engine, download) == origin.content["a"]
-    assert "the receiver ended unexpectedly" in caplog.text
+    assert "the receiver failed unexpectedly" in caplog.text

@@ -153,7 +153,7 @@ def test_what_a_user_lacks_is_told_in_one_line(
         ("HOME={place}/foreign", mine, 1000, "foreign/.ossutilconfig: Permission denied"),
         ("HOME={place}/foreign", mine + " --credentials ossutil", 1000, "--credentials ossutil: "),
         (f"{key} HOME=/", "", 1000, "may not be written by the user 12345; choose another with"),
-        (f"{key} HOME={{place}}/home", "", 1, "cannot start a process"),
+        (f"{key} HOME={{place}}/home", "", 1, "raise the limit of processes"),
         (f"{key} HOME={{place}}/home", "", 3, "raise the limit of processes"),
     )
     for settings, options, threads, said in cases:
