@@ -7,18 +7,18 @@ reached. Only absence does not: an expired "no such name" is never repeated with
 word, since a program that is told so may act on it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import trio
 
-from ossfs_resume.vfs.listing import Listing
+from ossfs_resume.vfs.listing import Listing, Place
 from ossfs_resume.vfs.listings import Listings
 from ossfs_resume.vfs.models import AbsentName
 from ossfs_resume.vfs.names import decode, is_representable
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
+from ossfs_resume.vfs.page import Page
 from ossfs_resume.vfs.probe import Found, FoundDirectory, find
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
 
@@ -91,19 +91,20 @@ class Directory:
         """Believe nothing any more, or nothing about the names of one node; what was known serves
         only if the origin cannot be reached."""
         answered = [(name, answer.node) for name, answer in self._answers.items()]
-        for _, node in (*answered, *self.listings.names()):
+        for node in (*(node for _, node in answered), *self.listings.nodes()):
             if node is not None and only in (None, node):
                 self._shared.doubt(node)
         if only is None:
-            self.listings.expire()
+            self.listings.disbelieve()
             self.node.read_at = NEVER
             self._answers = {name: _Answer(node, NEVER) for name, node in answered}
 
-    def valid_s(self, nodes: Sequence[Node]) -> list[float]:
-        """For each node the seconds for which the kernel may keep its connection with a name."""
+    def valid_s(self, shown: Node | Page) -> float:
+        """For how many seconds the kernel may keep the connection of a node with a name, or that of
+        the rows of a page that have no node."""
         expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s
         least_s = STALE_VALID_S if self._shared.origin.is_down else 0.0
-        return [max(node.confirmed_at - expired_at, least_s) for node in nodes]
+        return max(shown.confirmed_at - expired_at, least_s)
 
     async def _renew(self, name: bytes, known: _Known | None) -> _Known:
         """Ask for a name of which nothing, or only something old, is known."""
@@ -165,7 +166,7 @@ class Directory:
         finally:
             del self._asking[name]
         node = self._node_of(found, asked_at)
-        self._replace(name, node, asked_at, None)
+        self._replace(name, node, asked_at)
         self._shared.memory.found(self.node.prefix + decode(name), found)
         self._remember_answer(name, _Answer(node, asked_at))
         return self._knowing(node, asked_at)
@@ -191,20 +192,32 @@ class Directory:
             directory.saw_marker(found.marker.modified * NANOSECONDS)
         return directory
 
-    def _on_page(self, listing: Listing, names: list[bytes], asked_at: float) -> None:
+    def _on_page(self, listing: Listing, page: Page, names: list[bytes], asked_at: float) -> None:
         """A page of a listing is there; it overtakes the lookups that were asked before."""
         if not self._answers and self.listings.is_only(listing):
             return
-        for name in names:
-            self._replace(name, listing.nodes[name], asked_at, listing)
+        table = self._shared.table
+        for row, name in enumerate(names):
             answer = self._answers.get(name)
-            if answer is not None and answer.asked_at <= asked_at:
-                del self._answers[name]
+            if answer is None:
+                place = self.listings.place(name, besides=listing)
+                old = None if place is None else self._other(place, page, row)
+            else:
+                old = answer.node
+                if answer.asked_at <= asked_at:
+                    del self._answers[name]
+            if old is not None:
+                self._shared.replace(current(old), table.node(page, row, name), asked_at)
 
-    def _replace(
-        self, name: bytes, node: Node | None, asked_at: float, source: Listing | None
-    ) -> None:
+    def _other(self, place: Place, page: Page, row: int) -> Node | None:
+        """The node at ``place`` if anybody has it, and it is not that of a row of a newer page."""
+        old, at = place
+        if old.inodes[at] == page.inodes[row]:
+            return None
+        return self._shared.table.known_node(old, at)
+
+    def _replace(self, name: bytes, node: Node | None, asked_at: float) -> None:
         answer = self._answers.get(name)
-        old = answer.node if answer is not None else self.listings.find(name, besides=source)
+        old = answer.node if answer is not None else self.listings.find(name)
         if old is not None:
             self._shared.replace(current(old), node, asked_at)
