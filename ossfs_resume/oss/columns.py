@@ -112,6 +112,13 @@ def keys_of(objects: Sequence[ObjectMeta]) -> list[str]:
     return objects.keys if isinstance(objects, Objects) else [meta.key for meta in objects]
 
 
+def types_of(objects: Sequence[ObjectMeta]) -> list[str]:
+    """The types of any objects."""
+    if isinstance(objects, Objects):
+        return objects.types
+    return [meta.object_type for meta in objects]
+
+
 def encoded_texts(texts: list[str]) -> list[bytes]:
     """The bytes of each text: of all at once where that can be told apart again."""
     encoded = key_bytes("\n".join(texts)).split(b"\n")

@@ -7,12 +7,13 @@ reached. Only absence does not: an expired "no such name" is never repeated with
 word, since a program that is told so may act on it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import trio
 
-from ossfs_resume.vfs.listing import Listing, Place
+from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.listings import Listings
 from ossfs_resume.vfs.models import AbsentName
 from ossfs_resume.vfs.names import decode, is_representable
@@ -194,14 +195,14 @@ class Directory:
 
     def _on_page(self, listing: Listing, page: Page, names: list[bytes], asked_at: float) -> None:
         """A page of a listing is there; it overtakes the lookups that were asked before."""
-        if not self._answers and self.listings.is_only(listing):
+        others = self.listings.besides(listing)
+        if not self._answers and not others:
             return
         table = self._shared.table
         for row, name in enumerate(names):
             answer = self._answers.get(name)
             if answer is None:
-                place = self.listings.place(name, besides=listing)
-                old = None if place is None else self._other(place, page, row)
+                old = self._other(name, page, row, others)
             else:
                 old = answer.node
                 if answer.asked_at <= asked_at:
@@ -209,12 +210,16 @@ class Directory:
             if old is not None:
                 self._shared.replace(current(old), table.node(page, row, name), asked_at)
 
-    def _other(self, place: Place, page: Page, row: int) -> Node | None:
-        """The node at ``place`` if anybody has it, and it is not that of a row of a newer page."""
-        old, at = place
-        if old.inodes[at] == page.inodes[row]:
-            return None
-        return self._shared.table.known_node(old, at)
+    def _other(self, name: bytes, page: Page, row: int, others: Sequence[Listing]) -> Node | None:
+        """The node of ``name`` in the newest of other listings that has it, if anybody has that
+        node, and it is not the one of a row of a newer page."""
+        for listing in others:
+            place = listing.known_place(name)
+            if place is not None:
+                old, at = place
+                is_same = old.inodes[at] == page.inodes[row]
+                return None if is_same else self._shared.table.known_node(old, at)
+        return None
 
     def _replace(self, name: bytes, node: Node | None, asked_at: float) -> None:
         answer = self._answers.get(name)

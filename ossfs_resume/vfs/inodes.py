@@ -20,6 +20,7 @@ Two names whose 63-bit hashes collide are kept apart by probing. The one that ca
 down for good, since a free number at its first choice would otherwise tempt it to move.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import count
@@ -183,19 +184,25 @@ class InodeTable:
         Rows of which the kernel was told with an earlier page are taken over from that one.
         """
         page.number = next(self._page_numbers)
-        nodes, inodes, known = self._nodes, page.inodes, []
-        for row, identity in enumerate(_identities(page, names)):
-            inode = self._displaced.get(identity, 0) or self._hash(identity) or MAX_INODE
-            inodes[row] = inode
-            if inode in nodes or self._reincarnated:
-                known.append(row)
+        first_choice, displaced = self._hash, self._displaced
+        page.inodes = inodes = array(
+            page.inodes.typecode,
+            [
+                (displaced.get(identity, 0) or first_choice(identity) or MAX_INODE)
+                for identity in _identities(page, names)
+            ],
+        )
         is_ambiguous = len(set(inodes)) < page.count
         others: dict[int, list[bytes]] = {}
-        for row in range(page.count) if is_ambiguous else known:
+        for row in range(page.count) if is_ambiguous or self._reincarnated else self._known(inodes):
             if row in page.nodes:
                 inodes[row] = page.nodes[row].inode
             elif is_ambiguous or not self._take_over(page, row, names[row], others):
                 self._confirm(page, row, names[row])
+
+    def _known(self, inodes: "array[int]") -> list[int]:
+        """The rows whose numbers are in use."""
+        return [row for row, inode in enumerate(inodes) if inode in self._nodes]
 
     def node(self, page: Page, row: int, name: bytes | None = None) -> Node:
         """The node of a row, made if there is none; its ``name``, if that is known."""

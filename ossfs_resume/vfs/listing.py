@@ -96,6 +96,15 @@ class Listing:
                 return self.pages[number], row
         return self._stragglers.get(name)
 
+    def known_place(self, name: bytes) -> Place | None:
+        """The same of a name if there may be a node of it, or the kernel may know it."""
+        number = bisect_left(self._last_names, name)
+        if number < len(self.pages) and not self._stragglers:
+            page = self.pages[number]
+            if not (page.told or page.nodes):
+                return None
+        return self.place(name)
+
     def __contains__(self, name: bytes) -> bool:
         return self.place(name) is not None
 

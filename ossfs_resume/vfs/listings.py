@@ -17,7 +17,7 @@ from functools import partial
 import trio
 
 from ossfs_resume.vfs.links import resolve_page
-from ossfs_resume.vfs.listing import Listing, Place
+from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.packing import pack_page
@@ -135,10 +135,9 @@ class Listings:
                 return node
         return None
 
-    def place(self, name: bytes, besides: Listing) -> Place | None:
-        """Where ``name`` is in the newest other listing that has it."""
-        places = (listing.place(name) for listing in self._known() if listing is not besides)
-        return next((place for place in places if place is not None), None)
+    def besides(self, listing: Listing) -> list[Listing]:
+        """The other listings that are known, newest first."""
+        return [known for known in self._known() if known is not listing]
 
     def vouches_for(self, name: bytes, node: Node) -> bool:
         """Whether the newest listing has shown this node under ``name``, and nothing is newer."""
@@ -148,10 +147,6 @@ class Listings:
             and newest.find(name) is node
             and node.confirmed_at >= newest.started_at > NEVER
         )
-
-    def is_only(self, listing: Listing) -> bool:
-        """Whether no other listing is known."""
-        return all(known is listing for known in self._known())
 
     def denied_until(self, name: bytes) -> float | None:
         """Until when the newest listing proves that there is no ``name``; None if it does not."""
