@@ -157,6 +157,7 @@ class _Mounted:
             self._on_discarded,
             client.concurrency,
             client.superseded,
+            on_growing=lambda meta: self._tree.grows(version_of(meta)),
             in_thread=True,
         )
         self._tree = Tree(

@@ -76,6 +76,11 @@ class Catalog(Database):
                 found.append(row[0] if row else 0)
         return found
 
+    def present_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
+        """Bytes present of all versions below a prefix; None if there are more than ``limit``."""
+        with self._reading() as reader:
+            return inventory.present_below(reader, prefix, limit)
+
     def files(self, row_ids: Iterable[int]) -> dict[int, StoredFile]:
         """What each of the rows says of its file now; no item for a row that does not exist."""
         found = {}

@@ -65,6 +65,8 @@ class Database:
         self._connections: Connections | None = None
         self._file: tuple[int, int] | None = None
         self._why_closed = "it is closed"
+        self.changes = 0
+        """Rises with every transaction, and when another file takes the place of this one."""
         self.on_failing: Callable[[str], None] = lambda why: None
         """Told why the disk cannot be trusted; with locks held, so it must not come back here."""
 
@@ -111,6 +113,7 @@ class Database:
             # SQLite sees that its file has moved and leaves alone what has the names now.
             self._let_go("it is being opened again")
             self._connect()
+            self.changes += 1
 
     def share(self) -> None:
         """Let others in: from now on with a rollback journal. Raises CacheError."""
@@ -143,6 +146,7 @@ class Database:
                 yield Transaction(writer)
                 writer.execute("COMMIT")
             finally:
+                self.changes += 1
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
 

@@ -228,6 +228,31 @@ class CacheStore:
             for version, in_catalog in zip(versions, stored, strict=True)
         ]
 
+    @property
+    def changes(self) -> int:
+        """Rises with every change of the catalogue by this process. Memory only."""
+        return self._catalog.changes
+
+    def open_bytes(self, version: ObjectVersion) -> int | None:
+        """Bytes present of a version in use; None if it is not. Memory only."""
+        entry = self._table.find(version) if len(self._table) else None
+        return None if entry is None else entry.progress.present_bytes
+
+    def opened(self) -> dict[ObjectVersion, int]:
+        """Bytes present of the versions in use. Memory only."""
+        return {entry.version: entry.progress.present_bytes for entry in self._table.current()}
+
+    def cached_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
+        """Bytes present of all versions below a prefix (empty, or ending in ``/``); None if there
+        are more than ``limit``, those in use not counted."""
+        entries = self._table.current()  # before the catalogue: they end up there
+        present = self._catalog.present_below(prefix, limit)
+        if present is not None:
+            for entry in entries:
+                if entry.version.key.startswith(prefix):
+                    present[entry.version] = entry.progress.present_bytes
+        return present
+
     def statvfs(self) -> os.statvfs_result:
         """The space on the cache's file system."""
         with translated("ask for the space in the cache directory"):

@@ -44,9 +44,10 @@ class Engine:
     """Opens downloads and reads through them.
 
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
-    out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
-    requests at once the origin bears at this moment, ``superseded`` how to read on in a version
-    that is not the current one any more. ``in_thread``: see `TransferPool`.
+    out to be wrong: whoever has copies (the kernel's pages) must drop them;
+    ``on_growing`` with each version of which more may be cached from now on. ``width`` says how
+    many requests at once the origin bears at this moment, ``superseded`` how to read on in a
+    version that is not the current one any more. ``in_thread``: see `TransferPool`.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Engine:
         width: Callable[[], float] = lambda: math.inf,
         superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
         *,
+        on_growing: Callable[[ObjectMeta], None] = lambda meta: None,
         in_thread: bool = False,
     ) -> None:
         # Reading whole objects again takes long and must not hold up readers.
         self._rereads = trio.CapacityLimiter(2)
         memory = MemoryParts()
-        self._downloads = OpenDownloads(store, memory, on_discarded)
+        self._downloads = OpenDownloads(store, memory, on_discarded, on_growing)
         retire = self._downloads.retire
         self._disk = disk = Disk(retire)
         self._prover = Prover(store, disk, self._downloads.discarded)

@@ -42,15 +42,21 @@ def version_of(meta: ObjectMeta) -> ObjectVersion:
 class OpenDownloads:
     """The downloads of a mount, by version.
 
-    ``on_discarded`` is called with each version whose cached bytes turned out to be wrong.
+    ``on_discarded`` is called with each version whose cached bytes turned out to be wrong,
+    ``on_growing`` with each that somebody begins to hold before all of it is cached.
     """
 
     def __init__(
-        self, store: EntryStore, memory: MemoryParts, on_discarded: Callable[[ObjectMeta], None]
+        self,
+        store: EntryStore,
+        memory: MemoryParts,
+        on_discarded: Callable[[ObjectMeta], None],
+        on_growing: Callable[[ObjectMeta], None],
     ) -> None:
         self._store = store
         self._memory = memory
         self._on_discarded = on_discarded
+        self._on_growing = on_growing
         self._downloads: dict[ObjectVersion, Download] = {}
         # Also those that were replaced or discarded, while somebody still reads from them.
         self._alive: set[Download] = set()
@@ -120,6 +126,8 @@ class OpenDownloads:
     def _add(self, download: Download) -> None:
         self._downloads[version_of(download.meta)] = download
         self._alive.add(download)
+        if not download.entry.progress.is_complete:
+            self._on_growing(download.meta)
 
     def _usable(self, version: ObjectVersion) -> Download | None:
         """The download of a version, unless its entry was thrown away under it."""

@@ -6,12 +6,14 @@ than everything else that is done with it; so it is made for those that somebody
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import overload
+from operator import add
+from typing import Any, overload
 
 from ossfs_resume.oss.encoding import key_bytes
 from ossfs_resume.oss.models import ObjectMeta
 
 INT64 = "q"
+_NOTHING = ObjectMeta("", 0, "", 0)
 
 
 class Objects(Sequence[ObjectMeta]):
@@ -35,6 +37,29 @@ class Objects(Sequence[ObjectMeta]):
         self.types = types
         self.classes = classes
         self._encoded: list[bytes] | None = None
+
+    @classmethod
+    def of(cls, metas: Sequence[ObjectMeta | None]) -> "Objects":
+        """What a listing could say of these; nothing where there is None."""
+        found = [meta or _NOTHING for meta in metas]
+        return cls(
+            [meta.key for meta in found],
+            array(INT64, [meta.size for meta in found]),
+            [meta.etag for meta in found],
+            array(INT64, [meta.modified for meta in found]),
+            [meta.object_type for meta in found],
+            [meta.storage_class for meta in found],
+        )
+
+    def part(self, rows: range) -> "Objects":
+        """Some, one after the other."""
+        return Objects(*(column[rows.start : rows.stop] for column in self._columns()))
+
+    def __add__(self, other: "Objects") -> "Objects":
+        return Objects(*map(add, self._columns(), other._columns()))
+
+    def _columns(self) -> tuple[Any, ...]:
+        return self.keys, self.sizes, self.etags, self.modified, self.types, self.classes
 
     def encoded_keys(self) -> list[bytes]:
         """The bytes of all keys."""
@@ -85,6 +110,13 @@ def encoded_keys(objects: Sequence[ObjectMeta]) -> list[bytes]:
 def keys_of(objects: Sequence[ObjectMeta]) -> list[str]:
     """The keys of any objects."""
     return objects.keys if isinstance(objects, Objects) else [meta.key for meta in objects]
+
+
+def types_of(objects: Sequence[ObjectMeta]) -> list[str]:
+    """The types of any objects."""
+    if isinstance(objects, Objects):
+        return objects.types
+    return [meta.object_type for meta in objects]
 
 
 def encoded_texts(texts: list[str]) -> list[bytes]:

@@ -19,6 +19,7 @@ from ossfs_resume.vfs.models import AbsentName
 from ossfs_resume.vfs.names import decode, is_representable
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
+from ossfs_resume.vfs.page import Page
 from ossfs_resume.vfs.probe import Found, FoundDirectory, find
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
 
@@ -91,19 +92,20 @@ class Directory:
         """Believe nothing any more, or nothing about the names of one node; what was known serves
         only if the origin cannot be reached."""
         answered = [(name, answer.node) for name, answer in self._answers.items()]
-        for _, node in (*answered, *self.listings.names()):
+        for node in (*(node for _, node in answered), *self.listings.nodes()):
             if node is not None and only in (None, node):
                 self._shared.doubt(node)
         if only is None:
-            self.listings.expire()
+            self.listings.disbelieve()
             self.node.read_at = NEVER
             self._answers = {name: _Answer(node, NEVER) for name, node in answered}
 
-    def valid_s(self, nodes: Sequence[Node]) -> list[float]:
-        """For each node the seconds for which the kernel may keep its connection with a name."""
+    def valid_s(self, shown: Node | Page) -> float:
+        """For how many seconds the kernel may keep the connection of a node with a name, or that of
+        the rows of a page that have no node."""
         expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s
         least_s = STALE_VALID_S if self._shared.origin.is_down else 0.0
-        return [max(node.confirmed_at - expired_at, least_s) for node in nodes]
+        return max(shown.confirmed_at - expired_at, least_s)
 
     async def _renew(self, name: bytes, known: _Known | None) -> _Known:
         """Ask for a name of which nothing, or only something old, is known."""
@@ -165,7 +167,7 @@ class Directory:
         finally:
             del self._asking[name]
         node = self._node_of(found, asked_at)
-        self._replace(name, node, asked_at, None)
+        self._replace(name, node, asked_at)
         self._shared.memory.found(self.node.prefix + decode(name), found)
         self._remember_answer(name, _Answer(node, asked_at))
         return self._knowing(node, asked_at)
@@ -191,20 +193,36 @@ class Directory:
             directory.saw_marker(found.marker.modified * NANOSECONDS)
         return directory
 
-    def _on_page(self, listing: Listing, names: list[bytes], asked_at: float) -> None:
+    def _on_page(self, listing: Listing, page: Page, names: list[bytes], asked_at: float) -> None:
         """A page of a listing is there; it overtakes the lookups that were asked before."""
-        if not self._answers and self.listings.is_only(listing):
+        others = self.listings.besides(listing)
+        if not self._answers and not others:
             return
-        for name in names:
-            self._replace(name, listing.nodes[name], asked_at, listing)
+        table = self._shared.table
+        for row, name in enumerate(names):
             answer = self._answers.get(name)
-            if answer is not None and answer.asked_at <= asked_at:
-                del self._answers[name]
+            if answer is None:
+                old = self._other(name, page, row, others)
+            else:
+                old = answer.node
+                if answer.asked_at <= asked_at:
+                    del self._answers[name]
+            if old is not None:
+                self._shared.replace(current(old), table.node(page, row, name), asked_at)
 
-    def _replace(
-        self, name: bytes, node: Node | None, asked_at: float, source: Listing | None
-    ) -> None:
+    def _other(self, name: bytes, page: Page, row: int, others: Sequence[Listing]) -> Node | None:
+        """The node of ``name`` in the newest of other listings that has it, if anybody has that
+        node, and it is not the one of a row of a newer page."""
+        for listing in others:
+            place = listing.known_place(name)
+            if place is not None:
+                old, at = place
+                is_same = old.inodes[at] == page.inodes[row]
+                return None if is_same else self._shared.table.known_node(old, at)
+        return None
+
+    def _replace(self, name: bytes, node: Node | None, asked_at: float) -> None:
         answer = self._answers.get(name)
-        old = answer.node if answer is not None else self.listings.find(name, besides=source)
+        old = answer.node if answer is not None else self.listings.find(name)
         if old is not None:
             self._shared.replace(current(old), node, asked_at)

@@ -8,19 +8,31 @@ even this, it is left out if the target does not exist, and stays what the listi
 """
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import replace
 
 import trio
 
 from ossfs_resume.errors import NotFound, OriginError, TransientError
+from ossfs_resume.oss.columns import types_of
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.names import encode, is_representable
 from ossfs_resume.vfs.origin import Origin
 
+_SYMLINK = "symlink"
+
 
 def is_symlink(meta: ObjectMeta) -> bool:
     """Whether the origin calls it a symlink."""
-    return meta.object_type.lower() == "symlink"
+    return meta.object_type.lower() == _SYMLINK
+
+
+def _symlinks(objects: Sequence[ObjectMeta]) -> list[int]:
+    """The places of those that are."""
+    types = types_of(objects)
+    if _SYMLINK not in {kind.lower() for kind in set(types)}:
+        return []
+    return [place for place, kind in enumerate(types) if kind.lower() == _SYMLINK]
 
 
 def path_between(key: str, target: str, root: str) -> str | None:
@@ -61,7 +73,7 @@ async def resolve_page(origin: Origin, page: ListPage) -> ListPage:
         except OriginError:
             pass  # reading it will tell
 
-    links = [meta for meta in page.objects if is_symlink(meta)]
+    links = [page.objects[number] for number in _symlinks(page.objects)]
     if not links:
         return page
     async with trio.open_nursery() as nursery:

@@ -30,6 +30,7 @@ from ossfs_resume.errors import (
     ShuttingDown,
     StaleVersion,
 )
+from ossfs_resume.vfs.models import Portion
 
 MODIFIED_NS = 1_700_000_000_000_000_000
 STALLED_SIZE = 1 << 30
@@ -165,18 +166,27 @@ class MemoryTree:
             raise NotADirectory(str(inode))
         return self._handle(self._node(inode))
 
-    async def list_directory(self, handle: int, offset: int, limit: int) -> list[MemoryListed]:
+    async def list_directory(self, handle: int, offset: int, limit: int) -> Portion:
         node = self._handles[handle]
         if self._sorted is None or self._sorted[0] is not node:
             self._sorted = (node, sorted(node.children.items(), key=lambda item: item[0]))
         batch = self._sorted[1][offset : offset + limit]
-        return [
-            MemoryListed(name, child.attributes, number)
-            for number, (name, child) in enumerate(batch, offset + 1)
-        ]
+        files = [child.attributes for _, child in batch]
+        return Portion(
+            offset,
+            [name for name, _ in batch],
+            [file.inode for file in files],
+            [file.size for file in files],
+            [file.allocated_bytes for file in files],
+            [file.modified_ns // 10**9 for file in files],
+            {index: (file, 60.0) for index, file in enumerate(files) if file.is_directory},
+            60.0,
+            60.0,
+        )
 
-    def remember(self, listed: MemoryListed) -> None:
-        self._count(listed.attributes.inode, 1)
+    def tell(self, handle: int, portion: Portion, taken: int) -> None:
+        for inode in portion.inodes[:taken]:
+            self._count(inode, 1)
 
     def close_directory(self, handle: int) -> None:
         del self._handles[handle]

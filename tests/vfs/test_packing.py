@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ossfs_resume.oss.columns import Objects
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.packing import pack_found, pack_page, unpack_found, unpack_pages
 from ossfs_resume.vfs.probe import FoundDirectory
@@ -39,6 +40,28 @@ def test_pages_come_back(prefix: str, content: list[tuple[list[ObjectMeta], list
 
 def _below(prefix: str, meta: ObjectMeta) -> ObjectMeta:
     return ObjectMeta(prefix + meta.key, meta.size, meta.etag, meta.modified, meta.crc64)
+
+
+@given(names, st.lists(metas, max_size=3), st.lists(names, max_size=3))
+def test_columns_come_back(prefix: str, metas: list[ObjectMeta], prefixes: list[str]) -> None:
+    objects = Objects.of(
+        [
+            ObjectMeta(prefix + meta.key, meta.size, meta.etag, meta.modified, None, "", kind)
+            for meta in metas
+            for kind in ("Normal", "Multipart")
+        ]
+    )
+    page = ListPage(objects, tuple(prefix + name for name in prefixes))
+    [found] = unpack_pages([pack_page(page, prefix)], prefix)
+    assert isinstance(found.objects, Objects)
+    assert found == page
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    objects = Objects.of([ObjectMeta("a", 1, "E", 0), ObjectMeta("b", 1, "E", 0)])
+    objects.etags.pop()
+    with pytest.raises(ValueError):
+        unpack_pages([pack_page(ListPage(objects, ()), "")], "")
 
 
 @given(metas | st.builds(FoundDirectory, names, st.none() | metas, st.booleans()))
