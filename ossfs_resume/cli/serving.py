@@ -23,8 +23,12 @@ from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
 log = logging.getLogger(__name__)
 
 
-def start(request: MountRequest, *, foreground: bool) -> int:
+def start(
+    request: MountRequest, *, foreground: bool, on_ready: Callable[[], None] = lambda: None
+) -> int:
     """Serve a mount to its end, or in the background and return once it answers.
+
+    In the foreground ``on_ready`` is called when it answers, and must not wait.
 
     Raises SettingsError, MountError or CacheError; the exit status of a background process stands
     for what that has printed itself.
@@ -37,7 +41,7 @@ def start(request: MountRequest, *, foreground: bool) -> int:
     start_log(background=False)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # its default is to kill us, before we serve too
     if foreground:
-        return _serve_in_foreground(request)
+        return _serve_in_foreground(request, on_ready)
     status = run_in_background(partial(serve_in_background, request, start_log))
     if status == 0 and logs.goes_nowhere(options.log_file):
         click.echo(
@@ -48,11 +52,16 @@ def start(request: MountRequest, *, foreground: bool) -> int:
     return status
 
 
-def _serve_in_foreground(request: MountRequest) -> int:
+def _serve_in_foreground(request: MountRequest, on_ready: Callable[[], None]) -> int:
     """Serve to the end, and tell a service manager of it."""
     what = f"{request.source} on {request.mountpoint}"
+
+    def ready() -> None:
+        notify(READY="1", STATUS=f"mounted {what}")
+        on_ready()
+
     events = MountEvents(
-        on_ready=lambda: notify(READY="1", STATUS=f"mounted {what}"),
+        on_ready=ready,
         on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"),
         on_hangup=logs.reopen,
         on_user_signal=logs.toggle_debug,
