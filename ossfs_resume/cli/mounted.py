@@ -25,7 +25,7 @@ from ossfs_resume.cli.places import Place
 from ossfs_resume.errors import InUse, MountError, NoSpace, OssfsError
 from ossfs_resume.fuse import health
 from ossfs_resume.fuse.health import Health
-from ossfs_resume.fuse.mounts import Mount
+from ossfs_resume.fuse.mounts import Mount, mounts
 from ossfs_resume.wording import lower_first, quoted
 
 PATIENCE_S = 5.0
@@ -115,7 +115,7 @@ class Mounted:
             return MountError(
                 f"{quoted(place.name)}: {self._name} is dead; mount it again: {again}"
             )
-        if number == _NOT_THERE:
+        if number == _NOT_THERE or self.mount not in mounts():
             return MountError(f"{quoted(place.name)}: {point} is not mounted any more")
         kind = {errno.EBUSY: InUse, errno.ENOSPC: NoSpace}.get(number, MountError)
         words = _WORDS.get(number, lower_first(os.strerror(number)))

@@ -29,8 +29,12 @@ MOST_FILES = 65_536
 """More is no use, and some programs that are started look at every number below the limit."""
 
 
-def start(request: MountRequest, *, foreground: bool) -> int:
+def start(
+    request: MountRequest, *, foreground: bool, on_ready: Callable[[], None] = lambda: None
+) -> int:
     """Serve a mount to its end, or in the background and return once it answers.
+
+    In the foreground ``on_ready`` is called when it answers, and must not wait.
 
     Raises SettingsError, MountError or CacheError; the exit status of a background process stands
     for what that has printed itself.
@@ -44,7 +48,7 @@ def start(request: MountRequest, *, foreground: bool) -> int:
     raise_file_limit()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # its default is to kill us, before we serve too
     if foreground:
-        return _serve_in_foreground(request)
+        return _serve_in_foreground(request, on_ready)
     status = run_in_background(partial(serve_in_background, request, start_log))
     if status == 0 and logs.goes_nowhere(options.log_file):
         click.echo(
@@ -63,11 +67,16 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES), most))
 
 
-def _serve_in_foreground(request: MountRequest) -> int:
+def _serve_in_foreground(request: MountRequest, on_ready: Callable[[], None]) -> int:
     """Serve to the end, and tell a service manager of it."""
     what = f"{request.source} on {request.mountpoint}"
+
+    def ready() -> None:
+        notify(READY="1", STATUS=f"mounted {what}")
+        on_ready()
+
     events = MountEvents(
-        on_ready=lambda: notify(READY="1", STATUS=f"mounted {what}"),
+        on_ready=ready,
         on_stop=lambda: notify(STOPPING="1", STATUS=f"unmounting {what}"),
         on_hangup=logs.reopen,
         on_user_signal=logs.toggle_debug,

@@ -1,5 +1,7 @@
 """The commands that ask a mount for something and return at once."""
 
+from collections.abc import Sequence
+
 import click
 
 from ossfs_resume.cli.mounted import asked
@@ -15,7 +17,7 @@ def _command(verb: str, text: str) -> click.Command:
     return click.command(name=verb, help=text)(with_paths(run))
 
 
-def perform(verb: str, names: list[str]) -> Exit:
+def perform(verb: str, names: Sequence[str]) -> Exit:
     """Ask for it on every path; what fails is one line each, and the rest is done."""
     places, failed = find_all(names)
     with asked() as mounts:
