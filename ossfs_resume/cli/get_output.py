@@ -62,8 +62,8 @@ class Shown:
             print(json.dumps(self._document(is_interrupted), indent=1))
         elif is_interrupted:
             self._line("interrupted; the same command again goes on from here")
-        elif self.output != "quiet" and (self.results and not self.has_failed):
-            self._line(self._summary())
+        elif any(result.outcome is Outcome.DOWNLOADED for result in self.results):
+            self._say(self._summary())
 
     def _say(self, line: str) -> None:
         if self.output in ("auto", "human"):

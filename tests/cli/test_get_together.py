@@ -1,4 +1,4 @@
-"""Several runs of one download at once: the target is whole or not there, and fetched about once."""
+"""Several runs of one download at once: the target is whole or the old one, at any moment."""
 
 import os
 import random
