@@ -15,6 +15,7 @@ gc.set_threshold(200_000)  # what is imported is no garbage; to look took a thir
 PURPOSES = {
     "mount": "Mount a bucket, or a part of one, on an empty directory.",
     "umount": "Unmount it; what has been downloaded stays in the cache.",
+    "get": "Download objects to files, without a mount; again goes on where it stopped.",
     "materialize": "Download files or directories into the cache, and wait for them.",
     "pause": "Have downloads wait, over restarts too.",
     "resume": "Go on with downloads that wait.",
