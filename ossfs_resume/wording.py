@@ -14,21 +14,28 @@ def counted(number: int, noun: str, more: str = "") -> str:
     return f"{number} {noun}" if number == 1 and not more else f"{number}{more} {noun}s"
 
 
-def quoted(text: str | os.PathLike[str]) -> str:
-    """``text`` as one word of a shell, to be pasted: bare if it can be, line breaks, escape
-    sequences and bytes that are no text in the ``$'...'`` of bash and zsh."""
+def quoted(text: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """``text`` as one word of a shell, to be pasted: bare if it can be; line breaks, escape
+    sequences, bytes that are no text, and what a terminal of ``encoding`` cannot show in the
+    ``$'...'`` of bash and zsh."""
     text = os.fspath(text)
-    if _SAFE.fullmatch(text) and not text.startswith("~"):
-        return text
-    if text.isprintable():
-        return shlex.quote(text)
-    return f"$'{''.join(map(_escaped, text))}'"
+    if not _is_shown(text, encoding):
+        return f"$'{''.join(_escaped(one, encoding) for one in text)}'"
+    return text if _SAFE.fullmatch(text) and not text.startswith("~") else shlex.quote(text)
 
 
-def _escaped(one: str) -> str:
+def _is_shown(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return text.isprintable()
+
+
+def _escaped(one: str, encoding: str) -> str:
     if one in "\\'":
         return "\\" + one
-    if one.isprintable():
+    if _is_shown(one, encoding):
         return one
     return "".join(f"\\x{byte:02x}" for byte in one.encode("utf-8", "surrogateescape"))
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 
+from ossfs_resume.cli import terminal
 from ossfs_resume.cli.help import LazyCommands
 from ossfs_resume.cli.outcome import outcome
 
@@ -66,4 +67,5 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command that the arguments name."""
+    terminal.prepare()
     sys.exit(outcome(partial(commands.main, standalone_mode=False)))
