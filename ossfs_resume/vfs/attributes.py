@@ -8,7 +8,7 @@ from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.models import Attributes
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, version_of
 from ossfs_resume.vfs.page import Page
-from ossfs_resume.vfs.presence import Presence, Present
+from ossfs_resume.vfs.presence import NOTHING, Presence, Present
 from ossfs_resume.vfs.shared import NANOSECONDS
 
 BUSY_VALID_S = 1.0
@@ -16,8 +16,6 @@ BUSY_VALID_S = 1.0
 
 LEAST_ALLOCATED_BYTES = 512
 """One block. tar -S archives a file of zero blocks as zeros, without reading it."""
-
-NOTHING = Present(0, False)
 
 
 class AttributeReader:
@@ -42,6 +40,19 @@ class AttributeReader:
         if not node.meta.size:
             return self._of_file(node, NOTHING)
         return self._of_file(node, await self._presence.of(version_of(node.meta)))
+
+    def at_once(self, page: Page, row: int, node: Node | None, name: bytes) -> Attributes | None:
+        """The attributes of a row, which may have a node, and of its name, if nobody need be asked
+        for them."""
+        if isinstance(node, DirectoryNode):
+            return self._of_directory(node)
+        if node is None:
+            present = self._presence.at_once(page.prefix, lambda: page.version(row, name))
+            return None if present is None else self.of_row(page, row, present)
+        if node.handles and node.meta.size:
+            return self._of_file(node, self._live(node))
+        found = self._presence.at_once(page.prefix, lambda: version_of(node.meta))
+        return None if found is None else self._of_file(node, found)
 
     async def present(self, page: Page) -> Mapping[int, Present]:
         """What is cached of the rows of a page; of most there is nothing."""

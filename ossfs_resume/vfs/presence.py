@@ -46,6 +46,9 @@ class Present(NamedTuple):
     is_live: bool
 
 
+NOTHING = Present(0, False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Below:
     """What was cached below a directory at a time, and at a state of the catalogue; None: much."""
@@ -77,6 +80,17 @@ class Presence:
             return Present(below.get(version, 0), False)
         [present] = await self._ask(partial(self._cache.cached_bytes, [version])) or [0]
         return Present(present, False)
+
+    def at_once(self, prefix: str, version: Callable[[], ObjectVersion]) -> Present | None:
+        """Of one version below a directory, if nobody need be asked; None if somebody must."""
+        below = self._below.get(prefix)
+        if below is None or below.present is None or self._is_old(below, trio.current_time()):
+            return None
+        if not below.present and not self._cache.has_opened:
+            return NOTHING
+        wanted = version()
+        live = self._cache.open_bytes(wanted)
+        return Present(below.present.get(wanted, 0) if live is None else live, live is not None)
 
     async def of_page(self, page: Page) -> dict[int, Present]:
         """By row; nothing for rows of which nothing is cached or in use."""

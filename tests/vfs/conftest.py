@@ -184,6 +184,10 @@ class Cache:
         self.state += 1
         return self.state
 
+    @property
+    def has_opened(self) -> bool:
+        return bool(self.in_use)
+
     def open_bytes(self, version: ObjectVersion) -> int | None:
         return self.opened().get(version)
 
