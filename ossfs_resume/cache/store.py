@@ -233,11 +233,6 @@ class CacheStore:
         """Rises with every change of the catalogue by this process. Memory only."""
         return self._catalog.changes
 
-    @property
-    def has_opened(self) -> bool:
-        """Whether any version is in use. Memory only."""
-        return len(self._table) > 0
-
     def open_bytes(self, version: ObjectVersion) -> int | None:
         """Bytes present of a version in use; None if it is not. Memory only."""
         entry = self._table.find(version)

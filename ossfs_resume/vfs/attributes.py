@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
+from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.models import Attributes
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, version_of
@@ -46,13 +47,24 @@ class AttributeReader:
         for them."""
         if isinstance(node, DirectoryNode):
             return self._of_directory(node)
-        if node is None:
-            present = self._presence.at_once(page.prefix, lambda: page.version(row, name))
-            return None if present is None else self.of_row(page, row, present)
-        if node.handles and node.meta.size:
+        if node is not None:
+            return self._of_file_at_once(node, page.prefix)
+        key = page.prefix + name.decode("utf-8", "surrogateescape")
+        columns = page.columns
+        size = columns.sizes[row]
+        present = self._presence.at_once(page.prefix, ObjectVersion(key, columns.etags[row], size))
+        if present is None:
+            return None
+        modified_s = columns.modified[row]
+        return self._of(page.inodes[row], size, modified_s, present, is_link=False)
+
+    def _of_file_at_once(self, node: FileNode, prefix: str) -> Attributes | None:
+        meta = node.meta
+        if node.handles and meta.size:
             return self._of_file(node, self._live(node))
-        found = self._presence.at_once(page.prefix, lambda: version_of(node.meta))
-        return None if found is None else self._of_file(node, found)
+        version = ObjectVersion(meta.key, meta.etag, meta.size)
+        present = self._presence.at_once(prefix, version)
+        return None if present is None else self._of_file(node, present)
 
     async def present(self, page: Page) -> Mapping[int, Present]:
         """What is cached of the rows of a page; of most there is nothing."""

@@ -66,10 +66,6 @@ class CacheView(Protocol):
     def changes(self) -> int:
         """Rises whenever this process may have changed the catalogue. Memory only."""
 
-    @property
-    def has_opened(self) -> bool:
-        """Whether any version is in use. Memory only."""
-
     def open_bytes(self, version: ObjectVersion) -> int | None:
         """Bytes present of a version that is in use; None if it is not. Memory only."""
 

@@ -141,12 +141,6 @@ class Page:
             storage_class=columns.classes[row],
         )
 
-    def version(self, row: int, name: bytes) -> ObjectVersion:
-        """What a row, of this name, stands for."""
-        return ObjectVersion(
-            self.prefix + decode(name), self.columns.etags[row], self.columns.sizes[row]
-        )
-
     def row_of_version(self, version: ObjectVersion) -> int | None:
         """Where a version of this directory stands, if it is the one that was listed."""
         row = self.row(encode(version.key.removeprefix(self.prefix)))

@@ -81,16 +81,15 @@ class Presence:
         [present] = await self._ask(partial(self._cache.cached_bytes, [version])) or [0]
         return Present(present, False)
 
-    def at_once(self, prefix: str, version: Callable[[], ObjectVersion]) -> Present | None:
-        """Of one version below a directory, if nobody need be asked; None if somebody must."""
-        below = self._below.get(prefix)
-        if below is None or below.present is None or self._is_old(below, trio.current_time()):
+    def at_once(self, prefix: str, version: ObjectVersion) -> Present | None:
+        """Of one version in a directory, if nobody need be asked; None if somebody must."""
+        below, now = self._below.get(prefix), trio.current_time()
+        if below is None or below.present is None or now - below.asked_at >= MOMENT_S:
             return None
-        if not below.present and not self._cache.has_opened:
-            return NOTHING
-        wanted = version()
-        live = self._cache.open_bytes(wanted)
-        return Present(below.present.get(wanted, 0) if live is None else live, live is not None)
+        if below.changes != self._cache.changes:
+            return None
+        live = self._cache.open_bytes(version)
+        return Present(below.present.get(version, 0) if live is None else live, live is not None)
 
     async def of_page(self, page: Page) -> dict[int, Present]:
         """By row; nothing for rows of which nothing is cached or in use."""

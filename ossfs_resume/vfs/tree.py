@@ -100,7 +100,10 @@ class Tree:
 
     def lookup_at_once(self, parent: int, name: bytes) -> Listed | None:
         """What `lookup` gives, if neither the origin nor the cache's disk need be asked."""
-        directory = self._directory(parent)
+        node_of_parent = self._table.get(parent)
+        if not isinstance(node_of_parent, DirectoryNode):
+            return None
+        directory = self._directories.of(node_of_parent)
         believed = directory.believed(name)
         if believed is None:
             return None

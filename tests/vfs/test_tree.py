@@ -403,6 +403,19 @@ async def test_a_cache_that_cannot_say_fails_no_stat(
     assert "disk" in caplog.text
 
 
+async def test_a_listed_name_is_looked_up_without_a_question(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    world.bucket.put("d/b")
+    await world.entries()
+    questions, requests = world.cache.questions, len(world.bucket.requests)
+    found = [world.tree.lookup_at_once(world.tree.ROOT, name) for name in (b"a", b"d")]
+    assert found == [await world.tree.lookup(world.tree.ROOT, name) for name in (b"a", b"d")]
+    assert (world.cache.questions, len(world.bucket.requests)) == (questions, requests)
+    assert world.tree.statistics().nodes == 3
+    world.tree.refresh(world.tree.ROOT)
+    assert world.tree.lookup_at_once(world.tree.ROOT, b"a") is None
+
+
 # --- lifetime ---
 
 
