@@ -23,8 +23,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.cache.unused import remove_if_never_mounted
 from ossfs_resume.config import Options
 from ossfs_resume.errors import CacheError, MountError
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.fetch.thread_calls import Asking, Hanging
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity
 from ossfs_resume.quantities import format_size
 from ossfs_resume.wording import quoted

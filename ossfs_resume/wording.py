@@ -4,6 +4,8 @@ import os
 import re
 import shlex
 
+from ossfs_resume.shortages import hint
+
 _SAFE = re.compile(r"[\w@%+=:,./~-]+")
 
 
@@ -41,6 +43,6 @@ def reason(error: Exception) -> str:
     the system's words for it."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    words = lower_first(error.strerror)
+    words = lower_first(error.strerror) + hint(error.errno)
     file = error.filename
     return words if file is None else f"{quoted(os.fsdecode(file))}: {words}"

@@ -15,6 +15,7 @@ from ossfs_resume.cache.records import (
     EntryRecord,
     EntryRow,
     StoredFile,
+    StoredJob,
     StoredPart,
     StoredParts,
     Totals,
@@ -168,11 +169,11 @@ class Catalog(Database):
             for number, key, etag, size in rows
         }
 
-    def jobs(self) -> list[tuple[int, str]]:
-        """Number and path key of every job, in the order in which they were added."""
+    def jobs(self) -> list[StoredJob]:
+        """Every job, in the order in which they were added."""
         with self._reading() as reader:
-            rows = reader.execute("SELECT id, path_key FROM job ORDER BY id").fetchall()
-        return [(job_id, decoded(path_key)) for job_id, path_key in rows]
+            rows = reader.execute("SELECT id, path_key, paused FROM job ORDER BY id").fetchall()
+        return [StoredJob(number, decoded(path), bool(paused)) for number, path, paused in rows]
 
     def has_fact(self, name: str) -> bool:
         """Whether ``name`` was ever added."""

@@ -30,6 +30,7 @@ from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.records import EntryChanges, Generation
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
+from ossfs_resume.shortages import log_failure, wants_files
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ class Committer:
         """Make everything announced so far safe from a power cut.
 
         Raises CacheError if the catalogue could not be told; nothing is lost then. An entry whose
-        data could not be synced is discarded, with a warning.
+        data could not be synced is discarded, with a warning; one whose file could not be opened
+        for want of descriptors is synced later.
         """
         with self._sync_pass:
             with self._lock:
@@ -177,6 +179,11 @@ class Committer:
         try:
             return entry.sync_file()
         except CacheError as error:
+            if wants_files(error):  # the disk was not asked
+                log_failure(_log, f"syncing {entry.version.key!r}", error)
+                self._sync_ended([entry], is_committed=False)
+                self._again([entry], self._unsynced, self._syncs)
+                return False
             _log.warning("%s; its cached data are discarded", error)
             self._discard(entry)
             return False
@@ -195,6 +202,9 @@ class Committer:
         try:
             self._sync_all()
         except CacheError as error:
+            if wants_files(error):
+                self._again(entries, self._small, self._syncs)
+                raise
             _log.warning("%s; the last %d small objects are discarded", error, len(entries))
             for entry in entries:
                 self._discard(entry)

@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ossfs_resume.shortages import log_failure
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,8 +55,8 @@ class DelayedWork:
         while self._wait():
             try:
                 self._work()
-            except Exception:
-                _log.exception("%s failed", self._thread.name)
+            except Exception as error:
+                log_failure(_log, self._thread.name, error)
 
     def _wait(self) -> bool:
         """Until work is due; False when stopping."""

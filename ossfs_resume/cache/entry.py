@@ -7,8 +7,9 @@ be added to, and why no removal can be overtaken, is told in ``progress``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
@@ -266,6 +267,15 @@ class Entry:
         if self.progress.discard():
             with self._trust.translated(f"remove the data of {self.version.key!r}"):
                 self._backing.discard()
+
+    def give_away(self, place: Path, prepare: Callable[[int], None]) -> None:
+        """Let the file of a complete object go to ``place`` (``DataFile.give_away``), and forget
+        it. Nobody else may use it. Raises CacheError, and OSError of ``prepare`` and the rename."""
+        if not self.progress.is_complete or not self.lock_alone():
+            raise CacheError(f"{self.version.key!r} is incomplete or in use")
+        self._backing.file.give_away(place, prepare)
+        with suppress(CacheError):  # of a full disk: what is claimed is found absent when checked
+            self.discard()
 
     def unlink(self, *, at_once: bool) -> None:
         """Remove the file of a discarded entry, which is locked (``DataFile.unlink``). Raises

@@ -41,6 +41,14 @@ class EntryRecord:
     is_pinned: bool
 
 
+class StoredJob(NamedTuple):
+    """A row of the table ``job``. ``path`` is a key, or a prefix that ends in ``/`` or is empty."""
+
+    number: int
+    path: str
+    is_paused: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What is cached of the current versions of a key or below a prefix, added up.

@@ -8,8 +8,9 @@ is *leaving*). An idle entry is closed by the commit or sync thread, when it has
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
@@ -144,7 +145,8 @@ class CacheStore:
         """
         if self._stop():
             try:
-                self._committer.commit()
+                # What came until the disk was full is kept, and the ballast is no use any more.
+                self._reclaimer.freeing.insist(self._committer.commit)
                 self._committer.sync()
             finally:
                 self._shut()
@@ -200,6 +202,18 @@ class CacheStore:
             self._table.hide(entry)
             self._discarded += 1
             entry.discard()
+
+    def give_away(self, entry: Entry, place: Path, prepare: Callable[[int], None]) -> None:
+        """Let the file of a complete entry become ``place``, durably, with what ``prepare`` does to
+        its descriptor before; the store has nothing of the object afterwards.
+
+        For a store that no other process has open. Killed in the middle, it may claim parts of a
+        file that is at ``place`` already: their check finds them absent.
+        Raises CacheError, OSError.
+        """
+        with self._opening:
+            entry.give_away(place, prepare)
+            self._table.hide(entry)
 
     def state(self, version: ObjectVersion) -> EntrySummary | None:
         """What is present of ``version``; None if nothing ever was."""

@@ -214,6 +214,13 @@ class Transaction:
         condition, values = pins.below(path, "path_key")
         return self._connection.execute(f"DELETE FROM job WHERE {condition}", values).rowcount
 
+    def pause_jobs(self, path: str, *, is_paused: bool) -> None:
+        """Mark the jobs for a key, or for all at and below a prefix."""
+        condition, values = pins.below(path, "path_key")
+        self._connection.execute(
+            f"UPDATE job SET paused = :paused WHERE {condition}", {**values, "paused": is_paused}
+        )
+
     def add_fact(self, name: str) -> None:
         """Remember that something has happened."""
         self._connection.execute("INSERT INTO fact VALUES (?) ON CONFLICT DO NOTHING", (name,))

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ossfs_resume.errors import CacheError
+from ossfs_resume.shortages import log_failure
 
 _log = logging.getLogger(__name__)
 
@@ -48,5 +49,5 @@ class Watch:
             look()
         except (OSError, CacheError) as error:
             _log.debug("cannot look after the cache: %s", error)
-        except Exception:
-            _log.exception("looking after the cache failed")
+        except Exception as error:
+            log_failure(_log, "looking after the cache", error)

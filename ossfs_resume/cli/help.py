@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -23,11 +24,21 @@ class Commands(click.Group):
 
 
 class LazyCommands(Commands):
-    """Imports a command, ``cli.NAME.NAME``, when it is called: help and version are quick."""
+    """Imports a command when it is called: help and version are quick.
 
-    def __init__(self, *arguments: Any, purposes: Mapping[str, str], **more: Any) -> None:
+    It is ``NAME`` of ``cli.NAME``, or of the module that ``modules`` has for it.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        purposes: Mapping[str, str],
+        modules: Mapping[str, str] = MappingProxyType({}),
+        **more: Any,
+    ) -> None:
         super().__init__(*arguments, **more)
         self._purposes = purposes
+        self._modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._purposes)
@@ -35,7 +46,8 @@ class LazyCommands(Commands):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._purposes:
             return None
-        module = importlib.import_module(f"ossfs_resume.cli.{cmd_name}")
+        name = self._modules.get(cmd_name, cmd_name)
+        module = importlib.import_module(f"ossfs_resume.cli.{name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

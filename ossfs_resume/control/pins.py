@@ -15,7 +15,7 @@ from typing import Protocol
 from ossfs_resume.cache.keeper import Keeper, in_blocks
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
-from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
 

@@ -18,9 +18,9 @@ from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.overview import Overview
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
-from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ObjectMeta
 
 Verb = Callable[[str, ObjectMeta | None], Awaitable[None]]
@@ -97,6 +97,8 @@ class Verbs:
         self._verbs: dict[str, Verb] = {
             "materialize": lambda path, meta: jobs.add(path),
             "cancel": lambda path, meta: jobs.cancel(path),
+            "pause": lambda path, meta: jobs.pause(path),
+            "resume": lambda path, meta: jobs.resume(path),
             "pin": pins.pin,
             "unpin": pins.unpin,
             "evict": care.evict,
@@ -119,6 +121,11 @@ class Verbs:
     async def get(self, inode: int, name: str) -> bytes:
         """The value of an attribute. Raises NoSuchAttribute."""
         meta = self._object(inode)
+        if name == "job":
+            report = self._jobs.report(self._tree.prefix_of(inode) if meta is None else meta.key)
+            if report is None:
+                raise NoSuchAttribute(name)
+            return encode(report.document())
         if meta is None:
             return await self._get_of_directory(inode, name)
         constant = {

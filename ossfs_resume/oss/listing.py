@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 from ossfs_resume.errors import BadAnswer, OriginError
 from ossfs_resume.oss.columns import INT64, Objects, keys_of
 from ossfs_resume.oss.encoding import key_bytes, may_declare, percent_decode
+from ossfs_resume.oss.headers import possible_size, possible_time, unquoted
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import MARKER
-from ossfs_resume.oss.wire import possible_size, possible_time, unquoted
 
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(Z|[+-][0-9:]{4,5})?")
 

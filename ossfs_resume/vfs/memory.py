@@ -15,7 +15,7 @@ import trio
 
 from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ListPage
 from ossfs_resume.vfs.nodes import DirectoryNode
 from ossfs_resume.vfs.packing import pack_found, unpack_found, unpack_pages

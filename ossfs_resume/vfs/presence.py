@@ -16,8 +16,8 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.trouble import Trouble
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.vfs.interfaces import CacheView
 from ossfs_resume.vfs.names import decode, parent_prefix
 from ossfs_resume.vfs.page import Page
@@ -64,7 +64,7 @@ class Presence:
     def __init__(self, cache: CacheView) -> None:
         self._cache = cache
         self._below: OrderedDict[str, _Below] = OrderedDict()
-        self._trouble = Trouble("asked what it holds")
+        self._breaker = CircuitBreaker("asked what it holds")
         self._asking = Asking(4, PATIENCE_S)
 
     def __repr__(self) -> str:
@@ -134,14 +134,14 @@ class Presence:
 
     async def _ask(self, question: Callable[[], T]) -> T | None:
         """What the cache says, unless its disk fails or hangs: no ``ls`` waits for that."""
-        if self._trouble.is_resting(trio.current_time()):
+        if self._breaker.is_resting(trio.current_time()):
             return None
         try:
             answer = await self._asking.ask(question)
         except CacheError as error:
-            self._trouble.failed(error, trio.current_time())
+            self._breaker.failed(error, trio.current_time())
             return None
-        self._trouble.succeeded(trio.current_time())
+        self._breaker.succeeded(trio.current_time())
         return answer
 
 

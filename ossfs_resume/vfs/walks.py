@@ -22,7 +22,7 @@ from ossfs_resume.vfs.names import parent_prefix
 from ossfs_resume.vfs.nodes import FileNode, current
 
 GAP = 4
-"""Neighbours may be so far apart: several readers of one walk overtake each other."""
+"""OtherProcesses may be so far apart: several readers of one walk overtake each other."""
 
 LEAST_OPENED = 3
 GROWTH = 4

@@ -10,10 +10,9 @@ from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.directory import Directory, NotOurs
 from ossfs_resume.cache.workbench import clear, opened
 from ossfs_resume.errors import CacheError
+from support.machine import needs_root
 
 SOMEBODY = 12345
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
 def content(folder: Path) -> dict[str, tuple[int, int, bytes]]:

@@ -1,7 +1,6 @@
 """A cache can always give room, and a disk in trouble keeps nobody from opening it."""
 
 import errno
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,8 @@ from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.workbench import opened
 from ossfs_resume.errors import CacheError, DiskFull
+from support.disks import tmpfs
+from support.machine import NO_FLAGS, needs_ordinary_user
 from support.waiting import eventually
 
 Parts = Any  # of conftest.py
@@ -25,13 +26,8 @@ MIB = 1 << 20
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 10 MiB."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", directory]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a disk for this")
-    yield directory
-    subprocess.run(["umount", "-l", directory], check=True)
+    with tmpfs(tmp_path / "disk", 10 * MIB) as disk:
+        yield disk
 
 
 def fill(disk: Path) -> None:
@@ -128,7 +124,7 @@ def immutable(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "immutable"
     directory.mkdir()
     if subprocess.run(["chattr", "+i", directory], capture_output=True, check=False).returncode:
-        pytest.skip("no file here can be made immutable")
+        pytest.skip(NO_FLAGS)
     yield directory
     subprocess.run(["chattr", "-i", directory], check=True)
 
@@ -153,7 +149,7 @@ def test_a_disk_in_trouble_at_the_start_is_gone_without_until_it_is_over(
     assert (immutable / "cache/bucket/catalog.sqlite3").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@needs_ordinary_user
 def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path, parts: Parts) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(CacheError, match="ermission denied"):

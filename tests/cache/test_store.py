@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.errors import CacheError
+from support.disks import tmpfs
 from support.waiting import PATIENCE_S, eventually
 
 Parts = Any  # of conftest.py
@@ -170,15 +170,8 @@ def test_readers_and_writers_go_on_while_a_sync_waits_for_the_disk(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs")
-    mountpoint = tmp_path / "tiny"
-    mountpoint.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mountpoint)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield mountpoint
-    subprocess.run(["umount", "-l", str(mountpoint)], check=True)
+    with tmpfs(tmp_path / "tiny", 4 << 20) as disk:
+        yield disk
 
 
 def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Parts) -> None:

@@ -17,8 +17,8 @@ from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CacheError, CorruptObject
+from ossfs_resume.fetch import circuit_breaker as trouble_module
 from ossfs_resume.fetch import disk as disk_module
-from ossfs_resume.fetch import trouble as trouble_module
 from ossfs_resume.fetch.disk import (
     READ_PATIENCE_SECONDS,
     READS_AT_ONCE,

@@ -323,6 +323,7 @@ class Broken:
 
 
 def main() -> int:
+    from ossfs_resume.fuse import kernel
     from ossfs_resume.fuse.attributes import Ownership
     from ossfs_resume.fuse.invalidation import Invalidator
     from ossfs_resume.fuse.kernel import KernelReport
@@ -338,11 +339,18 @@ def main() -> int:
     parser.add_argument("--deaf", action="store_true", help="readers are not told of a stop")
     parser.add_argument("--leak", action="store_true", help="leave the device open in a child")
     parser.add_argument("--fail", action="store_true", help="at SIGHUP and SIGUSR2")
+    parser.add_argument("--reckless", action="store_true", help="drop pages that are being read")
+    parser.add_argument("--without-fusectl", action="store_true", help="nobody can cut it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
 
     async def run() -> None:
         tree, invalidator = MemoryTree(arguments.names), Invalidator()
+        if arguments.reckless:
+            invalidator.read_started = lambda inode: None
+            invalidator.read_finished = lambda inode: None
+        if arguments.without_fusectl:
+            kernel.open_abort = lambda minor: None
         verbs = MemoryVerbs(tree, invalidator.data)
         ownership = Ownership(os.getuid(), os.getgid())
         operations = Operations(tree, verbs, OperationsSettings(ownership), invalidator)

@@ -1,0 +1,143 @@
+"""Runs ``get`` to its exit status: options to a client, sources to files, signals to an end."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from ossfs_resume.cli import logs
+from ossfs_resume.cli.get_output import Shown
+from ossfs_resume.cli.get_sources import Sources
+from ossfs_resume.cli.outcome import Exit
+from ossfs_resume.config import Options, Source
+from ossfs_resume.download.downloader import Downloader, Wishes
+from ossfs_resume.download.output import write_to
+from ossfs_resume.download.report import Outcome, Report, Result
+from ossfs_resume.download.run import Wanted, download_all
+from ossfs_resume.download.selection import Globs, Selection
+from ossfs_resume.download.session import downloading
+from ossfs_resume.errors import OssfsError
+from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.origin import origin_credentials, origin_settings
+from ossfs_resume.oss.client import OssClient
+
+MOST_AT_ONCE = 32
+"""Small objects, which are in memory meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line says."""
+
+    sources: Sources
+    dest: str
+    is_recursive: bool
+    globs: Globs
+    wishes: Wishes
+    options: Options
+
+
+def run(request: Request, shown: Shown) -> int:
+    """Download, show it, and return the exit status. Raises OssfsError for what all fails of."""
+    _configure_log(request.options)
+    try:
+        return trio.run(_run, request, shown)
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _configure_log(options: Options) -> None:
+    """What goes wrong is told by the command itself, once."""
+    if options.log_level == "debug" or options.log_file is not None:
+        level = options.log_level
+        logs.configure(level, options.log_format, options.log_file, background=False)
+    else:
+        logging.getLogger("ossfs_resume").addHandler(logging.NullHandler())
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The reason, where several tasks ended of it."""
+    for error in group.exceptions:
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, (OssfsError, OSError)):
+            return found
+    return group
+
+
+async def _run(request: Request, shown: Shown) -> int:
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, scope)
+            nursery.start_soon(shown.show_progress)
+            try:
+                await _download(request, shown.report)
+            finally:
+                nursery.cancel_scope.cancel()
+    shown.end(is_interrupted=scope.cancelled_caught)
+    if scope.cancelled_caught:
+        return Exit.INTERRUPTED
+    return Exit.FAILURE if shown.has_failed else Exit.SUCCESS
+
+
+async def _end_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _download(request: Request, report: Report) -> None:
+    options = request.options
+    settings = origin_settings(Source(request.sources.bucket, ""), options)
+    credentials = await origin_credentials(options, settings)
+    fetch = FetchSettings(
+        timeout_s=options.timeout,
+        connections=options.connections,
+        request_bytes=options.request_size,
+        bandwidth=options.bandwidth,
+        predicts=False,
+    )
+    async with (
+        settings.open(credentials) as client,
+        downloading(client, fetch, request.wishes, report) as downloader,
+    ):
+        if request.dest == "-":
+            await _print(request, downloader)
+        else:
+            at_once = min(options.connections, MOST_AT_ONCE)
+            await download_all(downloader, _wanted(request, client, report), at_once)
+
+
+async def _print(request: Request, downloader: Downloader) -> None:
+    for key in request.sources.keys:
+        meta = await downloader.head(key)
+        downloader.report.total += meta.size
+        await write_to(sys.stdout.fileno(), downloader.engine, meta, downloader.report)
+        downloader.report.ended(Result(key, Path("-"), Outcome.DOWNLOADED, meta.size))
+
+
+async def _is_directory(dest: Path) -> bool:
+    return await trio.to_thread.run_sync(os.path.isdir, dest)
+
+
+async def _wanted(request: Request, client: OssClient, report: Report) -> AsyncIterator[Wanted]:
+    sources, dest = request.sources, Path(request.dest)
+    selection = Selection(client.list_page, dest, request.globs, report)
+    if request.is_recursive:
+        for prefix in sources.keys:
+            is_whole = not prefix or prefix.endswith("/")
+            async for wanted in selection.below(prefix if is_whole else prefix + "/"):
+                yield wanted
+    elif sources.are_many or request.dest.endswith("/") or await _is_directory(dest):
+        named = [(key, key.rpartition("/")[2]) for key in sources.keys]
+        named += [(sources.base + name, name) for name in sources.names]
+        for key, name in named:
+            if (one := selection.named(key, name)) is not None:
+                yield one
+    else:
+        yield Wanted(sources.keys[0], dest)
