@@ -88,7 +88,7 @@ class Tree:
         self._cache = cache
         self._directories = Directories(self._shared)
         walks = Walks(self._directories.listing_of, source)
-        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s)
+        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s, on_doubt)
         self._readers = DirectoryReaders(self._table)
         self._growing = Growing(nursery, on_doubt)
         self._attributes = AttributeReader(Presence(cache), self._files, settings.metadata_ttl_s)

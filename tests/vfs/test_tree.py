@@ -151,6 +151,7 @@ async def test_a_reader_of_a_changed_object_gets_stale_and_the_next_lookup_asks(
         world.bucket.put("a", b"2")
     requests = len(world.bucket.requests)
     assert isinstance(await error_of(world.tree.read(handle, 0, 1)), StaleVersion)
+    assert len(world.doubted) == 1, "the kernel keeps attributes as long as names"
     if change == "replaced":
         assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
     else:
