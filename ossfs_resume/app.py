@@ -118,7 +118,7 @@ async def _serve(
     events: MountEvents,
 ) -> None:
     times = await directory_times(store)
-    room = await trio.to_thread.run_sync(room_in, store, request.options)
+    room = await room_in(store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:

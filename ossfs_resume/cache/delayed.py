@@ -39,7 +39,8 @@ class DelayedWork:
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
 
     def notify(self, amount: int) -> None:
         """There is work, ``amount`` more of it. Never blocks."""

@@ -50,7 +50,8 @@ class Leftovers:
     def stop(self) -> None:
         """Stop after the folder it is in."""
         self._is_stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
 
     def wait(self) -> None:
         """Wait until the pass is over."""

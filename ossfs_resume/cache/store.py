@@ -131,12 +131,19 @@ class CacheStore:
                 raise
             _log.warning("%s; going on without the cache until it can be opened", error)
             store = cls(settings, folder, catalog, data_file)
-        store._committer.start()
-        store._leftovers.start()
-        store._reclaimer.start()
-        store._watch.start()
-        store._sharing.start()
+        try:
+            store._start()
+        except BaseException:
+            store.abandon()
+            raise
         return store
+
+    def _start(self) -> None:
+        self._committer.start()
+        self._leftovers.start()
+        self._reclaimer.start()
+        self._watch.start()
+        self._sharing.start()
 
     def close(self) -> None:
         """Commit and sync everything, stop the threads, let go of the folder.
@@ -249,7 +256,7 @@ class CacheStore:
 
     def open_bytes(self, version: ObjectVersion) -> int | None:
         """Bytes present of a version in use; None if it is not. Memory only."""
-        entry = self._table.find(version) if len(self._table) else None
+        entry = self._table.find(version)
         return None if entry is None else entry.progress.present_bytes
 
     def opened(self) -> dict[ObjectVersion, int]:

@@ -37,7 +37,8 @@ class Watch:
     def stop(self) -> None:
         """Begin no further look; wait for one that is under way, which needs the catalogue."""
         self._is_stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._is_stopping.wait(self._interval_s):

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyfuse3
 
@@ -30,10 +30,15 @@ class Ownership:
     dir_mode: int = 0o755
     control_group: int | None = None
 
-    @property
-    def group(self) -> int:
-        """The group of every file."""
-        return self.gid if self.control_group is None else self.control_group
+    group: int = field(init=False, repr=False)
+    """The group of every file."""
+    mode_of_files: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # A million names are told of them.
+        group = self.gid if self.control_group is None else self.control_group
+        object.__setattr__(self, "group", group)
+        object.__setattr__(self, "mode_of_files", stat.S_IFREG | self._permitted(self.file_mode))
 
     def mode(self, attributes: Attributes) -> int:
         """File type and permissions.
@@ -45,14 +50,10 @@ class Ownership:
         if attributes.is_link:
             return stat.S_IFLNK | 0o777
         if not attributes.is_directory:
-            return self.mode_of_files()
+            return self.mode_of_files
         return stat.S_IFDIR | self._permitted(
             self.dir_mode if attributes.listable else self.dir_mode & 0o111
         )
-
-    def mode_of_files(self) -> int:
-        """The same of every regular file."""
-        return stat.S_IFREG | self._permitted(self.file_mode)
 
     def _permitted(self, permissions: int) -> int:
         left = permissions & ~self.umask
@@ -65,10 +66,12 @@ def entry_attributes(
     """Fresh attributes for the kernel; ``entry_valid_s`` is the lifetime of the name."""
     entry = file_entry(ownership, entry_valid_s, attributes.valid_s)
     entry.st_ino = attributes.inode
-    entry.st_mode = ownership.mode(attributes)
     entry.st_size = attributes.size
-    entry.st_blocks = _blocks(attributes.size, attributes.allocated_bytes)
+    # Never 0 for a non-empty file: tar --sparse archives one as zeros without reading it.
+    entry.st_blocks = -(-attributes.allocated_bytes // STAT_BLOCK_BYTES) or attributes.size > 0
     entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = attributes.modified_ns
+    if attributes.is_directory or attributes.is_link:
+        entry.st_mode = ownership.mode(attributes)
     return entry
 
 
@@ -77,7 +80,7 @@ def file_entry(
 ) -> pyfuse3.EntryAttributes:
     """What all regular files have in common; ``valid_s`` is the lifetime of the attributes."""
     entry = pyfuse3.EntryAttributes()
-    entry.st_mode = ownership.mode_of_files()
+    entry.st_mode = ownership.mode_of_files
     entry.st_nlink = 1
     entry.st_uid = ownership.uid
     entry.st_gid = ownership.group
@@ -96,14 +99,6 @@ def absent_entry(valid_s: float) -> pyfuse3.EntryAttributes:
     entry.st_ino = 0
     entry.entry_timeout = valid_s
     return entry
-
-
-def _blocks(size: int, allocated_bytes: int) -> int:
-    """Blocks of 512 bytes that are cached; never 0 for a non-empty file.
-
-    ``tar --sparse`` archives a file of zero blocks as zeros without reading it.
-    """
-    return -(-allocated_bytes // STAT_BLOCK_BYTES) or int(size > 0)
 
 
 def space(stats: os.statvfs_result) -> pyfuse3.StatvfsData:

@@ -96,7 +96,15 @@ class Operations(pyfuse3.Operations):
 
     # Names and attributes
 
-    @guarded()
+    def _lookup_at_once(
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes | None:
+        found = self._tree.lookup_at_once(parent_inode, name)
+        if found is None:
+            return None
+        return entry_attributes(found.attributes, self._settings.ownership, found.valid_s)
+
+    @guarded(at_once=_lookup_at_once)
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:

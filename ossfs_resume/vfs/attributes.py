@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 
 import trio
 
+from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.models import Attributes
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, version_of
 from ossfs_resume.vfs.page import Page
-from ossfs_resume.vfs.presence import Presence, Present
+from ossfs_resume.vfs.presence import NOTHING, Presence, Present
 from ossfs_resume.vfs.shared import NANOSECONDS
 
 BUSY_VALID_S = 1.0
@@ -16,8 +17,6 @@ BUSY_VALID_S = 1.0
 
 LEAST_ALLOCATED_BYTES = 512
 """One block. tar -S archives a file of zero blocks as zeros, without reading it."""
-
-NOTHING = Present(0, False)
 
 
 class AttributeReader:
@@ -42,6 +41,30 @@ class AttributeReader:
         if not node.meta.size:
             return self._of_file(node, NOTHING)
         return self._of_file(node, await self._presence.of(version_of(node.meta)))
+
+    def at_once(self, page: Page, row: int, node: Node | None, name: bytes) -> Attributes | None:
+        """The attributes of a row, which may have a node, and of its name, if nobody need be asked
+        for them."""
+        if isinstance(node, DirectoryNode):
+            return self._of_directory(node)
+        if node is not None:
+            return self._of_file_at_once(node, page.prefix)
+        key = page.prefix + name.decode("utf-8", "surrogateescape")
+        columns = page.columns
+        size = columns.sizes[row]
+        present = self._presence.at_once(page.prefix, ObjectVersion(key, columns.etags[row], size))
+        if present is None:
+            return None
+        modified_s = columns.modified[row]
+        return self._of(page.inodes[row], size, modified_s, present, is_link=False)
+
+    def _of_file_at_once(self, node: FileNode, prefix: str) -> Attributes | None:
+        meta = node.meta
+        if node.handles and meta.size:
+            return self._of_file(node, self._live(node))
+        version = ObjectVersion(meta.key, meta.etag, meta.size)
+        present = self._presence.at_once(prefix, version)
+        return None if present is None else self._of_file(node, present)
 
     async def present(self, page: Page) -> Mapping[int, Present]:
         """What is cached of the rows of a page; of most there is nothing."""

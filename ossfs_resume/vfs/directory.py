@@ -88,6 +88,28 @@ class Directory:
             raise AbsentName(name, min(remaining_s, self._shared.settings.negative_ttl_s))
         return known.node
 
+    def believed(self, name: bytes) -> tuple[Page, int, Node | None] | None:
+        """Where the newest listing has ``name``, and its node if it has one, if that is believed
+        and nothing else was heard of it; None says nothing."""
+        newest = self.listings.newest
+        if newest is None or name in self._answers:
+            return None
+        place = newest.place(name)
+        if place is None:
+            return None
+        page, row = place
+        node = page.nodes.get(row)
+        expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s
+        if (page if node is None else node).confirmed_at <= expired_at:
+            return None
+        if isinstance(node, FileNode) and node.successor is not None:
+            return None
+        if node is None and not self._shared.table.is_free(page, row):
+            return None
+        self._shared.lookups += 1
+        self._shared.lookups_without_request += 1
+        return page, row, node
+
     def expire(self, only: Node | None = None) -> None:
         """Believe nothing any more, or nothing about the names of one node; what was known serves
         only if the origin cannot be reached."""

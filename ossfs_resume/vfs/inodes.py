@@ -90,7 +90,9 @@ class InodeTable:
 
     def get(self, inode: int) -> Node:
         """The node of a number. Raises StaleVersion: the kernel then looks the path up again."""
-        node = self._find(inode)
+        node = self._nodes.get(inode)
+        if node is None or isinstance(node, int | _Weak):
+            node = self._find(inode)
         if node is None:
             raise StaleVersion(f"inode {inode} is not known")
         return node
@@ -223,6 +225,11 @@ class InodeTable:
         """The node of a row if there is one, or the kernel knows it."""
         is_told = bool(page.lookups[row])
         return self.node(page, row) if is_told or row in page.nodes else None
+
+    def is_free(self, page: Page, row: int) -> bool:
+        """Whether nothing else has the number of a row without a node."""
+        slot = self._nodes.get(page.inodes[row])
+        return slot is None or slot == page.number << _ROW_BITS | row
 
     def settle(self, page: Page, rows: range) -> None:
         """Make nodes of those rows whose numbers others have, so that the kernel may be told."""

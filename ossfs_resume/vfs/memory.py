@@ -15,6 +15,7 @@ import trio
 
 from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
 from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ListPage
 from ossfs_resume.vfs.nodes import DirectoryNode
@@ -60,6 +61,7 @@ class Memory:
         self._has_news = trio.Event()
         self._digests: dict[str, bytes] = {}
         self._recalls, self._writes = Asking(4, recall_s), Asking(1, WRITE_PATIENCE_S)
+        self._breaker = CircuitBreaker("asked what the origin said")
 
     def __repr__(self) -> str:
         return f"<Memory {len(self._listings)} listings to be written>"
@@ -128,13 +130,20 @@ class Memory:
         return await self._recall(read)
 
     async def _recall(self, read: Callable[[Keeper], T]) -> T | None:
-        if self._keeper is None:
+        """What the cache kept; nothing while its disk fails or hangs, so that not each new name
+        waits for that before the origin is asked."""
+        if self._keeper is None or self._breaker.is_resting(trio.current_time()):
             return None
         try:
-            return await self._recalls.ask(partial(read, self._keeper))
-        except (CacheError, ValueError) as error:
-            log.debug("cannot recall what the origin said: %s", error)
+            found = await self._recalls.ask(partial(read, self._keeper))
+        except ValueError as error:
+            log.debug("cannot understand what was kept of the origin's words: %s", error)
             return None
+        except CacheError as error:
+            self._breaker.failed(error, trio.current_time())
+            return None
+        self._breaker.succeeded(trio.current_time())
+        return found
 
     def _write(
         self, keeper: Keeper, listings: Mapping[str, Sequence[bytes]], news: Remembered

@@ -46,6 +46,9 @@ class Present(NamedTuple):
     is_live: bool
 
 
+NOTHING = Present(0, False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Below:
     """What was cached below a directory at a time, and at a state of the catalogue; None: much."""
@@ -77,6 +80,16 @@ class Presence:
             return Present(below.get(version, 0), False)
         [present] = await self._ask(partial(self._cache.cached_bytes, [version])) or [0]
         return Present(present, False)
+
+    def at_once(self, prefix: str, version: ObjectVersion) -> Present | None:
+        """Of one version in a directory, if nobody need be asked; None if somebody must."""
+        below, now = self._below.get(prefix), trio.current_time()
+        if below is None or below.present is None or now - below.asked_at >= MOMENT_S:
+            return None
+        if below.changes != self._cache.changes:
+            return None
+        live = self._cache.open_bytes(version)
+        return Present(below.present.get(version, 0) if live is None else live, live is not None)
 
     async def of_page(self, page: Page) -> dict[int, Present]:
         """By row; nothing for rows of which nothing is cached or in use."""

@@ -6,14 +6,14 @@ from itertools import count
 import trio
 
 from ossfs_resume.errors import StaleVersion
-from ossfs_resume.vfs.attributes import NOTHING, AttributeReader
+from ossfs_resume.vfs.attributes import AttributeReader
 from ossfs_resume.vfs.directory import Directory
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.models import Portion
 from ossfs_resume.vfs.nodes import DirectoryNode, current
 from ossfs_resume.vfs.page import Page
-from ossfs_resume.vfs.presence import Present
+from ossfs_resume.vfs.presence import NOTHING, Present
 
 END = Portion(0, (), (), (), (), (), {}, 0.0, 0.0)
 

@@ -88,7 +88,7 @@ class Tree:
         self._cache = cache
         self._directories = Directories(self._shared)
         walks = Walks(self._directories.listing_of, source)
-        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s)
+        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s, on_doubt)
         self._readers = DirectoryReaders(self._table)
         self._growing = Growing(nursery, on_doubt)
         self._attributes = AttributeReader(Presence(cache), self._files, settings.metadata_ttl_s)
@@ -97,6 +97,25 @@ class Tree:
         return f"<Tree {self._table!r} {self._directories!r} {self._origin!r}>"
 
     # --- names and inodes ---
+
+    def lookup_at_once(self, parent: int, name: bytes) -> Listed | None:
+        """What `lookup` gives, if neither the origin nor the cache's disk need be asked."""
+        node_of_parent = self._table.get(parent)
+        if not isinstance(node_of_parent, DirectoryNode):
+            return None
+        directory = self._directories.of(node_of_parent)
+        believed = directory.believed(name)
+        if believed is None:
+            return None
+        page, row, node = believed
+        attributes = self._attributes.at_once(page, row, node, name)
+        if attributes is None:
+            return None
+        if node is None:
+            self._table.tell(page, range(row, row + 1))
+        else:
+            self._table.remember(node)
+        return Listed(name, attributes, 0, directory.valid_s(node or page))
 
     async def lookup(self, parent: int, name: bytes) -> Listed:
         """What ``name`` stands for in a directory; the kernel holds it until `forget`.

@@ -243,3 +243,35 @@ def test_a_closed_store_gives_no_entries_and_takes_late_releases(
 
 def test_the_space_of_the_disk_is_told(store: CacheStore) -> None:
     assert store.statvfs().f_blocks > 0
+
+
+def open_files(directory: Path) -> list[str]:
+    """The files that this process has open below a directory."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:
+            continue
+        if path.startswith(str(directory)) and os.path.isfile(path):
+            found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("allowed", range(4))
+def test_a_store_that_gets_no_threads_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    before = threading.active_count()
+    start, left = threading.Thread.start, iter(range(allowed))
+
+    def refuse(thread: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        CacheStore.open(CacheSettings(tmp_path, "bucket"))
+    assert open_files(tmp_path) == []
+    assert threading.active_count() == before

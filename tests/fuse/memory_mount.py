@@ -145,6 +145,9 @@ class MemoryTree:
     def _count(self, inode: int, count: int) -> None:
         self.lookups[inode] = self.lookups.get(inode, 0) + count
 
+    def lookup_at_once(self, parent: int, name: bytes) -> None:
+        """Every name has to be waited for."""
+
     async def lookup(self, parent: int, name: bytes) -> MemoryListed:
         child = self._node(parent).children.get(name)
         if child is None:

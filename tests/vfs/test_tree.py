@@ -151,6 +151,7 @@ async def test_a_reader_of_a_changed_object_gets_stale_and_the_next_lookup_asks(
         world.bucket.put("a", b"2")
     requests = len(world.bucket.requests)
     assert isinstance(await error_of(world.tree.read(handle, 0, 1)), StaleVersion)
+    assert len(world.doubted) == 1, "the kernel keeps attributes as long as names"
     if change == "replaced":
         assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
     else:
@@ -401,6 +402,19 @@ async def test_a_cache_that_cannot_say_fails_no_stat(
     world.bucket.put("a")
     assert (await world.lookup("a")).attributes.allocated_bytes == 512
     assert "disk" in caplog.text
+
+
+async def test_a_listed_name_is_looked_up_without_a_question(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    world.bucket.put("d/b")
+    await world.entries()
+    questions, requests = world.cache.questions, len(world.bucket.requests)
+    found = [world.tree.lookup_at_once(world.tree.ROOT, name) for name in (b"a", b"d")]
+    assert found == [await world.tree.lookup(world.tree.ROOT, name) for name in (b"a", b"d")]
+    assert (world.cache.questions, len(world.bucket.requests)) == (questions, requests)
+    assert world.tree.statistics().nodes == 3
+    world.tree.refresh(world.tree.ROOT)
+    assert world.tree.lookup_at_once(world.tree.ROOT, b"a") is None
 
 
 # --- lifetime ---
