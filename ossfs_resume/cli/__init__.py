@@ -16,6 +16,7 @@ PURPOSES = {
     "mount": "Mount a bucket, or a part of one, on an empty directory.",
     "umount": "Unmount it; what has been downloaded stays in the cache.",
     "materialize": "Download files or directories into the cache, and wait for them.",
+    "status": "Say how far files, directories and mounts are.",
     "pause": "Have downloads wait, over restarts too.",
     "resume": "Go on with downloads that wait.",
     "cancel": "Stop downloads; what has arrived stays in the cache.",
