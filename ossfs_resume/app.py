@@ -146,6 +146,7 @@ class _Mounted:
     ) -> None:
         options = request.options
         self._request = request
+        self._prefix = directory_prefix(request.source.prefix)
         self._client = client
         self._store = store
         self._kernel: KernelReport | None = None
@@ -186,7 +187,7 @@ class _Mounted:
             self.engine,
             store.notes,
             self._require_room,
-            directory_prefix(request.source.prefix),
+            self._prefix,
         )
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._discard)
@@ -272,18 +273,25 @@ class _Mounted:
     def _statistics(self) -> dict[str, object]:
         return {
             "source": str(self._request.source),
+            "mountpoint": self._request.mountpoint,
             "pid": os.getpid(),
+            "offline": self._request.options.offline,
             "origin": asdict(self._client.statistics()),
             "fetch": asdict(self.engine.statistics()),
             "cache": self._cache_statistics(),
             "tree": asdict(self._tree.statistics()),
-            "kernel": self._kernel and self._kernel.limits(),
+            "jobs": self.jobs.below(self._prefix).counts(),
+            "kernel": self._kernel and self._kernel.document(),
         }
 
     def _cache_statistics(self) -> dict[str, object]:
         statistics = self._store.statistics()
         error = self.engine.cache_error or statistics.error
-        return asdict(replace(statistics, error=error))
+        options = self._request.options
+        return asdict(replace(statistics, error=error)) | {
+            "directory": str(options.cache_dir),
+            "limit_bytes": options.cache_size,
+        }
 
 
 def hopping(

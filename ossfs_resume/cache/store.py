@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
+from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
@@ -238,6 +239,18 @@ class CacheStore:
             row.bytes_present,
             row.is_verified,
         )
+
+    def missing(self, version: ObjectVersion) -> list[range] | None:
+        """The parts of ``version`` that are absent, in runs; None if nothing is known of it."""
+        entry = self._table.find(version)
+        if entry is not None:
+            return entry.missing(0, entry.part_count)
+        found = self._catalog.load(version)
+        if found is None:
+            return None
+        row, stored = found
+        count = Geometry(version.size, row.part_size).part_count
+        return PartBitmap.from_bytes(count, stored.written).missing(0, count)
 
     def cached_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
         """How many bytes are present of each version; 0 for an unknown one."""

@@ -18,6 +18,7 @@ PURPOSES = {
     "umount": "Unmount it; what has been downloaded stays in the cache.",
     "get": "Download objects to files, without a mount; again goes on where it stopped.",
     "materialize": "Download files or directories into the cache, and wait for them.",
+    "status": "Say how far files, directories and mounts are.",
     "pause": "Have downloads wait, over restarts too.",
     "resume": "Go on with downloads that wait.",
     "cancel": "Stop downloads; what has arrived stays in the cache.",

@@ -165,22 +165,25 @@ def document(reading: Reading, meter: Meter, seconds: float) -> dict[str, object
 
 def line(reading: Reading, meter: Meter) -> str:
     """One reading on one line."""
-    if not reading.files and not reading.is_counted:
-        return obstacle(reading) or "looking what there is"
+    text = [amounts(reading)]
+    if reading.files:
+        text.append(f"{format_size(meter.rate)}/s")
     left_s = meter.left_s(reading)
-    more = "" if reading.is_counted else " or more"
-    text = [
-        f"{format_size(reading.bytes)} of {format_size(reading.total_bytes)}{more}",
-        f"{reading.files_done} of {counted(reading.files, 'file', more)}",
-        f"{format_size(meter.rate)}/s",
-    ]
     if left_s is not None:
         text.append(f"{duration(left_s)} left")
-    if reading.failed:
-        text.append(f"{reading.failed} failed")
     if hint := obstacle(reading):
         text.append(hint)
     return ", ".join(text)
+
+
+def amounts(reading: Reading) -> str:
+    """How much of how much is here."""
+    if not reading.files and not reading.is_counted:
+        return "looking what there is"
+    more = "" if reading.is_counted else " or more"
+    size = f"{format_size(reading.bytes)} of {format_size(reading.total_bytes)}{more}"
+    text = f"{size}, {reading.files_done} of {counted(reading.files, 'file', more)}"
+    return f"{text}, {reading.failed} failed" if reading.failed else text
 
 
 def obstacle(reading: Reading) -> str:

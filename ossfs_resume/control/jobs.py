@@ -66,6 +66,11 @@ class JobsBelow:
     error: OssfsError | None
     paused: int = 0
 
+    def counts(self) -> dict[str, int]:
+        """The numbers by name."""
+        names = ("queued", "running", "paused", "failed")
+        return {name: getattr(self, name) for name in names}
+
 
 class Jobs:
     """Runs the jobs; all methods belong to the event loop.

@@ -82,12 +82,7 @@ def status(prefix: str, totals: Totals, jobs: JobsBelow, error: str) -> str:
             "parts": totals.parts,
             "bytes_present": totals.bytes_present,
             "size": totals.bytes,
-            "jobs": {
-                "queued": jobs.queued,
-                "running": jobs.running,
-                "paused": jobs.paused,
-                "failed": jobs.failed,
-            },
+            "jobs": jobs.counts(),
             "error": error or None,
         }
     )

@@ -93,3 +93,5 @@ class ClientStatistics:
     hedged: int = 0
     concurrency: int = 0
     """Ranges at once that the origin bears at this moment."""
+    down_s: float = 0.0
+    """For how long the origin has not answered; 0 while it does."""

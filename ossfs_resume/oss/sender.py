@@ -163,7 +163,11 @@ class Sender:
         lanes: list[Lane[Any]] = [self.metadata, *self._data_lanes]
         hedged = sum(lane.contests.hedges.started for lane in lanes)
         counts = sum((lane.counts for lane in lanes), Counter[str]())
-        return ClientStatistics(**counts, hedged=hedged, concurrency=self.concurrency())
+        began = self.outage.began
+        down_s = 0.0 if began is None else trio.current_time() - began
+        return ClientStatistics(
+            **counts, hedged=hedged, concurrency=self.concurrency(), down_s=down_s
+        )
 
     def concurrency(self) -> int:
         """Ranges at once that the origin bears at this moment; less after "slow down"."""

@@ -27,7 +27,7 @@ def meter() -> Meter:
 
 def test_one_line_says_how_much_how_fast_and_how_long(meter: Meter) -> None:
     assert line(HALF, meter) == (
-        "50.0 MiB of 100 MiB, 1 of 4 files, 10.0 MiB/s, 0:05 left, 1 failed"
+        "50.0 MiB of 100 MiB, 1 of 4 files, 1 failed, 10.0 MiB/s, 0:05 left"
     )
     uncounted = Reading(files=1, total_bytes=MIB, is_counted=False, error="down", paused=1)
     assert line(uncounted, meter) == (

@@ -31,6 +31,8 @@ as_user setfattr -n user.ossfs.materialize -v 1 "$PLACE/home/mnt/file"
 $PROGRAM pin "$PLACE/home/mnt/file"
 as_user getfattr --only-values -n user.ossfs.status "$PLACE/home/mnt/file" |
     grep -o '"pinned": true'
+$PROGRAM materialize --output quiet "$PLACE/home/mnt/file"
+$PROGRAM status "$PLACE/home/mnt/file" | tail -n +2
 as_other $PROGRAM unpin "$PLACE/home/mnt/file" && echo "another user may"
 as_user stat -c '%a' "$PLACE/home/.cache/ossfs-resume"
 cat "$PLACE/home/mnt/file" 2>/dev/null && echo "root sees it"
@@ -177,6 +179,9 @@ def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
         f"{USER} {USER} -rw-r--r--",
         "content",
         '"pinned": true',
+        "  verified: 8 B of 8 B here, 1 of 1 part, pinned",
+        "  last job: done",
+        "  #",
         "700",
     ]
     assert result.stderr.count("permission denied") == 1

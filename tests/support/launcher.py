@@ -152,6 +152,7 @@ def _serve(channel: socket.socket) -> None:
     import ossfs_resume.cli.materialize
     import ossfs_resume.cli.mount
     import ossfs_resume.cli.serving
+    import ossfs_resume.cli.status
     import ossfs_resume.cli.umount
     import ossfs_resume.cli.verbs
     import ossfs_resume.cli.warming  # noqa: F401
