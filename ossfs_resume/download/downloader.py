@@ -72,9 +72,10 @@ class Downloader:
             try:
                 return await self._download(meta, target)
             except ObjectChanged:
-                target = None
+                target, before = None, meta.size
                 self.report.say(f"{quoted(meta.key)} has changed in the bucket: starting over")
                 meta = await self.head(meta.key)
+                self.report.total += meta.size - before
         raise ObjectChanged(f"{quoted(meta.key)} changes all the time: gave up")
 
     async def _download(self, meta: ObjectMeta, target: Target) -> Result:
@@ -138,7 +139,8 @@ class Downloader:
     async def _take_folder(self, path: Path) -> PartFolder:
         """Have it alone, after a wait for another run. Raises TargetInUse."""
         place = self._place(path)
-        await trio.to_thread.run_sync(make_folder, place.parent)
+        for folder in (path.parent, place.parent):
+            await trio.to_thread.run_sync(make_folder, folder)
         taken = await trio.to_thread.run_sync(PartFolder.take, place)
         if isinstance(taken, int):
             who = f"process {taken}" if taken else "another process"
