@@ -16,12 +16,12 @@ from ossfs_resume.cli.get_sources import Sources
 from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.config import Options, Source
 from ossfs_resume.download.downloader import Downloader, Wishes
+from ossfs_resume.download.groups import one_error
 from ossfs_resume.download.output import write_to
 from ossfs_resume.download.report import Outcome, Report, Result
 from ossfs_resume.download.run import Wanted, download_all
 from ossfs_resume.download.selection import Globs, Selection
 from ossfs_resume.download.session import downloading
-from ossfs_resume.errors import OssfsError
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.origin import origin_credentials, origin_settings
 from ossfs_resume.oss.client import OssClient
@@ -45,10 +45,8 @@ class Request:
 def run(request: Request, shown: Shown) -> int:
     """Download, show it, and return the exit status. Raises OssfsError for what all fails of."""
     _configure_log(request.options)
-    try:
+    with one_error():
         return trio.run(_run, request, shown)
-    except BaseExceptionGroup as group:
-        raise _first(group) from None
 
 
 def _configure_log(options: Options) -> None:
@@ -58,15 +56,6 @@ def _configure_log(options: Options) -> None:
         logs.configure(level, options.log_format, options.log_file, background=False)
     else:
         logging.getLogger("ossfs_resume").addHandler(logging.NullHandler())
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The reason, where several tasks ended of it."""
-    for error in group.exceptions:
-        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, (OssfsError, OSError)):
-            return found
-    return group
 
 
 async def _run(request: Request, shown: Shown) -> int:

@@ -61,18 +61,24 @@ class Downloader:
     report: Report
     _comparing: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(2))
 
-    async def download(self, meta: ObjectMeta, path: Path) -> Result:
-        """Have the object as the file ``path``. Raises OssfsError."""
+    async def download(self, meta: ObjectMeta, path: Path, target: Target | None = None) -> Result:
+        """Have the object as the file ``path``, which was ``target`` a moment ago if that is known.
+
+        Raises OssfsError.
+        """
         for _ in range(MOST_ATTEMPTS):
+            if target is None:
+                target = await trio.to_thread.run_sync(Target.at, path)
             try:
-                return await self._download(meta, path)
+                return await self._download(meta, target)
             except ObjectChanged:
+                target, before = None, meta.size
                 self.report.say(f"{quoted(meta.key)} has changed in the bucket: starting over")
                 meta = await self.head(meta.key)
+                self.report.total += meta.size - before
         raise ObjectChanged(f"{quoted(meta.key)} changes all the time: gave up")
 
-    async def _download(self, meta: ObjectMeta, path: Path) -> Result:
-        target = await trio.to_thread.run_sync(Target.at, path)
+    async def _download(self, meta: ObjectMeta, target: Target) -> Result:
         if (outcome := await self._settled(meta, target)) is not None:
             return self._ended(meta, target, outcome)
         if meta.size > self.wishes.small_bytes:
@@ -133,7 +139,8 @@ class Downloader:
     async def _take_folder(self, path: Path) -> PartFolder:
         """Have it alone, after a wait for another run. Raises TargetInUse."""
         place = self._place(path)
-        await trio.to_thread.run_sync(make_folder, place.parent)
+        for folder in (path.parent, place.parent):
+            await trio.to_thread.run_sync(make_folder, folder)
         taken = await trio.to_thread.run_sync(PartFolder.take, place)
         if isinstance(taken, int):
             who = f"process {taken}" if taken else "another process"

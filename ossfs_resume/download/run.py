@@ -12,19 +12,22 @@ import trio
 
 from ossfs_resume.download.downloader import Downloader
 from ossfs_resume.download.report import Outcome, Result
+from ossfs_resume.download.target import Target
 from ossfs_resume.errors import AccessDenied, DiskFull, NoSuchBucket, NotPermitted, OssfsError
 from ossfs_resume.oss.models import ObjectMeta
 
 LARGE_AT_ONCE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """An object and the file that it shall be; ``meta`` if a listing has it."""
+    """An object and the file that it shall be; ``meta`` if a listing has it, and ``target`` how the
+    file was a moment ago."""
 
     key: str
     path: Path
     meta: ObjectMeta | None = None
+    target: Target | None = None
 
 
 async def download_all(downloader: Downloader, wanted: AsyncIterable[Wanted], at_once: int) -> None:
@@ -39,7 +42,7 @@ async def download_all(downloader: Downloader, wanted: AsyncIterable[Wanted], at
         try:
             meta = item.meta or await downloader.head(item.key)
             if meta.size <= downloader.wishes.small_bytes:
-                await downloader.download(meta, item.path)
+                await downloader.download(meta, item.path, item.target)
             else:
                 async with large:
                     await downloader.download(meta, item.path)

@@ -1,15 +1,18 @@
 """Which objects are meant: keys, all below a prefix, lists of names; less what is excluded."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
+import trio
+
 from ossfs_resume.download.places import below
 from ossfs_resume.download.report import Outcome, Report, Result
 from ossfs_resume.download.run import Wanted
+from ossfs_resume.download.target import Target
 from ossfs_resume.errors import NotFound, TargetError
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
@@ -29,6 +32,16 @@ class Globs:
         return is_included and not any(fnmatchcase(name, glob) for glob in self.exclude)
 
 
+def _looked_at(found: Sequence[Wanted | None]) -> list[Wanted]:
+    """With how their files are; one that cannot be one is told when its turn comes. Blocks."""
+    looked_at = []
+    for wanted in filter(None, found):
+        with suppress(TargetError):
+            wanted = replace(wanted, target=Target.at(wanted.path))
+        looked_at.append(wanted)
+    return looked_at
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Turns what the user named into files below ``directory``. ``list_page`` is the client's."""
@@ -44,10 +57,11 @@ class Selection:
         ask = partial(self._page, prefix)
         async with aclosing(pages(ask)) as listing:
             async for page in listing:
-                for meta in page.objects:
-                    is_empty = False
-                    if (wanted := self._wanted(prefix, meta)) is not None:
-                        yield wanted
+                is_empty = is_empty and not page.objects
+                found = [self._wanted(prefix, meta) for meta in page.objects]
+                # At once: a thread for each would take longer than to look.
+                for wanted in await trio.to_thread.run_sync(_looked_at, found):
+                    yield wanted
         if is_empty:
             raise NotFound(f"there is no key below {quoted(prefix)}")
 

@@ -123,10 +123,12 @@ def test_a_killed_run_fetches_no_object_twice(emulator: EmulatorProcess, tmp_pat
 def test_the_same_object_to_two_places(emulator: EmulatorProcess, tmp_path: Path) -> None:
     (emulator.directory / "a").mkdir()
     data = make_object(emulator, 8 * MIB, "a/object")
-    listed = tmp_path / "list"
-    listed.write_text("a/object\na/object\n")
-    fetch(emulator, "--from-file", listed, "oss://sample/", tmp_path / "place")
-    assert (tmp_path / "place" / "a" / "object").read_bytes() == data
+    for sources in (["oss://sample/", "oss://sample/a/"], ["oss://sample/a/"] * 2):
+        fetch(emulator, "-r", *sources, tmp_path / "place")
+        for path in (tmp_path / "place").rglob("object"):
+            assert path.read_bytes() == data
+    assert (tmp_path / "place" / "object").exists()
+    assert (tmp_path / "place" / "a" / "object").exists()
 
 
 @pytest.mark.parametrize(
