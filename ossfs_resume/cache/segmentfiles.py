@@ -65,9 +65,11 @@ class SegmentFiles:
             self._data.enter(self._folder).sync()
             self._data.sync()
 
-    def hold(self) -> None:
-        """Open all segments that exist, so that nobody else removes them."""
+    def hold(self) -> bool:
+        """Open all segments that exist, so that nobody else removes them. Always True: bytes that
+        are not there are found when they are compared."""
         self._open_all()
+        return True
 
     def lock_alone(self) -> bool:
         """Keep everybody else from opening the files until ``share``; False if one is in use, or
