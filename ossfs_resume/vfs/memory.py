@@ -5,11 +5,11 @@ the origin is asked, and only its silence lets the old word serve.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from math import inf
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import trio
 
@@ -22,8 +22,6 @@ from ossfs_resume.vfs.packing import pack_found, unpack_found, unpack_pages
 from ossfs_resume.vfs.probe import Found
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 FLUSH_INTERVAL_S = 0.5
 
@@ -51,7 +49,7 @@ class Keeper(Protocol):
 
 class Memory:
     """Without a ``keeper`` nothing is kept and nothing recalled; one that does not answer within
-    ``recall_s`` seconds has nothing to recall."""
+    ``recall_s`` seconds is not waited for."""
 
     def __init__(self, keeper: Keeper | None = None, recall_s: float = inf) -> None:
         self._keeper = keeper
@@ -60,6 +58,8 @@ class Memory:
         self._has_news = trio.Event()
         self._digests: dict[str, bytes] = {}
         self._recalls, self._writes = Asking(4, recall_s), Asking(1, WRITE_PATIENCE_S)
+        # For as long as a busy machine takes: the disk has answered by then.
+        self._unpackings = Asking(1, inf)
 
     def __repr__(self) -> str:
         return f"<Memory {len(self._listings)} listings to be written>"
@@ -108,33 +108,33 @@ class Memory:
     # --- what was kept ---
 
     async def listing(self, prefix: str) -> list[ListPage]:
-        """The last whole listing of a directory; empty if none is known."""
-
-        def read(keeper: Keeper) -> list[ListPage]:
-            bodies = keeper.recall_listing(prefix)
-            if bodies:
-                self._note_digest(prefix, _digest(bodies))
-            return unpack_pages(bodies, prefix)
-
-        return await self._recall(read) or []
+        """The last whole listing of a directory; empty if none is known. Raises CacheError if the
+        cache does not say."""
+        if self._keeper is None:
+            return []
+        bodies = await self._recalls.ask(partial(self._keeper.recall_listing, prefix))
+        try:
+            return await self._unpackings.ask(partial(self._unpack, prefix, bodies))
+        except ValueError as error:
+            log.debug("cannot read what the origin said: %s", error)
+            return []
 
     async def answer(self, key: str) -> Found:
         """What was last found under a key; None if nothing is known."""
-
-        def read(keeper: Keeper) -> Found:
-            body = keeper.recall_answer(key)
-            return None if body is None else unpack_found(body)
-
-        return await self._recall(read)
-
-    async def _recall(self, read: Callable[[Keeper], T]) -> T | None:
         if self._keeper is None:
             return None
         try:
-            return await self._recalls.ask(partial(read, self._keeper))
+            body = await self._recalls.ask(partial(self._keeper.recall_answer, key))
+            return None if body is None else unpack_found(body)
         except (CacheError, ValueError) as error:
             log.debug("cannot recall what the origin said: %s", error)
             return None
+
+    def _unpack(self, prefix: str, bodies: Sequence[bytes]) -> list[ListPage]:
+        pages = unpack_pages(bodies, prefix)
+        if bodies:
+            self._note_digest(prefix, _digest(bodies))
+        return pages
 
     def _write(
         self, keeper: Keeper, listings: Mapping[str, Sequence[bytes]], news: Remembered
