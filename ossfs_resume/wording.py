@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+from collections.abc import Iterable
 
 from ossfs_resume.shortages import hint
 
@@ -38,6 +39,16 @@ def _escaped(one: str, encoding: str) -> str:
     if _is_shown(one, encoding):
         return one
     return "".join(f"\\x{byte:02x}" for byte in one.encode("utf-8", "surrogateescape"))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question for the known name that is nearest to a misspelt one, in which ``_`` may stand
+    for ``-``; empty if none is near."""
+    from difflib import get_close_matches  # only for a slip
+
+    spelt = {one.replace("_", "-"): one for one in known}
+    found = get_close_matches(name.lower().replace("_", "-"), spelt, n=1, cutoff=0.75)
+    return f"did you mean {spelt[found[0]]}?" if found else ""
 
 
 def lower_first(text: str) -> str:

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import suppress
 
 
 def prepare() -> None:
@@ -16,7 +17,8 @@ def prepare() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # somebody has put a pipe in the place of a file
+                stream.reconfigure(errors="backslashreplace")
 
 
 def output_encoding() -> str:

@@ -13,22 +13,27 @@ which a listing serves, as all of them would have cost. So it costs never more t
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import inf
 
 import trio
 
+from ossfs_resume.errors import CacheError
 from ossfs_resume.vfs.links import resolve_page
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
 from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.packing import pack_page
 from ossfs_resume.vfs.page import Page
-from ossfs_resume.vfs.shared import Shared
+from ossfs_resume.vfs.shared import Shared, log
 
 PREFETCH_NAMES = 4000
 """Pages are asked for until a reader who is past the first one has so many names before it,"""
 
 PREFETCH_PAGES = 40
 """or so many pages: not all of their names need be ones that are shown."""
+
+RECALL_PAUSE_S = 5.0
+"""Before the cache is asked again for a listing that it did not give."""
 
 
 def is_worth_listing(lookups: int, pages: int) -> bool:
@@ -56,6 +61,7 @@ class Listings:
         self._previous: Listing | None = None
         self._beginning: SharedCall[Listing] | None = None
         self._recalling: SharedCall[None] | None = None
+        self._recall_again_at = inf
         self._reading_anew: SharedCall[None] | None = None
         self._expired_lookups = 0
         self._counting_since = NEVER
@@ -79,15 +85,22 @@ class Listings:
         return await self._shared.origin.insist(self._begin())
 
     async def recall(self) -> None:
-        """Install what an earlier mount kept, unless more is known; done once."""
-        if self._recalling is None:
-            if self.newest is not None:
-                return
+        """Install what an earlier mount kept, unless more is known; done once, and again after a
+        while if the cache did not say what that is."""
+        is_due = self._recalling is None or trio.current_time() >= self._recall_again_at
+        if is_due and self.newest is None:
+            self._recall_again_at = inf
             self._recalling = self._shared.origin.share(self._restore)
-        await self._recalling.result()
+        if self._recalling is not None:
+            await self._recalling.result()
 
     async def _restore(self) -> None:
-        pages = await self._shared.memory.listing(self._node.prefix)
+        try:
+            pages = await self._shared.memory.listing(self._node.prefix)
+        except CacheError as error:
+            log.debug("cannot recall what the origin said: %s", error)
+            self._recall_again_at = trio.current_time() + RECALL_PAUSE_S
+            return
         listing = Listing(self._node, self._shared.table, NEVER)
         for page in pages:
             listing.absorb(page, NEVER, self._shared.now_ns())

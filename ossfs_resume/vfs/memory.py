@@ -52,7 +52,7 @@ class Keeper(Protocol):
 
 class Memory:
     """Without a ``keeper`` nothing is kept and nothing recalled; one that does not answer within
-    ``recall_s`` seconds has nothing to recall."""
+    ``recall_s`` seconds is not waited for."""
 
     def __init__(self, keeper: Keeper | None = None, recall_s: float = inf) -> None:
         self._keeper = keeper
@@ -62,6 +62,8 @@ class Memory:
         self._digests: dict[str, bytes] = {}
         self._recalls, self._writes = Asking(4, recall_s), Asking(1, WRITE_PATIENCE_S)
         self._breaker = CircuitBreaker("asked what the origin said")
+        # For as long as a busy machine takes: the disk has answered by then.
+        self._unpackings = Asking(1, inf)
 
     def __repr__(self) -> str:
         return f"<Memory {len(self._listings)} listings to be written>"
@@ -110,40 +112,46 @@ class Memory:
     # --- what was kept ---
 
     async def listing(self, prefix: str) -> list[ListPage]:
-        """The last whole listing of a directory; empty if none is known."""
-
-        def read(keeper: Keeper) -> list[ListPage]:
-            bodies = keeper.recall_listing(prefix)
-            if bodies:
-                self._note_digest(prefix, _digest(bodies))
-            return unpack_pages(bodies, prefix)
-
-        return await self._recall(read) or []
+        """The last whole listing of a directory; empty if none is known. Raises CacheError if the
+        cache does not say."""
+        if self._keeper is None:
+            return []
+        bodies = await self._recalled(partial(self._keeper.recall_listing, prefix))
+        try:
+            return await self._unpackings.ask(partial(self._unpack, prefix, bodies))
+        except ValueError as error:
+            log.debug("cannot read what the origin said: %s", error)
+            return []
 
     async def answer(self, key: str) -> Found:
         """What was last found under a key; None if nothing is known."""
-
-        def read(keeper: Keeper) -> Found:
-            body = keeper.recall_answer(key)
-            return None if body is None else unpack_found(body)
-
-        return await self._recall(read)
-
-    async def _recall(self, read: Callable[[Keeper], T]) -> T | None:
-        """What the cache kept; nothing while its disk fails or hangs, so that not each new name
-        waits for that before the origin is asked."""
-        if self._keeper is None or self._breaker.is_resting(trio.current_time()):
+        if self._keeper is None:
             return None
         try:
-            found = await self._recalls.ask(partial(read, self._keeper))
-        except ValueError as error:
-            log.debug("cannot understand what was kept of the origin's words: %s", error)
+            body = await self._recalled(partial(self._keeper.recall_answer, key))
+            return None if body is None else unpack_found(body)
+        except (CacheError, ValueError) as error:
+            log.debug("cannot recall what the origin said: %s", error)
             return None
+
+    async def _recalled(self, question: Callable[[], T]) -> T:
+        """What the cache kept. Raises CacheError, and at once while its disk fails or hangs, so
+        that not each new name waits for that before the origin is asked."""
+        if self._breaker.is_resting(trio.current_time()):
+            raise CacheError(self._breaker.error)
+        try:
+            kept = await self._recalls.ask(question)
         except CacheError as error:
             self._breaker.failed(error, trio.current_time())
-            return None
+            raise
         self._breaker.succeeded(trio.current_time())
-        return found
+        return kept
+
+    def _unpack(self, prefix: str, bodies: Sequence[bytes]) -> list[ListPage]:
+        pages = unpack_pages(bodies, prefix)
+        if bodies:
+            self._note_digest(prefix, _digest(bodies))
+        return pages
 
     def _write(
         self, keeper: Keeper, listings: Mapping[str, Sequence[bytes]], news: Remembered

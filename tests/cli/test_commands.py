@@ -28,6 +28,20 @@ def test_help_is_complete_and_quiet(arguments: list[str]) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("mnt", "no such command: mnt; did you mean mount?"),
+        ("umonut", "no such command: umonut; did you mean umount?"),
+        ("nonsense", "no such command: nonsense"),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_nearest(typed: str, told: str) -> None:
+    result = run(typed)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == f"Error: {told}"
+
+
 @pytest.mark.parametrize("limit", ["--nofile=12", "--nofile=24", "--as=50000000"])
 def test_a_limit_that_is_too_low_is_told_in_the_last_line(
     emulator: EmulatorProcess, tmp_path: Path, limit: str
