@@ -73,9 +73,11 @@ class SegmentFiles:
             self._has_new_names = True
             raise
 
-    def hold(self) -> None:
-        """Open all segments that exist, so that nobody else removes them."""
+    def hold(self) -> bool:
+        """Open all segments that exist, so that nobody else removes them. Always True: bytes that
+        are not there are found when they are compared."""
         self._open_all()
+        return True
 
     def lock_alone(self) -> bool:
         """Keep everybody else from opening the files until ``share``; False if one is in use, or
