@@ -24,14 +24,12 @@ import trio
 
 from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
 from ossfs_resume.control.job import Flight, Job, JobReport
+from ossfs_resume.control.persistence import RETRY_SECONDS, insist
 from ossfs_resume.errors import (
     CacheError,
-    NoProgress,
     NotFound,
     ObjectChanged,
     OssfsError,
-    ShuttingDown,
-    TransientError,
 )
 from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.fetch.recent_errors import LastErrors
@@ -46,8 +44,6 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 FILES_AT_ONCE = 16
-RETRY_SECONDS = 5.0
-RETRY_SECONDS_MOST = 60.0
 LOOK_SECONDS = 2.0
 """How often jobs are compared with their rows."""
 ENDED_MOST = 20_000
@@ -351,22 +347,13 @@ class Jobs:
             self._engine.close(download)
 
     async def _insist(self, path: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        """Try until it succeeds or fails for good, with growing waits between."""
-        seconds = RETRY_SECONDS
-        while True:
-            try:
-                result = await attempt()
-            except ShuttingDown:
-                await trio.sleep_forever()  # until cancelled; the row stays for the next mount
-            except (TransientError, NoProgress, CacheError) as error:
-                self._delayed.keep(path, error)
-                log.debug("materialize %s: %s; trying again in %g s", path, error, seconds)
-                await trio.sleep(seconds)
-                seconds = min(seconds * 2, RETRY_SECONDS_MOST)
-            else:
-                self._delayed.keep(path, None)
-                self._failed.keep(path, None)
-                return result
+        """Try until it succeeds or fails for good."""
+        result = await insist(
+            f"materialize {path}", attempt, lambda error: self._delayed.keep(path, error)
+        )
+        self._delayed.keep(path, None)
+        self._failed.keep(path, None)
+        return result
 
     def _fail(self, job: Job, path: str, error: Exception) -> None:
         """One line for a job whose objects all fail; `error` tells of each."""

@@ -127,6 +127,14 @@ async def test_a_file_just_seen_or_wholly_cached_opens_without_asking(
     assert world.cache.confirmations == 0
 
 
+async def test_an_open_asks_the_cache_for_no_attributes(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    [listed] = await world.entries(told=1)
+    questions = world.cache.questions
+    opened = await world.tree.open(listed.attributes.inode)
+    assert (opened.size, world.cache.questions) == (4, questions)
+
+
 async def test_an_open_that_fails_leaves_nothing_open(world, autojump_clock, monkeypatch) -> None:
     async def confirm(download: object) -> None:
         raise NoProgress("silence")
