@@ -23,7 +23,7 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-EXPLAINED = (NO_LOOP_DEVICE, "needs autofs in the kernel")
+EXPLAINED = (NO_LOOP_DEVICE, "needs autofs in the kernel", "fio is not installed")
 """Why a test with a real mount may be skipped everywhere."""
 
 
