@@ -12,6 +12,7 @@ from support.emulator import EmulatorProcess
 from support.machine import (
     A_SYSTEM_LOG,
     NO_AUTOFS,
+    NO_FIO,
     NO_LOOP_DEVICE,
     NO_MOUNT_TABLE,
     lacks_mount_table,
@@ -29,7 +30,7 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-EXPLAINED = (NO_LOOP_DEVICE, NO_MOUNT_TABLE, NO_AUTOFS, A_SYSTEM_LOG)
+EXPLAINED = (NO_LOOP_DEVICE, NO_MOUNT_TABLE, NO_AUTOFS, A_SYSTEM_LOG, NO_FIO)
 """Why a test with a real mount may be skipped everywhere."""
 
 

@@ -33,6 +33,7 @@ less, or read them for ever and change nothing.
 import errno
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -114,7 +115,10 @@ def _require_usable(directory: Directory, path: Path) -> None:
         file = path.with_name(path.name + suffix)
         directory.require_ours(file.name)
         if file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(file))
+            # Ours, and still not ours to change: immutable, which is the trouble of a disk.
+            is_forbidden = stat.S_IMODE(file.stat().st_mode) & 0o600 != 0o600
+            number = errno.EACCES if is_forbidden else errno.EPERM
+            raise PermissionError(number, os.strerror(number), os.fspath(file))
 
 
 def _require_same(directory: Directory, path: Path) -> None:

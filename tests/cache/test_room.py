@@ -149,6 +149,27 @@ def test_a_disk_in_trouble_at_the_start_is_gone_without_until_it_is_over(
     assert (immutable / "cache/bucket/catalog.sqlite3").exists()
 
 
+@pytest.mark.parametrize("name", ["catalog.sqlite3", "lock", "owners"])
+def test_a_file_that_nobody_can_change_is_the_trouble_of_a_disk(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """And not of a user who chose a place that he may not use."""
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    settings = parts.quiet(tmp_path)
+    CacheStore.open(settings).close()
+    file = tmp_path / "bucket" / name
+    if subprocess.run(["chattr", "+i", file], capture_output=True, check=False).returncode:
+        pytest.skip(NO_FLAGS)
+    try:
+        store = CacheStore.open(settings)
+        with pytest.raises(CacheError):
+            store.acquire(parts.version(2))
+    finally:
+        subprocess.run(["chattr", "-i", file], check=True)
+    eventually(lambda: store._catalog.is_open)
+    store.close()
+
+
 @needs_ordinary_user
 def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path, parts: Parts) -> None:
     tmp_path.chmod(0o500)
