@@ -25,17 +25,18 @@ _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(Z|[+-][0-9:]{4
 
 CONTENTS, PREFIXES = "Contents", "CommonPrefixes"
 
+_QUOTE = '(?:&quot;|")?'
 _USUAL = re.compile(
     "<Contents>"
     + "".join(
-        rf"\s*<{name}>({text})</{name}>"
+        rf"\s*<{name}>{text}</{name}>"
         for name, text in (
-            ("Key", "[^<&]*"),
-            ("LastModified", "[^<&]*"),
-            ("ETag", "[^<&]*"),
-            ("Type", "[^<&]*"),
-            ("Size", "[0-9]{1,20}"),
-            ("StorageClass", "[^<&]*"),
+            ("Key", "([^<&]*)"),
+            ("LastModified", "([^<&]*)"),
+            ("ETag", _QUOTE + r"([^<&\"\s]*)" + _QUOTE),
+            ("Type", "([^<&]*)"),
+            ("Size", "([0-9]{1,20})"),
+            ("StorageClass", "([^<&]*)"),
         )
     )
     + r"\s*(?:<Owner>\s*(?:<(ID|DisplayName)>[^<&]*</\7>\s*)*</Owner>\s*)?</Contents>\s*"
@@ -94,7 +95,7 @@ def _usual_entries(body: bytes) -> tuple[_Columns, bytes]:
     if b"<!" in body or b"<Contents>" not in body:
         return [], body
     try:
-        text = body.decode("ascii").replace("&quot;", '"')
+        text = body.decode("ascii")
     except UnicodeDecodeError:
         return [], body
     # What is between the entries, then the groups of one, then what is behind it, and so on.
@@ -112,7 +113,7 @@ def _usual(columns: _Columns, encoded: bool) -> Objects:
     return Objects(
         _decoded(keys) if encoded else keys,
         array(INT64, map(int, sizes)),
-        list(map(unquoted, etags)),
+        etags,
         array(INT64, map(_unix_seconds, modified)),
         list(map(intern, types)),
         list(map(intern, classes)),

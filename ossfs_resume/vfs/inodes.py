@@ -30,6 +30,7 @@ from weakref import WeakValueDictionary, ref
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.errors import StaleVersion
+from ossfs_resume.oss.columns import encoded_texts
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.names import encode
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current, version_of
@@ -186,14 +187,14 @@ class InodeTable:
         Rows of which the kernel was told with an earlier page are taken over from that one.
         """
         page.number = next(self._page_numbers)
-        first_choice, displaced = self._hash, self._displaced
-        page.inodes = inodes = array(
-            page.inodes.typecode,
-            [
-                (displaced.get(identity, 0) or first_choice(identity) or MAX_INODE)
-                for identity in _identities(page, names)
-            ],
-        )
+        identities = _identities(page, names)
+        chosen = list(map(self._hash, identities))
+        if 0 in chosen or len(self._displaced) > 1:  # the root is one
+            chosen = [
+                self._displaced.get(identity, 0) or choice or MAX_INODE
+                for identity, choice in zip(identities, chosen, strict=True)
+            ]
+        page.inodes = inodes = array(page.inodes.typecode, chosen)
         is_ambiguous = len(set(inodes)) < page.count
         others: dict[int, list[bytes]] = {}
         for row in range(page.count) if is_ambiguous or self._reincarnated else self._known(inodes):
@@ -347,11 +348,13 @@ class InodeTable:
         return 0 if node is None else node.incarnation
 
 
-def _identities(page: Page, names: Sequence[bytes]) -> Iterable[bytes]:
+def _identities(page: Page, names: Sequence[bytes]) -> list[bytes]:
     """What `_file_identity` says of each row, at once."""
-    prefix, columns = encode(page.prefix), page.columns
-    for name, size, etag in zip(names, columns.sizes, columns.etags, strict=True):
-        yield b"0\0%d\0%b\0%b%b" % (size, encode(etag), prefix, name)
+    prefix, etags = encode(page.prefix), encoded_texts(list(page.columns.etags))
+    return [
+        b"0\0%d\0%b\0%b%b" % (size, etag, prefix, name)
+        for name, size, etag in zip(names, page.columns.sizes, etags, strict=True)
+    ]
 
 
 def _directory_identity(prefix: str) -> bytes:
