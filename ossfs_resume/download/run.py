@@ -47,9 +47,9 @@ async def download_all(downloader: Downloader, wanted: AsyncIterable[Wanted], at
                 async with large:
                     await downloader.download(meta, item.path)
         except OssfsError as error:
-            downloader.report.ended(Result(item.key, item.path, Outcome.FAILED, error=error))
             if concerns_all(error):
                 raise
+            downloader.report.ended(Result(item.key, item.path, Outcome.FAILED, error=error))
         finally:
             places.release_on_behalf_of(item)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from support import launcher
 from support.disks import mounted
 from support.emulator import EmulatorProcess
-from support.get import MIB, fetch, get, kept_bytes, killed_after, started
+from support.get import MIB, fetch, flags, get, kept_bytes, killed_after, started
 from support.resume import fetched, make_object
 from support.waiting import eventually
 
@@ -292,6 +293,28 @@ def test_a_name_as_long_as_it_can_be(emulator: EmulatorProcess, tmp_path: Path, 
     assert get(emulator, ADDRESS, target).returncode == 0
     assert target.read_bytes() == data
     assert nothing_beside(target)
+
+
+def test_an_origin_that_does_not_answer(emulator: EmulatorProcess, target: Path) -> None:
+    result = get(emulator, ADDRESS, target, "--endpoint", "http://127.0.0.1:1", "--timeout", "3")
+    assert result.returncode == 1
+    first, last = result.stderr.splitlines()
+    assert first == "127.0.0.1:1 does not answer: connection refused; trying again"
+    assert last == "ossfs-resume: object: 127.0.0.1:1: connection refused"
+
+
+@pytest.mark.parametrize("source", [ADDRESS, "oss://nowhere/object"])
+def test_what_all_fails_of_is_told_once(
+    emulator: EmulatorProcess, tmp_path: Path, source: str
+) -> None:
+    for name in range(5):
+        make_object(emulator, 1000, f"object{name}")
+    emulator.accounts()
+    sources = [f"{source}{name}" for name in range(5)]
+    environment = {"OSS_ACCESS_KEY_SECRET": "wrong"}
+    command = ["get", *flags(emulator), *sources, str(tmp_path)]
+    result = launcher.run(command, emulator.environment | environment)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
