@@ -55,10 +55,13 @@ def identities(directory: Path) -> list[str]:
 
 
 @contextmanager
-def opened(directory: Path, identity: str) -> Iterator[Workbench]:
-    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved."""
+def opened(directory: Path, identity: str, *, is_shared: bool = False) -> Iterator[Workbench]:
+    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved.
+
+    ``is_shared``: others may come to it at any time, for it may stay open for long.
+    """
     folder = StoreFolder(directory, identity)
-    catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
+    catalog = Catalog(folder.catalog, lambda: is_shared or bool(folder.other_owners()))
     with translated(f"open the cache in {directory}"), folder.opening():
         require_catalog(folder)
         folder.forget_dead_owners()

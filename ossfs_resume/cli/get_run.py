@@ -17,6 +17,7 @@ from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.config import Options, Source
 from ossfs_resume.download.downloader import Downloader, Wishes
 from ossfs_resume.download.groups import one_error
+from ossfs_resume.download.mount_cache import MountCache
 from ossfs_resume.download.output import write_to
 from ossfs_resume.download.report import Outcome, Report, Result
 from ossfs_resume.download.run import Wanted, download_all
@@ -26,6 +27,7 @@ from ossfs_resume.errors import OssfsError, SettingsError
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.origin import origin_credentials, origin_settings
 from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.endpoint import cache_identity
 from ossfs_resume.oss.outage import log as outage_log
 
 MOST_AT_ONCE = 32
@@ -42,6 +44,8 @@ class Request:
     globs: Globs
     wishes: Wishes
     options: Options
+    cache_dir: Path | None = None
+    """Of mounts, to take from what it has."""
 
 
 def run(request: Request, shown: Shown) -> int:
@@ -113,9 +117,10 @@ async def _download(request: Request, report: Report) -> None:
         bandwidth=options.bandwidth,
         predicts=False,
     )
+    cache = MountCache(request.cache_dir, cache_identity(settings.endpoint))
     async with (
         settings.open(credentials) as client,
-        downloading(client, fetch, request.wishes, report) as downloader,
+        downloading(client, fetch, request.wishes, report, cache) as downloader,
     ):
         if request.dest == "-":
             await _print(request, downloader)
