@@ -40,7 +40,10 @@ async def download_all(downloader: Downloader, wanted: AsyncIterable[Wanted], at
 
     async def one(item: Wanted) -> None:
         try:
-            meta = item.meta or await downloader.head(item.key)
+            meta = item.meta
+            if meta is None:
+                meta = await downloader.head(item.key)
+                downloader.report.total += meta.size
             if meta.size <= downloader.wishes.small_bytes:
                 await downloader.download(meta, item.path, item.target)
             else:

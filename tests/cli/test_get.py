@@ -1,5 +1,6 @@
 """``ossfs-resume get`` of one object: a file or nothing, and what is here is not fetched again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -332,6 +333,34 @@ def test_interrupted_it_says_so_and_keeps_what_came(
     emulator.faults()
     assert fetch(emulator, ADDRESS, target)["resumed_bytes"] >= SIZE // 4  # type: ignore[operator]
     assert target.read_bytes() == data
+
+
+def test_progress_on_a_terminal(emulator: EmulatorProcess, target: Path) -> None:
+    make_object(emulator, SIZE)
+    emulator.faults(total_bytes_per_s=16 * MIB)
+    ours, theirs = os.openpty()
+    process = started(emulator, ADDRESS, target, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal's end
+        while piece := os.read(ours, 1000):
+            shown += piece
+    os.close(ours)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 0
+    lines = [line for line in shown.decode().split("\r") if " of 24.0 MiB" in line]
+    assert any("%" in line and "/s" in line and "left" in line for line in lines), shown
+    assert shown.decode().split("\x1b[K")[-1].startswith("1 object, 24.0 MiB downloaded in")
+
+
+def test_wrong_bytes_to_a_pipe_are_a_failure(emulator: EmulatorProcess) -> None:
+    make_object(emulator, 1000)
+    emulator.faults(crc64_off_by=1)
+    result = get(emulator, ADDRESS, "-")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "CRC-64" in result.stderr
 
 
 def test_output_modes(emulator: EmulatorProcess, target: Path) -> None:
