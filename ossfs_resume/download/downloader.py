@@ -113,12 +113,19 @@ class Downloader:
 
     async def _pass(self, meta: ObjectMeta, target: Target) -> None:
         """A small object, through memory."""
+        if cached := await self._cached(meta):
+            await self.small_files.write(target, meta, cached)
+            return
         download = await self.engine.open(meta)
         try:
             data = await self.engine.read(download, 0, meta.size) if meta.size else b""
             await self.small_files.write(target, meta, data)
         finally:
             self.engine.close(download)
+
+    async def _cached(self, meta: ObjectMeta) -> bytes | None:
+        cache = self.keeping.cache
+        return await trio.to_thread.run_sync(cache.whole, meta) if cache.is_open else None
 
     async def _keep(self, meta: ObjectMeta, before: Target) -> Result:
         """A large object, part by part."""

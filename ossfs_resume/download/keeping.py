@@ -17,6 +17,7 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.download.mount_cache import MountCache
 from ossfs_resume.download.new_file import NewFile
 from ossfs_resume.download.part_folder import PartFolder
 from ossfs_resume.download.report import Report
@@ -44,6 +45,7 @@ class Keeping:
     shelf: Shelf
     report: Report
     part_size: int
+    cache: MountCache
 
     async def fetch(self, meta: ObjectMeta, target: Target, folder: PartFolder) -> int:
         """Have it in the folder, and then as the target; how many bytes were there before.
@@ -55,6 +57,7 @@ class Keeping:
             try:
                 resumed = await self._resumed(download)
                 self.report.running[download] = partial(_present_bytes, download)
+                await self._copy(download)
                 await self.engine.fill(download)
                 await trio.to_thread.run_sync(_give_away, store, download, target)
             finally:
@@ -62,6 +65,15 @@ class Keeping:
                 self.engine.close(download)
         await trio.to_thread.run_sync(folder.remove)
         return resumed
+
+    async def _copy(self, download: Download) -> None:
+        """What a mount has of it."""
+        meta, entry = download.meta, download.entry
+        if self.cache.is_open and not entry.progress.is_complete:
+            copied = await trio.to_thread.run_sync(self.cache.copy, meta, entry)
+            self.report.resumed += copied
+            if copied:
+                self.report.say(f"{quoted(meta.key)}: {format_size(copied)} come from the cache")
 
     @asynccontextmanager
     async def _store(self, meta: ObjectMeta, folder: PartFolder) -> AsyncIterator[CacheStore]:
