@@ -143,3 +143,16 @@ def test_nothing_is_set_on_what_lies_below_a_mount_that_is_gone(mount: Mount) ->
         with pytest.raises(MountError, match="is not mounted any more"):
             mounts.at(place).set(place, "pin")
     assert os.listxattr(mount.point) == []
+
+
+def test_many_names_of_a_directory_cost_its_listing_and_not_each_a_request(
+    emulator: EmulatorProcess, mount: Mount, tmp_path: Path
+) -> None:
+    (emulator.directory / "many").mkdir()
+    for number in range(100):
+        (emulator.directory / f"many/{number}").write_bytes(b"x")
+    names = tmp_path / "names"
+    names.write_text("\n".join(f"{mount.point}/many/{number}" for number in range(100)))
+    before = len(emulator.requests())
+    assert run("unpin", "--from-file", names).returncode == 0
+    assert len(emulator.requests()) - before < 10
