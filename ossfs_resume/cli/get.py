@@ -84,7 +84,7 @@ def get(
     from ossfs_resume.cli.get_output import shown  # neither for help, nor for a slip
     from ossfs_resume.cli.get_run import Request, run
     from ossfs_resume.cli.get_sources import parse_sources
-    from ossfs_resume.download.downloader import Wishes
+    from ossfs_resume.download.downloader import DOWNLOADS, Wishes
     from ossfs_resume.download.selection import Globs
 
     if not dest:
@@ -92,7 +92,14 @@ def get(
     if (include or exclude) and not recursive:
         raise SettingsError("--include and --exclude choose from what is below a prefix: give -r")
     parsed = parse_sources(sources, from_file, is_recursive=recursive)
-    wishes = Wishes(no_clobber, update, dry_run, not no_wait, options.part_size)
+    wishes = Wishes(
+        no_clobber,
+        update,
+        dry_run,
+        not no_wait,
+        options.part_size,
+        elsewhere=options.cache_dir / DOWNLOADS,
+    )
     if dest == "-" and (output == "json" or recursive or no_clobber or update):
         raise SettingsError("what goes to standard output is bytes of objects, and no files")
     cache = None if cache_dir is None else path(cache_dir)

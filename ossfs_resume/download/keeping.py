@@ -59,6 +59,8 @@ class Keeping:
                 self.report.running[download] = partial(_present_bytes, download)
                 await self._copy(download)
                 await self.engine.fill(download)
+                if download.stale is not None:  # found by a proof that this one came too late for
+                    raise download.stale
                 await trio.to_thread.run_sync(_give_away, store, download, target)
             finally:
                 self.report.running.pop(download, None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ossfs_resume.download.part_folder import PartFolder
+from ossfs_resume.download.part_folder import PartFolder, part_place
 from ossfs_resume.errors import TargetError
 
 
@@ -20,6 +20,22 @@ def taken(place: Path) -> PartFolder:
     folder = PartFolder.take(place)
     assert isinstance(folder, PartFolder)
     return folder
+
+
+MOUNTS = """\
+20 1 8:1 / / rw - ext4 /dev/vda rw
+21 20 0:41 / /net rw - nfs4 server:/ rw
+"""
+
+
+def test_it_is_beside_the_target_where_it_can_be() -> None:
+    state, elsewhere = Path("/state"), Path("/elsewhere")
+    local, remote = Path("/here/target"), Path("/net/here/target")
+    assert part_place(local, None, elsewhere, MOUNTS) == Path("/here/target.ossfs-part")
+    assert part_place(remote, None, elsewhere, MOUNTS).parent == elsewhere
+    assert part_place(remote, None, None, MOUNTS) == Path("/net/here/target.ossfs-part")
+    for target in (local, remote):
+        assert part_place(target, state, elsewhere, MOUNTS).parent == state
 
 
 def test_one_has_it_at_a_time(place: Path) -> None:
