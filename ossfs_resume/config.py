@@ -196,7 +196,7 @@ def _as_text(where: str, option: Option | None, value: object, text: str) -> str
         return str(value)
     # 0o077 is 63 by now. Whoever wrote 77, which is another number, has meant the same.
     name = option.name.replace("-", "[-_]")
-    if value and not re.search(rf"""^\s*["']?{name}["']?\s*=\s*0o""", text, re.MULTILINE):
+    if value > 0 and not re.search(rf"""^\s*["']?{name}["']?\s*=\s*0o""", text, re.MULTILINE):
         raise SettingsError(f'{where}: write "0{value}" or 0o{value}, an octal number')
     return f"{value:o}" if isinstance(value, int) else str(value)
 

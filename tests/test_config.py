@@ -259,6 +259,12 @@ def test_another_number_for_an_octal_one_is_refused(tmp_path: Path, text: str) -
         resolve({}, {}, {}, read_file(file))
 
 
+def test_a_negative_number_of_a_file_is_no_octal_number(tmp_path: Path) -> None:
+    (file := tmp_path / "options.toml").write_text("umask = -1\n")
+    with pytest.raises(SettingsError, match="'-1' is not an octal number such as 022"):
+        resolve({}, {}, {}, read_file(file))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -3,8 +3,8 @@
 The life of a name, with the module that tells each step:
 
 1. `tree`        somebody asks what ``name`` in a directory is, or lists the directory.
-2. `directory`   is it known, from a listing or a single lookup that has not expired? Then nothing is
-                 asked. Otherwise one of the two is, whichever costs less.
+2. `directory`   is it known, by a listing or a single lookup that has not expired? Then nobody is
+                 asked. Otherwise one of the two is sent for, whichever costs less.
 3. `listings`    of one directory: the newest whole listing, one that is being read, what an earlier
                  mount kept. Who comes while a listing is read waits for his page only.
 4. `listing`     pages of keys become names (`names`: which entries keys make), kept in columns

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.metadata_requests import Origin
+from ossfs_resume.vfs.metadata_store import MetadataStore
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.nodes import FileNode, Node, doubt
 
