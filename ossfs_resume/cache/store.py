@@ -290,8 +290,8 @@ class CacheStore:
         return {entry.version: entry.progress.present_bytes for entry in self._table.current()}
 
     def cached_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
-        """Bytes present of all versions below a prefix (empty, or ending in ``/``); None if there
-        are more than ``limit``, those in use not counted."""
+        """Bytes present of all versions below a prefix (empty, or ending in ``/``); None if the
+        catalogue has more than ``limit``."""
         entries = self._table.current()  # before the catalogue: they end up there
         present = self._catalog.present_below(prefix, limit)
         if present is not None:

@@ -75,18 +75,20 @@ class Presence:
         live = self._cache.open_bytes(version)
         if live is not None:
             return Present(live, True)
-        below = await self._directory(parent_prefix(version.key))
-        if below is not None:
-            return Present(below.get(version, 0), False)
+        prefix = parent_prefix(version.key)
+        if not self._has_just_changed(prefix):
+            below = await self._directory(prefix)
+            if below is not None:
+                return Present(below.get(version, 0), False)
         [present] = await self._ask(partial(self._cache.cached_bytes, [version])) or [0]
         return Present(present, False)
 
     def at_once(self, prefix: str, version: ObjectVersion) -> Present | None:
         """Of one version in a directory, if nobody need be asked; None if somebody must."""
-        below, now = self._below.get(prefix), trio.current_time()
-        if below is None or below.present is None or now - below.asked_at >= MOMENT_S:
+        below = self._below.get(prefix)
+        if below is None or below.present is None or below.changes != self._cache.changes:
             return None
-        if below.changes != self._cache.changes:
+        if trio.current_time() - below.asked_at >= MOMENT_S:
             return None
         live = self._cache.open_bytes(version)
         return Present(below.present.get(version, 0) if live is None else live, live is not None)
@@ -123,6 +125,14 @@ class Presence:
         if len(self._below) > MAX_DIRECTORIES:
             self._below.popitem(last=False)
         return answer[0]
+
+    def _has_just_changed(self, prefix: str) -> bool:
+        """Whether all below a directory was asked for a moment ago, and is another by now: where
+        files are being fetched it would be asked for all the time."""
+        known = self._below.get(prefix)
+        if known is None or known.changes == self._cache.changes:
+            return False
+        return trio.current_time() - known.asked_at < MOMENT_S
 
     def _below_now(self, prefix: str) -> tuple[Mapping[ObjectVersion, int] | None]:
         return (self._cache.cached_below(prefix, FEW),)

@@ -275,3 +275,28 @@ def test_a_store_that_gets_no_threads_leaves_no_file_open(
         CacheStore.open(CacheSettings(tmp_path, "bucket"))
     assert open_files(tmp_path) == []
     assert threading.active_count() == before
+
+
+def test_what_is_cached_below_a_prefix_is_told_with_one_question(
+    store: CacheStore, parts: Parts
+) -> None:
+    for key in ("d/stored", "d/e/stored", "e/stored"):
+        entry = store.acquire(parts.version(2, key=key))
+        parts.write(entry, 0, 2)
+        parts.close(store, entry)
+    in_use = store.acquire(parts.version(2, key="d/in use"))
+    parts.write(in_use, 0, 1)
+    changes = store.changes
+    assert store.opened() == {in_use.version: parts.SIZE}
+    assert [store.open_bytes(parts.version(2, key=key)) for key in ("d/in use", "d/stored")] == [
+        parts.SIZE,
+        None,
+    ]
+    expected = {parts.version(2, key=key): 2 * parts.SIZE for key in ("d/stored", "d/e/stored")}
+    assert store.cached_below("d/", 3) == {**expected, in_use.version: parts.SIZE}
+    assert store.cached_below("d/", 2) is None
+    assert len(store.cached_below("", 4) or ()) == 4
+    assert store.changes == changes, "questions change nothing"
+    store.commit()
+    assert store.changes > changes
+    store.release(in_use)

@@ -97,6 +97,7 @@ def test_a_job_waits_for_a_mount_that_covers_it(
     assert json.loads(other.attribute("", "status"))["jobs"] == {
         "queued": 0,
         "running": 0,
+        "paused": 0,
         "failed": 0,
     }
     first.start()

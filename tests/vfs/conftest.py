@@ -133,6 +133,7 @@ class Cache:
     downloads: list[FakeDownload] = field(default_factory=list)
     in_use: set[ObjectVersion] = field(default_factory=set)
     questions: int = 0
+    asked_below: int = 0
     confirmations: int = 0
 
     def of(self, key: str) -> CachedObject:
@@ -190,6 +191,7 @@ class Cache:
 
     def cached_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
         self.questions += 1
+        self.asked_below += 1
         found = {
             version: entry.present_bytes
             for version, entry in self.entries.items()

@@ -425,6 +425,21 @@ async def test_a_listed_name_is_looked_up_without_a_question(world, autojump_clo
     assert world.tree.lookup_at_once(world.tree.ROOT, b"a") is None
 
 
+async def test_where_files_are_being_fetched_each_name_is_asked_for_by_itself(
+    world, autojump_clock
+) -> None:
+    for name in "ab":
+        world.bucket.put(name, b"x" * 5000)
+    await world.entries()
+    world.cache.of("a").present_bytes = 3000
+    asked = world.cache.asked_below
+    assert [(await world.lookup(name)).attributes.allocated_bytes for name in "ab"] == [3000, 512]
+    assert world.cache.asked_below == asked
+    await trio.sleep(1)
+    assert [(await world.lookup(name)).attributes.allocated_bytes for name in "ab"] == [3000, 512]
+    assert world.cache.asked_below == asked + 1
+
+
 # --- lifetime ---
 
 
