@@ -6,6 +6,8 @@ none can from then on. Whoever loads a
 version sees to it that nobody else loads or removes it at the same time in this process.
 """
 
+from collections.abc import Sequence
+
 from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Announce, Entry
@@ -38,20 +40,30 @@ class Loader:
         self._announce = announce
         self._room = room
 
-    def load(self, version: ObjectVersion) -> Entry:
-        """The entry, its file open; anew if another process removed the file just then.
+    def load(self, versions: Sequence[ObjectVersion]) -> list[Entry]:
+        """The entries, their files open and the bytes of small objects in memory.
 
         Raises CacheError.
         """
+        if not versions:
+            return []
+        found = self._catalog.load(versions)
+        entries = [self._entry(version, row) for version, row in zip(versions, found, strict=True)]
+        self._storages.bring([blob for entry in entries if (blob := entry.blob) is not None])
+        return [self._held(entry) for entry in entries]
+
+    def _held(self, entry: Entry) -> Entry:
+        """The entry when nobody can remove its bytes any more; anew if somebody just did."""
         while True:
-            row, parts = self._catalog.load(version) or (None, None)
-            entry = self._entry(version, row, parts)
             has_bytes = entry.hold()
-            if entry.stands_on(self._catalog.find(version)):
+            if entry.stock is None or (entry.is_blob and has_bytes):
+                return entry
+            if entry.stands_on(self._catalog.find(entry.version)):
                 if not has_bytes:
                     entry.lose(range(entry.part_count))
                 return entry
             entry.close()
+            entry = self._entry(entry.version, self._catalog.load([entry.version])[0])
 
     def detached(self, version: ObjectVersion) -> Entry:
         """An entry that holds nothing and keeps nothing. Memory only."""
@@ -67,8 +79,9 @@ class Loader:
             entry.progress.trust(trusted, epoch)
 
     def _entry(
-        self, version: ObjectVersion, row: EntryRow | None = None, parts: StoredParts | None = None
+        self, version: ObjectVersion, stored: tuple[EntryRow, StoredParts] | None = None
     ) -> Entry:
+        row, parts = stored or (None, None)
         if row is None:
             geometry = Geometry.fitting(version.size, self._part_size)
         else:

@@ -38,8 +38,13 @@ class AttributeReader:
     async def of(self, nodes: Sequence[Node]) -> list[Attributes]:
         """The attributes of each node, with one thread hop at most."""
         files = [node for node in nodes if isinstance(node, FileNode) and node.meta.size]
-        live = {file.inode: self._files.present_bytes(file) for file in files if file.handles}
-        present = await self._present_bytes([file for file in files if not file.handles])
+        is_single = len(nodes) == 1  # of many, one question tells
+        live = {
+            file.inode: size
+            for file in files
+            if (file.handles or is_single) and (size := self._files.present_bytes(file)) is not None
+        }
+        present = await self._present_bytes([file for file in files if file.inode not in live])
         present |= live
         return [
             self._of_directory(node)

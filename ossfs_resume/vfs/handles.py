@@ -121,9 +121,10 @@ class OpenFiles:
             file.node.stock = file.download.entry.stock or file.node.stock
             self._source.close(file.download)
 
-    def present_bytes(self, node: FileNode) -> int:
-        """Bytes of an open file that are cached at this moment."""
-        return self._downloads[node.inode].entry.progress.present_bytes
+    def present_bytes(self, node: FileNode) -> int | None:
+        """Bytes of a file that are cached at this moment; None if nobody has it in hand."""
+        download = self._downloads.get(node.inode) or self._source.find(node.meta)
+        return None if download is None else download.entry.progress.present_bytes
 
     def _readable(self, handle: int) -> OpenFile:
         file = self._files.get(handle)

@@ -43,6 +43,9 @@ class ByteSource(Predictions, Protocol):
     async def open(self, meta: ObjectMeta) -> "Download":
         """Hold a version for reading; `close` gives it up."""
 
+    def find(self, meta: ObjectMeta) -> "Download | None":
+        """What somebody holds of a version, perhaps before it is opened."""
+
     def close(self, download: "Download") -> None:
         """Give up one `open`."""
 
