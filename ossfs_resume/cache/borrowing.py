@@ -35,7 +35,7 @@ class Lender:
         if self._catalog.find(version) is None:
             yield None
             return
-        entry = self._loader.load(version)
+        (entry,) = self._loader.load([version])
         try:
             yield entry
         finally:
