@@ -26,6 +26,7 @@ from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
 from ossfs_resume.control.job import Flight, Job, JobReport
 from ossfs_resume.errors import (
     CacheError,
+    InUse,
     NoProgress,
     NotFound,
     ObjectChanged,
@@ -40,6 +41,7 @@ from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
 from ossfs_resume.supervision import explained, kept_running, supervised
 from ossfs_resume.vfs.names import is_at_or_below
+from ossfs_resume.wording import quoted
 
 Result = TypeVar("Result")
 
@@ -131,27 +133,37 @@ class Jobs:
 
     async def pause(self, path: str) -> None:
         """Have the jobs for this path and below it wait, other mounts' too, until they are resumed,
-        after a remount as well. Raises CacheError."""
+        after a remount as well. Raises InUse if it is part of a larger job, CacheError."""
         await self._pause(path, is_paused=True)
 
     async def resume(self, path: str) -> None:
-        """Have the jobs for this path and below it go on. Raises CacheError."""
+        """Have the jobs for this path and below it go on. Raises like `pause`."""
         await self._pause(path, is_paused=False)
 
     async def _pause(self, path: str, *, is_paused: bool) -> None:
         async with self._rows:
+            self._require_no_larger(path)
             await self._mark(path, is_paused=is_paused)
             for job in list(self._jobs.values()):
                 if is_at_or_below(job.path, path):
                     self._replace(job, is_paused=is_paused)
+
+    def _require_no_larger(self, path: str) -> None:
+        """Nobody shall believe that something was stopped which goes on."""
+        if any(is_at_or_below(job.path, path) for job in self._jobs.values()):
+            return
+        if larger := next((job for job in self._jobs.values() if job.covers(path)), None):
+            raise InUse(f"{quoted(path)} is fetched with all of {quoted(larger.path or '/')}")
 
     async def _mark(self, path: str, *, is_paused: bool) -> None:
         await self._asking.ask(partial(self._store.pause_jobs, path, is_paused=is_paused))
 
     async def cancel(self, path: str) -> None:
         """Drop the jobs for this path and below it, other mounts' too, and what is known of failed
-        ones; what has arrived stays cached. Raises CacheError."""
+        ones; what has arrived stays cached. Raises InUse if it is part of a larger job, CacheError.
+        """
         async with self._rows:
+            self._require_no_larger(path)
             for job in list(self._jobs.values()):
                 if is_at_or_below(job.path, path):
                     self._drop(job)
