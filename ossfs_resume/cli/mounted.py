@@ -65,6 +65,8 @@ class Mounted:
     def set(self, place: Place, verb: str) -> None:
         """Perform a verb. Raises OssfsError with the reason, which names the path."""
         number, _ = self._ask("set", place.path, verb)
+        if number == errno.EBUSY and verb != "evict":
+            raise InUse(f"{quoted(place.name)}: it is part of a directory's download; name that")
         if number:
             raise self._error(place, number)
 

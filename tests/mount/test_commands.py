@@ -62,6 +62,19 @@ def test_a_download_is_paused_resumed_and_cancelled(
         eventually(lambda state=state: mount.attribute("dir/a", "state") == state)
 
 
+def test_a_part_of_a_download_is_not_stopped_and_that_is_said(
+    emulator: EmulatorProcess, mount: Mount
+) -> None:
+    emulator.faults(hang="data")
+    os.setxattr(mount.point / "dir", "user.ossfs.materialize", b"1")
+    eventually(lambda: mount.attribute("dir/a", "state") == "fetching")
+    result = run("cancel", mount.point / "dir/a")
+    assert (result.returncode, result.stderr) == (
+        1,
+        f"ossfs-resume: {mount.point}/dir/a: it is part of a directory's download; name that\n",
+    )
+
+
 def test_refresh_asks_the_bucket_again(emulator: EmulatorProcess, mount: Mount) -> None:
     os.listdir(mount.point)
     (emulator.directory / "new").write_bytes(b"x")
