@@ -28,7 +28,7 @@ from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
 from ossfs_resume.errors import MountError
 from ossfs_resume.fetch.engine import Engine
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, await_key, check_bucket
 from ossfs_resume.fuse.attributes import Ownership
@@ -40,10 +40,9 @@ from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import SessionEvents, serve
 from ossfs_resume.memory import give_back_memory, spare_the_collector
 from ossfs_resume.origin import origin_credentials, origin_settings
-from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.client import OfflineClient, OssClient
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs.models import OFFLINE_RECALL_S, RECALL_S, TreeSettings
 from ossfs_resume.vfs.names import directory_prefix
@@ -119,7 +118,7 @@ async def _serve(
     events: MountEvents,
 ) -> None:
     times = await directory_times(store)
-    room = await trio.to_thread.run_sync(room_in, store, request.options)
+    room = await room_in(store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
@@ -147,6 +146,7 @@ class _Mounted:
     ) -> None:
         options = request.options
         self._request = request
+        self._prefix = directory_prefix(request.source.prefix)
         self._client = client
         self._store = store
         self._kernel: KernelReport | None = None
@@ -158,6 +158,7 @@ class _Mounted:
             self._on_discarded,
             client.concurrency,
             client.superseded,
+            on_growing=lambda meta: self._tree.grows(version_of(meta)),
             in_thread=True,
         )
         self._tree = Tree(
@@ -186,7 +187,7 @@ class _Mounted:
             self.engine,
             store.notes,
             self._require_room,
-            directory_prefix(request.source.prefix),
+            self._prefix,
         )
         pins = Pins(client, store.keeper, self.jobs, Errands(nursery))
         care = Care(self._tree, self.engine, store.keeper, nursery, self._discard)
@@ -272,18 +273,25 @@ class _Mounted:
     def _statistics(self) -> dict[str, object]:
         return {
             "source": str(self._request.source),
+            "mountpoint": self._request.mountpoint,
             "pid": os.getpid(),
+            "offline": self._request.options.offline,
             "origin": asdict(self._client.statistics()),
             "fetch": asdict(self.engine.statistics()),
             "cache": self._cache_statistics(),
             "tree": asdict(self._tree.statistics()),
-            "kernel": self._kernel and self._kernel.limits(),
+            "jobs": self.jobs.below(self._prefix).counts(),
+            "kernel": self._kernel and self._kernel.document(),
         }
 
     def _cache_statistics(self) -> dict[str, object]:
         statistics = self._store.statistics()
         error = self.engine.cache_error or statistics.error
-        return asdict(replace(statistics, error=error))
+        options = self._request.options
+        return asdict(replace(statistics, error=error)) | {
+            "directory": str(options.cache_dir),
+            "limit_bytes": options.cache_size,
+        }
 
 
 def hopping(

@@ -17,6 +17,8 @@ from typing import Any, Generic, TypeVar, TypeVarTuple
 import outcome
 import trio
 
+from ossfs_resume.shortages import log_failure
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -147,5 +149,5 @@ async def _captured(function: Callable[[], Awaitable[T]]) -> outcome.Outcome[T]:
 def _unfailing(function: Callable[[], object]) -> None:
     try:
         function()
-    except Exception:
-        log.exception("a message to another event loop failed")
+    except Exception as error:
+        log_failure(log, "a message to another event loop", error)

@@ -12,11 +12,10 @@ from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import CredentialsProvider, StaticCredentials, files, ossutil
 from ossfs_resume.oss.credentials.chain import Provider, Surroundings, find_credentials
 from ossfs_resume.oss.credentials.fetching import Fetcher
-from ossfs_resume.oss.endpoint import Endpoint, parse_endpoint
-from ossfs_resume.oss.location import Location, complete
+from ossfs_resume.oss.endpoint import Endpoint, Location, complete, parse_endpoint
 from ossfs_resume.oss.proxy import choose
 from ossfs_resume.oss.settings import ClientSettings
-from ossfs_resume.oss.signer import SignatureVersion
+from ossfs_resume.oss.signing import SignatureVersion
 from ossfs_resume.oss.transport import tls_context
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ class Lender:
         self._catalog = bench.catalog
         self._loader = Loader(
             bench.catalog,
-            bench.data_file,
+            bench.storages,
             MIN_PART_SIZE,  # of nothing: what the catalogue does not know is not lent
             Trust(lambda: (), lambda versions: None),
             lambda entry, written: None,

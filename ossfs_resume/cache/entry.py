@@ -21,6 +21,7 @@ from ossfs_resume.cache.part_removal import PartRemoval
 from ossfs_resume.cache.part_writing import Parts, PartWriting, Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
+from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError
 
@@ -212,11 +213,13 @@ class Entry:
 
     # --- for the store and the committer ---
 
-    def hold(self) -> None:
-        """Open the file, if there is one, so that no other process removes it."""
-        if self.progress.present_count:
-            with self._trust.translated(f"open the data of {self.version.key!r}"):
-                self._backing.file.hold()
+    def hold(self) -> bool:
+        """Open the file, if there is one, so that no other process removes it, or bring the bytes
+        of a small object into memory; False if these are gone."""
+        if not self.progress.present_count:
+            return True
+        with self._trust.translated(f"open the data of {self.version.key!r}"):
+            return self._backing.file.hold()
 
     def lock_alone(self) -> bool:
         """Whether nobody else uses the file; nobody can from now on until ``share``."""
@@ -226,6 +229,36 @@ class Entry:
         """Let others use the file again."""
         if self._backing.generation is not None:
             self._backing.file.share()
+
+    @property
+    def is_blob(self) -> bool:
+        """Whether it is a small object, whose bytes are committed with everything else."""
+        return self._backing.is_blob
+
+    @property
+    def unstored(self) -> bytes | None:
+        """The bytes of a small object that wait for a commit."""
+        return self._backing.unstored
+
+    def begin_commit(self, transaction: Transaction) -> Generation | None:
+        """What its changes are made for in this transaction; None if there is nothing to change, or
+        it was superseded."""
+        if not self.progress.is_open:
+            return None
+        try:
+            return self._backing.begin_commit(transaction)
+        except Superseded:
+            self.progress.supersede()
+            return None
+
+    def undo_commit(self, former: Generation | None, changes: EntryChanges) -> None:
+        """The transaction failed, before which ``former`` was its generation."""
+        self.progress.commit_failed(changes)
+        self._backing.undo_commit(former)
+
+    def stored(self, data: bytes) -> None:
+        """These bytes of a small object are in their row."""
+        self._backing.stored_bytes(data)
 
     def take_changes(self, *, is_synced: bool) -> EntryChanges:
         """What to commit; call inside the transaction."""
@@ -278,7 +311,7 @@ class Entry:
             self.discard()
 
     def unlink(self, *, at_once: bool) -> None:
-        """Remove the file of a discarded entry, which is locked (``DataFile.unlink``). Raises
+        """Remove the file of a discarded entry, which is locked (``SegmentFiles.unlink``). Raises
         OSError."""
         self._backing.file.unlink(at_once=at_once)
 

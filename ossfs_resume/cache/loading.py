@@ -1,11 +1,12 @@
 """Makes an entry of what the catalogue has of a version.
 
-The row is read, then the file is opened, then the row is read again: only if it is still the same
-one has no other process removed the file in between, and none can from then on. Whoever loads a
+The row is read, then the file is opened (the bytes of a small object are read), then the row is
+read again: only if it is still the same one has no other process removed the file in between, and
+none can from then on. Whoever loads a
 version sees to it that nobody else loads or removes it at the same time in this process.
 """
 
-from ossfs_resume.cache.backing import Backing, FileFactory
+from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Announce, Entry
 from ossfs_resume.cache.geometry import Geometry
@@ -13,6 +14,7 @@ from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.part_writing import Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryRow, StoredParts
+from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.trust import Trust
 
 
@@ -23,14 +25,14 @@ class Loader:
     def __init__(
         self,
         catalog: Catalog,
-        make_file: FileFactory,
+        storages: Storages,
         part_size: int,
         trust: Trust,
         announce: Announce,
         room: Room,
     ) -> None:
         self._catalog = catalog
-        self._make_file = make_file
+        self._storages = storages
         self._part_size = part_size
         self._trust = trust
         self._announce = announce
@@ -44,8 +46,10 @@ class Loader:
         while True:
             row, parts = self._catalog.load(version) or (None, None)
             entry = self._entry(version, row, parts)
-            entry.hold()
+            has_bytes = entry.hold()
             if entry.stands_on(self._catalog.find(version)):
+                if not has_bytes:
+                    entry.lose(range(entry.part_count))
                 return entry
             entry.close()
 
@@ -70,5 +74,5 @@ class Loader:
         else:
             geometry = Geometry(version.size, row.part_size)
         progress = Progress(geometry, row, parts)
-        backing = Backing(self._catalog, self._make_file, version, geometry, row)
+        backing = Backing(self._catalog, self._storages, version, geometry, row)
         return Entry(version, progress, backing, self._trust, self._announce, self._room)

@@ -7,6 +7,7 @@ which a power cut may take back. What the origin said may be lost, for it can be
 from collections.abc import Mapping
 
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.records import StoredJob
 from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.errors import CacheError
 
@@ -55,8 +56,8 @@ class Notes:
         with self._catalog.transaction(durable=True) as transaction:
             return transaction.add_job(path_key)
 
-    def jobs(self) -> list[tuple[int, str]]:
-        """Number and path key of every job, oldest first."""
+    def jobs(self) -> list[StoredJob]:
+        """Every job, oldest first."""
         return self._catalog.jobs()
 
     def remove_job(self, job_id: int) -> None:
@@ -68,6 +69,12 @@ class Notes:
         """Forget the jobs for a key, or for all at and below a prefix; how many that were."""
         with self._catalog.transaction(durable=True) as transaction:
             return transaction.remove_jobs(path)
+
+    def pause_jobs(self, path: str, *, is_paused: bool) -> None:
+        """Remember that the jobs for a key, or for all at and below a prefix, shall wait, or not
+        any more."""
+        with self._catalog.transaction(durable=True) as transaction:
+            transaction.pause_jobs(path, is_paused=is_paused)
 
     # --- what the origin said ---
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
@@ -14,6 +15,7 @@ from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.loading import Loader
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError
 
@@ -29,7 +31,7 @@ class Passing:
 
         self._loader = Loader(
             Catalog(Path("nowhere")),  # never opened
-            make_file,
+            Storages(Blobs(Path("nowhere"), lambda: False), make_file),
             part_size,
             Trust(lambda: (), lambda versions: None),
             lambda entry, written: None,

@@ -63,12 +63,21 @@ class SegmentFiles:
         for descriptor in descriptors:
             os.fdatasync(descriptor)
         if has_new_names:
+            self._sync_names()
+
+    def _sync_names(self) -> None:
+        try:
             self._data.enter(self._folder).sync()
             self._data.sync()
+        except OSError:
+            self._has_new_names = True
+            raise
 
-    def hold(self) -> None:
-        """Open all segments that exist, so that nobody else removes them."""
+    def hold(self) -> bool:
+        """Open all segments that exist, so that nobody else removes them. Always True: bytes that
+        are not there are found when they are compared."""
         self._open_all()
+        return True
 
     def lock_alone(self) -> bool:
         """Keep everybody else from opening the files until ``share``; False if one is in use, or

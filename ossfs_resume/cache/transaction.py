@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ossfs_resume.cache import pins, remembered, segments
 from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
     EntryChanges,
@@ -48,6 +49,16 @@ def find_entry(connection: sqlite3.Connection, version: ObjectVersion) -> EntryR
         bytes_present=present,
         is_verified=bool(verified),
     )
+
+
+def find_blobs(connection: sqlite3.Connection, ids: range) -> dict[int, Generation]:
+    """The rows of small objects that are present, with an id in the range."""
+    rows = connection.execute(
+        "SELECT id, size, part_size FROM entry WHERE id BETWEEN ? AND ?"
+        " AND file_suffix = '' AND part_crc IS NOT NULL",
+        (ids.start, ids.stop - 1),
+    )
+    return {row_id: Generation(row_id, Geometry(size, part)) for row_id, size, part in rows}
 
 
 class Transaction:
@@ -137,6 +148,10 @@ class Transaction:
         ).fetchone()
         return not is_pinned and self.remove(generation)
 
+    def blobs(self, ids: range) -> dict[int, Generation]:
+        """The rows of small objects that are present, with an id in the range."""
+        return find_blobs(self._connection, ids)
+
     def announce_repair(self, version: ObjectVersion) -> None:
         """Tell every process that uses the store that bytes of this version were bad."""
         number = self._connection.execute(
@@ -213,6 +228,13 @@ class Transaction:
         """Remove the jobs for a key, or for all at and below a prefix; how many that were."""
         condition, values = pins.below(path, "path_key")
         return self._connection.execute(f"DELETE FROM job WHERE {condition}", values).rowcount
+
+    def pause_jobs(self, path: str, *, is_paused: bool) -> None:
+        """Mark the jobs for a key, or for all at and below a prefix."""
+        condition, values = pins.below(path, "path_key")
+        self._connection.execute(
+            f"UPDATE job SET paused = :paused WHERE {condition}", {**values, "paused": is_paused}
+        )
 
     def add_fact(self, name: str) -> None:
         """Remember that something has happened."""

@@ -8,9 +8,11 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EAGAIN
 from functools import partial
 
 from ossfs_resume.errors import MountError
+from ossfs_resume.shortages import THREADS
 
 
 def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
@@ -26,7 +28,7 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     try:
         child = os.fork()
     except OSError as error:
-        raise MountError(f"cannot start a process: {error.strerror}") from error
+        raise MountError(THREADS if error.errno == EAGAIN else f"cannot fork: {error}") from error
     if child == 0:
         os.close(reader)
         os._exit(_run_child(serve, writer))

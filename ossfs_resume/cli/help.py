@@ -2,9 +2,12 @@
 
 import importlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
+
+from ossfs_resume.wording import did_you_mean
 
 
 class Commands(click.Group):
@@ -23,11 +26,21 @@ class Commands(click.Group):
 
 
 class LazyCommands(Commands):
-    """Imports a command, ``cli.NAME.NAME``, when it is called: help and version are quick."""
+    """Imports a command when it is called: help and version are quick.
 
-    def __init__(self, *arguments: Any, purposes: Mapping[str, str], **more: Any) -> None:
+    It is ``NAME`` of ``cli.NAME``, or of the module that ``modules`` has for it.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        purposes: Mapping[str, str],
+        modules: Mapping[str, str] = MappingProxyType({}),
+        **more: Any,
+    ) -> None:
         super().__init__(*arguments, **more)
         self._purposes = purposes
+        self._modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._purposes)
@@ -35,9 +48,18 @@ class LazyCommands(Commands):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._purposes:
             return None
-        module = importlib.import_module(f"ossfs_resume.cli.{cmd_name}")
+        name = self._modules.get(cmd_name, cmd_name)
+        module = importlib.import_module(f"ossfs_resume.cli.{name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self._purposes and not ctx.resilient_parsing:
+            meant = did_you_mean(args[0], self._purposes)
+            raise click.UsageError(f"no such command: {args[0]}; {meant}".rstrip("; "), ctx)
+        return super().resolve_command(ctx, args)
 
     def purpose(self, ctx: click.Context, name: str) -> str:
         return self._purposes[name]

@@ -110,7 +110,9 @@ def totals(bench: Workbench, paths: Sequence[str]) -> Totals:
 def jobs(bench: Workbench, paths: Sequence[str]) -> list[str]:
     """The paths of the jobs that are queued at or below these paths."""
     return [
-        job for _, job in bench.catalog.jobs() if any(is_at_or_below(job, one) for one in paths)
+        job.path
+        for job in bench.catalog.jobs()
+        if any(is_at_or_below(job.path, one) for one in paths)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from ossfs_resume.cache.records import StoredJob
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 
@@ -31,8 +32,10 @@ class JobStore(Protocol):
 
     def add_job(self, path_key: str) -> int: ...
 
-    def jobs(self) -> list[tuple[int, str]]: ...
+    def jobs(self) -> list[StoredJob]: ...
 
     def remove_job(self, job_id: int) -> None: ...
 
     def remove_jobs(self, path: str) -> int: ...
+
+    def pause_jobs(self, path: str, *, is_paused: bool) -> None: ...

@@ -12,7 +12,7 @@ from typing import Protocol
 from ossfs_resume.cache.records import Totals
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs, JobsBelow
-from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.thread_calls import Asking
 
 NAMES = ("state", "progress", "status", "error")
 
@@ -57,6 +57,8 @@ def state(totals: Totals, jobs: JobsBelow) -> str:
     """One word for all of it. Jobs come first: what they have not begun is not in the totals."""
     if jobs.running or jobs.queued:
         return "fetching" if jobs.running else "queued"
+    if jobs.paused:
+        return "paused"
     if jobs.failed:
         return "failed"
     if not totals.objects or not (totals.parts_present or totals.complete):
@@ -80,7 +82,7 @@ def status(prefix: str, totals: Totals, jobs: JobsBelow, error: str) -> str:
             "parts": totals.parts,
             "bytes_present": totals.bytes_present,
             "size": totals.bytes,
-            "jobs": {"queued": jobs.queued, "running": jobs.running, "failed": jobs.failed},
+            "jobs": jobs.counts(),
             "error": error or None,
         }
     )

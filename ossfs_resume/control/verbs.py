@@ -12,15 +12,15 @@ from typing import Any, Protocol
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
-from ossfs_resume.control import overview
+from ossfs_resume.control import overview, part_map
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.overview import Overview
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
-from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ObjectMeta
 
 Verb = Callable[[str, ObjectMeta | None], Awaitable[None]]
@@ -51,6 +51,8 @@ class Summaries(Protocol):
     """What verbs need of the cache; it blocks."""
 
     def state(self, version: ObjectVersion) -> EntrySummary | None: ...
+
+    def missing(self, version: ObjectVersion) -> list[range] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Verbs:
         self._verbs: dict[str, Verb] = {
             "materialize": lambda path, meta: jobs.add(path),
             "cancel": lambda path, meta: jobs.cancel(path),
+            "pause": lambda path, meta: jobs.pause(path),
+            "resume": lambda path, meta: jobs.resume(path),
             "pin": pins.pin,
             "unpin": pins.unpin,
             "evict": care.evict,
@@ -119,6 +123,11 @@ class Verbs:
     async def get(self, inode: int, name: str) -> bytes:
         """The value of an attribute. Raises NoSuchAttribute."""
         meta = self._object(inode)
+        if name == "job":
+            report = self._jobs.report(self._tree.prefix_of(inode) if meta is None else meta.key)
+            if report is None:
+                raise NoSuchAttribute(name)
+            return encode(report.document())
         if meta is None:
             return await self._get_of_directory(inode, name)
         constant = {
@@ -129,6 +138,8 @@ class Verbs:
         }
         if name in constant:
             text = constant[name]
+        elif name == "map":
+            text = await self._map(meta)
         elif name in ("progress", "state", "status", "error"):
             text = await self._get_of_file(meta, name)
         else:
@@ -198,6 +209,21 @@ class Verbs:
         if download is not None and download.claims:
             return "fetching"
         return "partial" if presence.parts_present else "remote"
+
+    async def _map(self, meta: ObjectMeta) -> str:
+        """Empty for an object without parts."""
+        download = self._engine.find(meta)
+        if download is None:
+            missing = await self._asking.ask(partial(self._store.missing, version_of(meta)))
+            count = (await self._presence(meta)).part_count
+            return part_map.drawn(count, [range(count)] if missing is None else missing)
+        claims = download.claims.items()
+        return part_map.drawn(
+            download.entry.part_count,
+            download.entry.missing(0, download.entry.part_count),
+            [part for part, transfer in claims if not transfer.is_queued],
+            [part for part, transfer in claims if transfer.is_queued],
+        )
 
     async def _presence(self, meta: ObjectMeta) -> Presence:
         """What is cached at this moment; the catalogue lags behind an entry that is open."""

@@ -27,7 +27,7 @@ from ossfs_resume.download.target import Target, sync_folder
 from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.engine import Engine
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.quantities import format_size
 from ossfs_resume.wording import quoted

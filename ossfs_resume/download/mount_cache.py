@@ -16,7 +16,7 @@ from ossfs_resume.cache.borrowing import Lender, lender
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.oss.models import ObjectMeta
 
 log = logging.getLogger(__name__)

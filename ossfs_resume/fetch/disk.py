@@ -6,8 +6,8 @@ thread, and a task that waits for it, stay, and with them the hold on the entry:
 under a thread that is about to write could let it write into whatever gets the same descriptor
 next.
 
-Reads, writes, openings and removals have a lane each (`calls`), so that a hanging kind does not
-hold up the others.
+Reads, writes, openings and removals have a lane each (`thread_calls`), so that a hanging kind does
+not hold up the others.
 """
 
 import logging
@@ -18,9 +18,9 @@ import trio
 
 from ossfs_resume.cache.entry import Absent, Entry
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.calls import Call, Hanging, Lane
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.trouble import Trouble
+from ossfs_resume.fetch.thread_calls import Call, Hanging, Lane
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class Disk:
     waited for; ``nursery`` is where threads are waited for."""
 
     def __init__(self, on_idle: Callable[[Download], None]) -> None:
-        self.reading = Trouble("read")
-        self.writing = Trouble("written")
+        self.reading = CircuitBreaker("read")
+        self.writing = CircuitBreaker("written")
         self._on_idle = on_idle
         self._nursery: trio.Nursery | None = None
         self._reads = Lane(READS_AT_ONCE, READ_PATIENCE_SECONDS)
@@ -149,7 +149,7 @@ class Disk:
         self.reading.succeeded(trio.current_time())
         return result
 
-    def _raise_if_resting(self, trouble: Trouble) -> None:
+    def _raise_if_resting(self, trouble: CircuitBreaker) -> None:
         if trouble.is_resting(trio.current_time()):
             raise CacheError(trouble.error)
 

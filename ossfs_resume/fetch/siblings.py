@@ -20,15 +20,15 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch import plan
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch import scheduler
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.opening import OpenDownloads, version_of
+from ossfs_resume.fetch.in_flight import ClaimQueue
+from ossfs_resume.fetch.open_downloads import OpenDownloads, version_of
 from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ObjectMeta
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Siblings:
     def _claim(self, download: Download, is_whole: bool) -> None:
         entry = download.entry
         stop = entry.part_count if is_whole else 1
-        step = plan.parts_in(self._settings.request_bytes, entry.geometry.part_size)
+        step = scheduler.parts_in(self._settings.request_bytes, entry.geometry.part_size)
         if not download.failures and download.stale is None:
             self._claims.claim(download, entry.missing(0, stop), step, Priority.SIBLING)
 

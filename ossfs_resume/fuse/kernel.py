@@ -42,9 +42,13 @@ class KernelReport:
     max_background: int | None
     warnings: tuple[str, ...] = ()
 
-    def limits(self) -> dict[str, int | None]:
-        """The numbers, by name."""
-        return {"read_ahead_kib": self.read_ahead_kib, "max_background": self.max_background}
+    def document(self) -> dict[str, int | list[str] | None]:
+        """The numbers and the warnings, by name."""
+        return {
+            "read_ahead_kib": self.read_ahead_kib,
+            "max_background": self.max_background,
+            "warnings": list(self.warnings),
+        }
 
 
 def raise_limits(

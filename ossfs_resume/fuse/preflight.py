@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ossfs_resume.errors import MountError
 from ossfs_resume.fuse import dead_mounts
-from ossfs_resume.fuse.mounts import Mount, resolve
+from ossfs_resume.fuse.mounts import TABLE_OF_HELPER, TABLE_REMEDY, Mount, resolve
 from ossfs_resume.wording import quoted
 
 _DEVICE = "/dev/fuse"
@@ -83,7 +83,8 @@ def check_device() -> None:
 
 
 def check_helper() -> None:
-    """Users mount with fusermount3, which writes their names beside their mounts."""
+    """Users mount with fusermount3, which writes their names beside their mounts, and unmounts only
+    what it finds in its table."""
     if not has_helper():
         raise MountError("fusermount3 is missing, users mount with it; install the package fuse3")
     user = os.getuid()
@@ -94,6 +95,24 @@ def check_helper() -> None:
             f"user {user} has no name, and fusermount3 mounts for nobody without; give it one (as"
             f" root: echo me:x:{user}:{os.getgid()}::/:/bin/sh >>/etc/passwd), or mount as root"
         ) from None
+    lack = what_table_lacks()
+    if lack:
+        raise MountError(f"{TABLE_OF_HELPER} {lack}, so fusermount3 cannot unmount; {TABLE_REMEDY}")
+
+
+def what_table_lacks() -> str:
+    """What is wrong with the table of fusermount3, empty if nothing is.
+
+    A file that is no link into /proc does not show what is mounted now.
+    """
+    try:
+        with open(TABLE_OF_HELPER, "rb"):
+            is_of_kernel = os.path.realpath(TABLE_OF_HELPER).startswith("/proc/")
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if is_of_kernel else "is not the kernel's list of mounts"
 
 
 def check_allow_other(configuration: Path) -> None:

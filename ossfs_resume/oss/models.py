@@ -1,6 +1,7 @@
 """Values that travel between the OSS client and its callers."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,7 +47,7 @@ class Symlink:
 class ListPage:
     """One answer of ListObjects: keys and common prefixes, each in UTF-8 byte order."""
 
-    objects: tuple[ObjectMeta, ...]
+    objects: Sequence[ObjectMeta]
     prefixes: tuple[str, ...]
     next_token: str = ""
     """Where the next page begins, to be handed back as it is; empty on the last page. A page may be
@@ -92,3 +93,5 @@ class ClientStatistics:
     hedged: int = 0
     concurrency: int = 0
     """Ranges at once that the origin bears at this moment."""
+    down_s: float = 0.0
+    """For how long the origin has not answered; 0 while it does."""

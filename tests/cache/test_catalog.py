@@ -192,7 +192,7 @@ def test_keys_with_illegal_bytes_survive(catalog: Catalog) -> None:
         number = transaction.add_job(ODD_KEY)
     assert catalog.find(version) is not None
     assert [record.version for record in catalog.entries("", None, 9)] == [version]
-    assert catalog.jobs() == [(number, ODD_KEY)]
+    assert catalog.jobs() == [(number, ODD_KEY, False)]
 
 
 def test_a_part_that_is_written_again_is_synced_no_longer(catalog: Catalog) -> None:

@@ -18,6 +18,20 @@ def test_jobs_survive_in_their_order(settings: CacheSettings) -> None:
     store.notes.remove_job(numbers[1])
     store.abandon()
     store = CacheStore.open(settings)
-    assert store.notes.jobs() == [(numbers[0], "b"), (numbers[2], "c")]
+    assert store.notes.jobs() == [(numbers[0], "b", False), (numbers[2], "c", False)]
     assert store.notes.add_job("d") > numbers[2]
+    store.close()
+
+
+def test_a_pause_survives_and_is_that_of_one_path_or_all_below(settings: CacheSettings) -> None:
+    store = CacheStore.open(settings)
+    for path in ("a/", "a/b", "ab", ""):
+        store.notes.add_job(path)
+    store.notes.pause_jobs("a/", is_paused=True)
+    store.notes.pause_jobs("a/b", is_paused=False)
+    store.abandon()
+    store = CacheStore.open(settings)
+    assert [job.path for job in store.notes.jobs() if job.is_paused] == ["a/"]
+    store.notes.pause_jobs("", is_paused=True)
+    assert all(job.is_paused for job in store.notes.jobs())
     store.close()

@@ -83,7 +83,7 @@ def test_a_version_1_catalogue_is_brought_up_to_date_with_all_it_knows(tmp_path:
     assert entry.check(0, 1) == []
     assert entry.read(0, 300) == b"old" * 100
     assert not store.notes.is_new
-    assert store.notes.jobs() == [(1, "k")]
+    assert store.notes.jobs() == [(1, "k", False)]
     [record] = store.keeper.records()
     assert (record.allocated, record.last_used) == (4096, 1700000000_000)
     store.release(entry)

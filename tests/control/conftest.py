@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
+from ossfs_resume.cache.records import StoredJob
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.errors import NotFound, OssfsError
 from ossfs_resume.oss.models import ListPage, ObjectMeta
@@ -37,11 +38,26 @@ class Bucket:
         return self.objects[key]
 
 
+@dataclass
+class Arrived:
+    """Stands for the progress of an entry."""
+
+    present_bytes: int = 0
+
+
+@dataclass
+class OpenedEntry:
+    """Stands for an entry."""
+
+    progress: Arrived = field(default_factory=Arrived)
+
+
 @dataclass(eq=False)
 class Opened:
     """Stands for a download."""
 
     meta: ObjectMeta
+    entry: OpenedEntry = field(default_factory=OpenedEntry)
 
 
 @dataclass
@@ -53,11 +69,13 @@ class RecordingEngine:
     hold: bool = False
     on_failure: Callable[[], object] = bool
     opened: int = 0
+    cached: dict[str, int] = field(default_factory=dict)
+    """Of how many bytes each key has before it is filled."""
     done: trio.Event = field(default_factory=trio.Event)
 
     async def open(self, meta: ObjectMeta) -> Opened:
         self.opened += 1
-        return Opened(meta)
+        return Opened(meta, OpenedEntry(Arrived(self.cached.get(meta.key, 0))))
 
     async def fill(self, download: Opened) -> None:
         await trio.lowlevel.checkpoint()
@@ -78,6 +96,7 @@ class JobRows:
 
     def __init__(self) -> None:
         self.rows: dict[int, str] = {}
+        self.paused: set[str] = set()
         self._next = 1
 
     def add_job(self, path_key: str) -> int:
@@ -85,8 +104,12 @@ class JobRows:
         self.rows[number] = path_key
         return number
 
-    def jobs(self) -> list[tuple[int, str]]:
-        return list(self.rows.items())
+    def jobs(self) -> list[StoredJob]:
+        return [StoredJob(*row, row[1] in self.paused) for row in self.rows.items()]
+
+    def pause_jobs(self, path: str, *, is_paused: bool) -> None:
+        rows = {row for row in self.rows.values() if is_at_or_below(row, path)}
+        self.paused = self.paused | rows if is_paused else self.paused - rows
 
     def remove_job(self, job_id: int) -> None:
         self.rows.pop(job_id, None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ossfs_resume.errors import MountError
 from ossfs_resume.fuse import mounts
-from ossfs_resume.fuse.mounts import Mount, detach, mount_at, parse_mountinfo
+from ossfs_resume.fuse.mounts import Mount, detach, mount_at, mount_of, parse_mountinfo
 
 LINE = (
     r"36 35 0:52 / /mnt/a\040b rw,noatime shared:1 master:2 - fuse.ossfs-resume "
@@ -17,7 +17,7 @@ LINE = (
 
 
 def test_a_line_with_optional_fields_and_escapes() -> None:
-    mount = Mount(36, 0, 52, "/mnt/a b", "fuse.ossfs-resume", "oss://b,\\\t", 7, 8)
+    mount = Mount(36, 0, 52, "/mnt/a b", "fuse.ossfs-resume", "oss://b,\\\t", 7, 8, True)
     assert parse_mountinfo(LINE + "\n") == [mount]
     assert mount.is_ours
 
@@ -39,6 +39,14 @@ def test_the_topmost_of_two_mounts_counts(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(mounts, "mounts", lambda: table)
     assert mount_at("/m") == table[1]
     assert mount_at("/n") is None
+
+
+def test_a_path_lies_on_the_innermost_mount_and_the_topmost_of_those() -> None:
+    points = ("/", "/m", "/m/n", "/mm", "/m/n")
+    table = [Mount(number, 0, 1, point, "x", "y") for number, point in enumerate(points)]
+    for path, number in (("/", 0), ("/m", 1), ("/m/x", 1), ("/m/n/x/y", 4), ("/mmm", 0)):
+        assert mount_of(path, table) == table[number]
+    assert mount_of("/x", table[1:]) is None
 
 
 def test_proc_is_found_in_the_real_table() -> None:

@@ -167,3 +167,30 @@ def test_why_a_download_fails_is_told(
     emulator.faults()
     materialize(mount, "file")
     eventually(lambda: mount.attribute("file", "state") == "verified")
+
+
+def test_a_paused_job_waits_over_a_kill_until_it_is_resumed(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount]
+) -> None:
+    (emulator.directory / "dir").mkdir()
+    (emulator.directory / "dir/file").write_bytes(os.urandom(8 * MIB))
+    mount = mounts().start()
+    emulator.faults(total_bytes_per_s=2e6)
+    materialize(mount, "dir")
+    # A directory's attributes are the catalogue's, which the kill leaves as it is.
+    eventually(lambda: json.loads(mount.attribute("dir", "status"))["bytes_present"])
+    os.setxattr(mount.point / "dir", "user.ossfs.pause", b"1")
+    mount.kill()
+    emulator.faults()
+    mount.start()
+    assert mount.attribute("dir/file", "state") == "paused"
+    requests = len(emulator.requests("get"))
+    assert json.loads(mount.attribute("dir", "job"))["state"] == "paused"
+    os.setxattr(mount.point / "dir/file", "user.ossfs.resume", b"1")  # its job is its directory's
+    assert mount.attribute("dir/file", "state") == "paused"
+    assert len(emulator.requests("get")) == requests
+    os.setxattr(mount.point, "user.ossfs.resume", b"1")
+    eventually(lambda: mount.attribute("dir/file", "state") == "verified")
+    job = json.loads(mount.attribute("dir", "job"))
+    assert (job["state"], job["bytes"], job["total_bytes"]) == ("done", 8 * MIB, 8 * MIB)
+    assert 0 < job["reused_bytes"] < 8 * MIB

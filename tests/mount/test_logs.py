@@ -11,6 +11,7 @@ import pytest
 
 from ossfs_resume.cli.logs import SYSTEM_LOG
 from support.emulator import EmulatorProcess
+from support.machine import A_SYSTEM_LOG
 from support.mount import Mount
 from support.waiting import eventually
 
@@ -63,7 +64,7 @@ def test_debug_lines_name_range_and_bytes(
     assert f"bytes {first['first']} to {first['stop']} ({first['bytes']})" in first["message"]
 
 
-@pytest.mark.skipif(SYSTEM_LOG.exists(), reason="this machine has a system log")
+@pytest.mark.skipif(SYSTEM_LOG.exists(), reason=A_SYSTEM_LOG)
 def test_a_log_that_nobody_keeps_is_told(mounts: Callable[..., Mount]) -> None:
     mount = mounts()
     (mount.emulator.directory / "object").write_bytes(b"content")

@@ -149,9 +149,13 @@ def _serve(channel: socket.socket) -> None:
     import ossfs_resume.cli.check
     import ossfs_resume.cli.get
     import ossfs_resume.cli.get_run
+    import ossfs_resume.cli.materialize
     import ossfs_resume.cli.mount
     import ossfs_resume.cli.serving
-    import ossfs_resume.cli.umount  # noqa: F401
+    import ossfs_resume.cli.status
+    import ossfs_resume.cli.umount
+    import ossfs_resume.cli.verbs
+    import ossfs_resume.cli.warming  # noqa: F401
 
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those below

@@ -37,7 +37,7 @@ def judge(root: Path, promises: Promises) -> None:
 
 
 def _judge_facts(store: CacheStore, promises: Promises) -> None:
-    jobs = {number for number, _ in store.notes.jobs()}
+    jobs = {job.number for job in store.notes.jobs()}
     assert promises.jobs <= jobs, "a job is lost"
     assert not promises.dead_jobs & jobs, "a job came back"
     assert not (promises.is_known and store.notes.is_new), "the store does not know its bucket"
