@@ -35,6 +35,7 @@ from ossfs_resume.wording import quoted
 log = logging.getLogger(__name__)
 
 _COPY_BYTES = 8 << 20
+_CHECK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +109,23 @@ class Keeping:
 
     async def _resumed(self, download: Download) -> int:
         """How many bytes an earlier run has brought that can be trusted."""
-        entry = download.entry
+        entry, key = download.entry, quoted(download.meta.key)
         if not entry.progress.is_open:
             raise CacheError(self.engine.cache_error or "what arrives cannot be kept")
         if not entry.progress.present_count:
             return 0
-        damaged = await self.engine.verify(download)
-        if damaged:
-            log.debug("%s: %d parts were damaged", download.meta.key, damaged)
+        # A little at a time: there may be hours of it, and it may be cancelled.
+        step = max(_CHECK_BYTES // entry.geometry.part_size, 1)
+        for first in range(0, entry.part_count, step):
+            stop = min(first + step, entry.part_count)
+            damaged = await trio.to_thread.run_sync(entry.check, first, stop)
+            if damaged:
+                log.debug("%s: parts %s were damaged", key, damaged)
         resumed = entry.progress.present_bytes
         self.report.resumed += resumed
         if resumed:
-            of = f"{format_size(resumed)} of {format_size(download.meta.size)}"
-            self.report.say(f"{quoted(download.meta.key)}: {of} are here already")
+            whole = format_size(download.meta.size)
+            self.report.say(f"{key}: {format_size(resumed)} of {whole} are here already")
         return resumed
 
 

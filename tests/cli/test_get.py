@@ -73,10 +73,11 @@ def test_to_standard_output(emulator: EmulatorProcess, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == data
 
 
-def test_a_killed_run_is_resumed(emulator: EmulatorProcess, target: Path) -> None:
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_killed_run_is_resumed(emulator: EmulatorProcess, target: Path, quarters: int) -> None:
     data = make_object(emulator, SIZE)
     emulator.faults(connection_bytes_per_s=4 * MIB)
-    killed_after(emulator, target, SIZE // 4, ADDRESS, target, "--connections", "2")
+    killed_after(emulator, target, quarters * SIZE // 4, ADDRESS, target, "--connections", "2")
     assert not target.exists()
     kept = kept_bytes(target)
     emulator.reset()
