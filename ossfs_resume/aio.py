@@ -3,14 +3,15 @@
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from ossfs_resume.bucket import Bucket
-from ossfs_resume.download.downloader import SMALL_BYTES, Wishes
+from ossfs_resume.config import default_cache_dir
+from ossfs_resume.download.downloader import DOWNLOADS, SMALL_BYTES, Wishes
 from ossfs_resume.download.groups import one_error
 from ossfs_resume.download.report import Report, Result
 from ossfs_resume.download.session import downloading
@@ -67,6 +68,7 @@ async def download(
         waits=wait,
         small_bytes=min(multiget_threshold, _LARGEST_SMALL),
         state=_state(store),
+        elsewhere=_elsewhere(),
     )
     place, path, report = Bucket.of(bucket), _absolute(filename), Report()
     fetch = FetchSettings(place.timeout, num_threads, part_size, predicts=False)
@@ -103,6 +105,13 @@ async def _telling(report: Report, tell: Progress | None) -> AsyncIterator[None]
         yield
         nursery.cancel_scope.cancel()
     tell(report.total, report.total)
+
+
+def _elsewhere() -> Path | None:
+    """None for a user without a home, who needs it only for a file on NFS or the like."""
+    with suppress(SettingsError):
+        return default_cache_dir(os.environ) / DOWNLOADS
+    return None
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

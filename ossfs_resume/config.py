@@ -107,11 +107,31 @@ def parse_source(text: str) -> Source:
     """
     scheme, separator, rest = text.partition("://")
     if not separator or scheme != "oss":
-        raise SettingsError(f"{text!r} is not a bucket; write oss://BUCKET or oss://BUCKET/PREFIX")
+        raise SettingsError(f"{text!r} is not a bucket; {_meant_source(text)}")
     bucket, _, prefix = rest.partition("/")
     if not bucket:
         raise SettingsError(f"{text!r} names no bucket; write oss://BUCKET")
+    if _DOMAIN_OF_OSS in bucket:
+        raise SettingsError(f"{text!r} names a bucket's domain; {_meant_source(text)}")
     return Source(bucket, prefix if not prefix or prefix.endswith("/") else prefix + "/")
+
+
+_DOMAIN_OF_OSS = ".aliyuncs.com"
+_ALMOST_A_SOURCE = re.compile(
+    r"(?:(?:oss|https?):/*)?([a-z0-9][a-z0-9-]{1,61}[a-z0-9])"
+    r"(?:\.([a-z0-9.-]+\.aliyuncs\.com))?(/[^?#]*)?",
+    re.IGNORECASE,
+)
+"""As other programs name it, or the console shows it."""
+
+
+def _meant_source(text: str) -> str:
+    found = _ALMOST_A_SOURCE.fullmatch(text)
+    if found is None:
+        return "write oss://BUCKET or oss://BUCKET/PREFIX"
+    bucket, endpoint, path = found.groups()
+    meant = f"oss://{bucket.lower()}{path or ''}"
+    return f"did you mean {meant}" + (f" --endpoint {endpoint}?" if endpoint else "?")
 
 
 CONFIG_WORD = "config"
@@ -196,7 +216,7 @@ def _as_text(where: str, option: Option | None, value: object, text: str) -> str
         return str(value)
     # 0o077 is 63 by now. Whoever wrote 77, which is another number, has meant the same.
     name = option.name.replace("-", "[-_]")
-    if value and not re.search(rf"""^\s*["']?{name}["']?\s*=\s*0o""", text, re.MULTILINE):
+    if value > 0 and not re.search(rf"""^\s*["']?{name}["']?\s*=\s*0o""", text, re.MULTILINE):
         raise SettingsError(f'{where}: write "0{value}" or 0o{value}, an octal number')
     return f"{value:o}" if isinstance(value, int) else str(value)
 

@@ -71,6 +71,11 @@ class Backing:
         return self._blob.unstored if self._blob is not None else None
 
     @property
+    def blob(self) -> Blob | None:
+        """The small object, if it is one or is going to be."""
+        return self._blob
+
+    @property
     def is_blob(self) -> bool:
         """Whether it is a row of the small objects, or is going to be."""
         return self._blob is not None

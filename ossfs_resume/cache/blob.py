@@ -59,10 +59,14 @@ class Blob:
     def hold(self) -> bool:
         """Bring the bytes into memory; whether they are there. Raises CacheError."""
         if self._data is None and self.row_id is not None:
-            found = self._blobs.load([self.row_id]).get(self.row_id)
-            if self._data is None:  # nothing was written meanwhile
-                self._data = found
+            for found in self._blobs.load([self.row_id]).values():
+                self.bring(found)
         return self._data is not None
+
+    def bring(self, data: bytes) -> None:
+        """This is what the row has; unless something was written meanwhile. Memory only."""
+        if self._data is None:
+            self._data = data
 
     def read(self, offset: int, length: int) -> bytes:
         """These bytes, fewer if the row is shorter. Raises Gone, CacheError."""

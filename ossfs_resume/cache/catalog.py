@@ -41,11 +41,14 @@ class Catalog(Database):
         with self._reading() as reader:
             return find_entry(reader, version)
 
-    def load(self, version: ObjectVersion) -> tuple[EntryRow, StoredParts] | None:
-        """The row and the parts of ``version`` as of one moment, or None."""
+    def load(self, versions: Sequence[ObjectVersion]) -> list[tuple[EntryRow, StoredParts] | None]:
+        """The row and the parts of each version as of one moment, or None."""
         with self._reading() as reader:
-            row = find_entry(reader, version)
-            return None if row is None else (row, _load_parts(reader, version, row))
+            rows = [find_entry(reader, version) for version in versions]
+            return [
+                None if row is None else (row, _load_parts(reader, version, row))
+                for version, row in zip(versions, rows, strict=True)
+            ]
 
     def load_run(
         self, version: ObjectVersion, parts: range

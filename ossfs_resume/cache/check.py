@@ -100,7 +100,7 @@ class _Checker:
 
     def check_entry(self, version: ObjectVersion) -> None:
         """One row, its parts and its files."""
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None:
             return
         row, parts = found
@@ -140,7 +140,7 @@ class _Checker:
 
     def _ledger(self, version: ObjectVersion, generation: Generation) -> PartLedger:
         """What the catalogue claims now of this generation; nothing if it is gone."""
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None or found[0].row_id != generation.row_id:
             return PartLedger(generation.geometry)
         return PartLedger(generation.geometry, found[1])
@@ -174,7 +174,7 @@ class _Checker:
 
     def _check_space(self, version: ObjectVersion, row_id: int, file: Storage) -> None:
         """Of a file that nobody else has open, unless its row has gone meanwhile."""
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None or found[0].row_id != row_id:
             return
         row, parts = found

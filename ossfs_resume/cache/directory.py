@@ -159,9 +159,9 @@ class Directory:
         try:
             descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NEVER_FOLLOW, dir_fd=parent)
         except NotADirectoryError:
-            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            _require_ours(path, status)
-            raise
+            if parent is not None or path.is_symlink():
+                _require_ours(path, os.stat(name, dir_fd=parent, follow_symlinks=False))
+            raise  # what the user named himself is not ours to have removed
         directory = cls(path, descriptor)
         _require_ours(path, os.fstat(descriptor))
         return directory

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
+from ossfs_resume.cache.blob import Blob
 from ossfs_resume.cache.crc64 import combine_parts
 from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
@@ -234,6 +235,11 @@ class Entry:
     def is_blob(self) -> bool:
         """Whether it is a small object, whose bytes are committed with everything else."""
         return self._backing.is_blob
+
+    @property
+    def blob(self) -> Blob | None:
+        """The bytes of a small object that are to be brought into memory."""
+        return self._backing.blob if self.progress.present_count else None
 
     @property
     def unstored(self) -> bytes | None:

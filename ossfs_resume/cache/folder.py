@@ -19,6 +19,7 @@ killed while one of its threads slept in a hung disk stays, with its locks, unti
 of one in our own pid namespace /proc tells that its leader is gone.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -79,6 +80,8 @@ class StoreFolder:
         if self._directory is None or not self._directory.is_current():
             above, name = Directory.made(self.path.parent), self.path.name
             if is_read_only(above.path):
+                if above.stat(name) is None:
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(self.path))
                 self._directory = above.enter(name)
             else:
                 self._directory = above.make(name)

@@ -2,9 +2,12 @@
 
 The row is read, then the file is opened (the bytes of a small object are read), then the row is
 read again: only if it is still the same one has no other process removed the file in between, and
-none can from then on. Whoever loads a
-version sees to it that nobody else loads or removes it at the same time in this process.
+none can from then on. Whoever loads a version sees to it that nobody else loads or removes it at
+the same time in this process.
 """
+
+from collections.abc import Sequence
+from contextlib import suppress
 
 from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog
@@ -16,6 +19,7 @@ from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryRow, StoredParts
 from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.trust import Trust
+from ossfs_resume.errors import CacheError
 
 
 class Loader:
@@ -38,20 +42,38 @@ class Loader:
         self._announce = announce
         self._room = room
 
-    def load(self, version: ObjectVersion) -> Entry:
-        """The entry, its file open; anew if another process removed the file just then.
+    def load(self, versions: Sequence[ObjectVersion]) -> list[Entry]:
+        """The entries, their files open and the bytes of small objects in memory.
 
         Raises CacheError.
         """
+        if not versions:
+            return []
+        found = self._catalog.load(versions)
+        entries = [self._entry(version, row) for version, row in zip(versions, found, strict=True)]
+        held: list[Entry] = []
+        try:
+            self._storages.bring([blob for entry in entries if (blob := entry.blob) is not None])
+            held.extend(map(self._held, entries))
+        except BaseException:
+            for entry in held:
+                with suppress(CacheError):
+                    entry.close()
+            raise
+        return held
+
+    def _held(self, entry: Entry) -> Entry:
+        """The entry when nobody can remove its bytes any more; anew if somebody just did."""
         while True:
-            row, parts = self._catalog.load(version) or (None, None)
-            entry = self._entry(version, row, parts)
             has_bytes = entry.hold()
-            if entry.stands_on(self._catalog.find(version)):
+            if entry.stock is None or (entry.is_blob and has_bytes):
+                return entry
+            if entry.stands_on(self._catalog.find(entry.version)):
                 if not has_bytes:
                     entry.lose(range(entry.part_count))
                 return entry
             entry.close()
+            entry = self._entry(entry.version, self._catalog.load([entry.version])[0])
 
     def detached(self, version: ObjectVersion) -> Entry:
         """An entry that holds nothing and keeps nothing. Memory only."""
@@ -67,8 +89,9 @@ class Loader:
             entry.progress.trust(trusted, epoch)
 
     def _entry(
-        self, version: ObjectVersion, row: EntryRow | None = None, parts: StoredParts | None = None
+        self, version: ObjectVersion, stored: tuple[EntryRow, StoredParts] | None = None
     ) -> Entry:
+        row, parts = stored or (None, None)
         if row is None:
             geometry = Geometry.fitting(version.size, self._part_size)
         else:

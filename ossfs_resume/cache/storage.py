@@ -5,7 +5,7 @@ the same id in ``blobs``. That is decided when an object is stored for the first
 object that an older program put into a file stays there until it is removed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +48,12 @@ class Storages:
     def of_row(self, row_id: int, suffix: str, size: int) -> Storage:
         """That of a row of the catalogue."""
         return self._make_file(row_id, suffix, size) if suffix else Blob(self.blobs, row_id, size)
+
+    def bring(self, blobs: Sequence[Blob]) -> None:
+        """Bring the bytes of many small objects into memory. Raises CacheError."""
+        by_row = {blob.row_id: blob for blob in blobs if blob.row_id is not None}
+        for row_id, data in self.blobs.load(list(by_row)).items() if by_row else ():
+            by_row[row_id].bring(data)
 
     def new_blob(self, size: int, part_count: int) -> Blob | None:
         """For an object that is stored for the first time; None if it gets a file."""

@@ -187,17 +187,32 @@ class CacheStore:
 
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of ``version``, to be released; the same for all who hold it at a time."""
-        with self._opening:
-            self._opening.wait_for(lambda: not self._removal.is_leaving(version))
-            entry = self._table.hold(version)
-            if entry is None:
-                entry = self._loader.load(version)
-                self._table.add(entry)
-                self._loader.trust_again(entry)
-                self._committer.announce(entry, 0)
-                self._committer.announce_unsynced(entry)
-        entry.progress.use()
+        (entry,) = self.acquire_many([version])
         return entry
+
+    def acquire_many(self, versions: Sequence[ObjectVersion]) -> list[Entry]:
+        """Those of different versions, all or none, with one question for all of them."""
+        with self._opening:
+            self._opening.wait_for(lambda: not any(map(self._removal.is_leaving, versions)))
+            held = {one: entry for one in versions if (entry := self._table.hold(one)) is not None}
+            try:
+                for entry in self._loader.load([one for one in versions if one not in held]):
+                    self._opened(entry)
+                    held[entry.version] = entry
+            except BaseException:
+                for entry in held.values():
+                    self.release(entry)
+                raise
+        entries = [held[version] for version in versions]
+        for entry in entries:
+            entry.progress.use()
+        return entries
+
+    def _opened(self, entry: Entry) -> None:
+        self._table.add(entry)
+        self._loader.trust_again(entry)
+        self._committer.announce(entry, 0)
+        self._committer.announce_unsynced(entry)
 
     def detached(self, version: ObjectVersion) -> Entry:
         """An entry that holds nothing and keeps nothing, for when ``acquire`` fails. Memory only.
@@ -258,7 +273,7 @@ class CacheStore:
         entry = self._table.find(version)
         if entry is not None:
             return entry.missing(0, entry.part_count)
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None:
             return None
         row, stored = found

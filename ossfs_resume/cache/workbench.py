@@ -47,9 +47,14 @@ class Workbench:
     begin_blobs: Callable[[], None] = lambda: None
     """Move small objects that are damaged aside and begin new ones. Raises CacheError."""
 
+    @property
+    def storages(self) -> Storages:
+        """Where the bytes of its entries are."""
+        return Storages(self.blobs, partial(DataFile, self.data))
+
     def storage(self, row_id: int, suffix: str, size: int) -> Storage:
         """Where the bytes of a row are."""
-        return Storages(self.blobs, partial(DataFile, self.data)).of_row(row_id, suffix, size)
+        return self.storages.of_row(row_id, suffix, size)
 
 
 def identities(directory: Path) -> list[str]:
@@ -63,11 +68,14 @@ def identities(directory: Path) -> list[str]:
 
 
 @contextmanager
-def opened(directory: Path, identity: str) -> Iterator[Workbench]:
-    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved."""
+def opened(directory: Path, identity: str, *, is_shared: bool = False) -> Iterator[Workbench]:
+    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved.
+
+    ``is_shared``: others may come to it at any time, for it may stay open for long.
+    """
     folder = StoreFolder(directory, identity)
-    catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
-    blobs = Blobs(folder.blobs, lambda: bool(folder.other_owners()))
+    catalog = Catalog(folder.catalog, lambda: is_shared or bool(folder.other_owners()))
+    blobs = Blobs(folder.blobs, lambda: is_shared or bool(folder.other_owners()))
     with translated(f"open the cache in {directory}"), folder.opening():
         require_catalog(folder)
         folder.forget_dead_owners()

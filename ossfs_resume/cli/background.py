@@ -23,7 +23,6 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     its messages go to the terminal; an interrupt ends both. Raises MountError if a signal ended the
     child.
     """
-    _fill_standard_descriptors()
     reader, writer = os.pipe()
     try:
         child = os.fork()
@@ -64,8 +63,9 @@ def _status_of(child: int) -> int:
     return status
 
 
-def _fill_standard_descriptors() -> None:
-    """Somebody may have started us without them; a pipe must not get one of their numbers."""
+def fill_standard_descriptors() -> None:
+    """Somebody may have started us without them: no pipe and no log may get one of their numbers,
+    which `run_in_background` gives to /dev/null."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

@@ -6,6 +6,7 @@ import click
 
 from ossfs_resume.cli.options import WithTable, gather, with_some_options
 from ossfs_resume.errors import SettingsError
+from ossfs_resume.option_parsers import path
 
 _OPTIONS = (
     "endpoint", "region", "addressing", "signature", "credentials", "credentials-process", "proxy",
@@ -38,6 +39,11 @@ _OPTIONS = (
     is_flag=True,
     help="Leave files alone that are as large as the object and not older.",
 )
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Take what the cache of a mount has from there, and fetch the rest.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be downloaded.")
 @click.option(
     "--no-wait",
@@ -61,6 +67,7 @@ def get(
     from_file: str | None,
     no_clobber: bool,
     update: bool,
+    cache_dir: str | None,
     dry_run: bool,
     no_wait: bool,
     output: str,
@@ -77,7 +84,7 @@ def get(
     from ossfs_resume.cli.get_output import shown  # neither for help, nor for a slip
     from ossfs_resume.cli.get_run import Request, run
     from ossfs_resume.cli.get_sources import parse_sources
-    from ossfs_resume.download.downloader import Wishes
+    from ossfs_resume.download.downloader import DOWNLOADS, Wishes
     from ossfs_resume.download.selection import Globs
 
     if not dest:
@@ -85,8 +92,16 @@ def get(
     if (include or exclude) and not recursive:
         raise SettingsError("--include and --exclude choose from what is below a prefix: give -r")
     parsed = parse_sources(sources, from_file, is_recursive=recursive)
-    wishes = Wishes(no_clobber, update, dry_run, not no_wait, options.part_size)
+    wishes = Wishes(
+        no_clobber,
+        update,
+        dry_run,
+        not no_wait,
+        options.part_size,
+        elsewhere=options.cache_dir / DOWNLOADS,
+    )
     if dest == "-" and (output == "json" or recursive or no_clobber or update):
         raise SettingsError("what goes to standard output is bytes of objects, and no files")
-    request = Request(parsed, dest, recursive, Globs(include, exclude), wishes, options)
+    cache = None if cache_dir is None else path(cache_dir)
+    request = Request(parsed, dest, recursive, Globs(include, exclude), wishes, options, cache)
     return run(request, shown(output, Path(dest)))

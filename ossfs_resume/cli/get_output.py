@@ -11,6 +11,7 @@ import trio
 
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.download.report import Outcome, Report, Result
+from ossfs_resume.errors import OssfsError
 from ossfs_resume.quantities import format_size
 from ossfs_resume.wording import counted, quoted
 
@@ -39,6 +40,7 @@ class Shown:
     dest: Path
     report: Report = field(init=False)
     results: list[Result] = field(default_factory=list)
+    error: OssfsError | None = None
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -47,7 +49,8 @@ class Shown:
     @property
     def has_failed(self) -> bool:
         """Whether anything could not be downloaded."""
-        return any(result.outcome is Outcome.FAILED for result in self.results)
+        has_failed = any(result.outcome is Outcome.FAILED for result in self.results)
+        return has_failed or self.error is not None
 
     async def show_progress(self) -> None:
         """Until cancelled."""
@@ -64,6 +67,11 @@ class Shown:
             self._line("interrupted; the same command again goes on from here")
         elif any(result.outcome is Outcome.DOWNLOADED for result in self.results):
             self._say(self._summary())
+
+    def fail(self, error: OssfsError) -> None:
+        """What kept all of it from being downloaded."""
+        self.error = error
+        self._line(f"ossfs-resume: {' '.join(str(error).split())}")
 
     def _say(self, line: str) -> None:
         if self.output in ("auto", "human"):
@@ -102,6 +110,7 @@ class Shown:
         return {
             "ok": not is_interrupted and not self.has_failed,
             "interrupted": is_interrupted,
+            "error": str(self.error) if self.error else None,
             "bytes": self.report.consumed,
             "resumed_bytes": self.report.resumed,
             "objects": [

@@ -17,14 +17,18 @@ from ossfs_resume.cli.outcome import Exit
 from ossfs_resume.config import Options, Source
 from ossfs_resume.download.downloader import Downloader, Wishes
 from ossfs_resume.download.groups import one_error
+from ossfs_resume.download.mount_cache import MountCache
 from ossfs_resume.download.output import write_to
 from ossfs_resume.download.report import Outcome, Report, Result
 from ossfs_resume.download.run import Wanted, download_all
 from ossfs_resume.download.selection import Globs, Selection
 from ossfs_resume.download.session import downloading
+from ossfs_resume.errors import OssfsError, SettingsError
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.origin import origin_credentials, origin_settings
 from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.endpoint import cache_identity
+from ossfs_resume.oss.outage import log as outage_log
 
 MOST_AT_ONCE = 32
 """Small objects, which are in memory meanwhile."""
@@ -40,33 +44,55 @@ class Request:
     globs: Globs
     wishes: Wishes
     options: Options
+    cache_dir: Path | None = None
+    """Of mounts, to take from what it has."""
 
 
 def run(request: Request, shown: Shown) -> int:
-    """Download, show it, and return the exit status. Raises OssfsError for what all fails of."""
-    _configure_log(request.options)
+    """Download, show it, and return the exit status. Raises SettingsError."""
+    _configure_log(request.options, shown)
     with one_error():
         return trio.run(_run, request, shown)
 
 
-def _configure_log(options: Options) -> None:
+def _configure_log(options: Options, shown: Shown) -> None:
     """What goes wrong is told by the command itself, once."""
     if options.log_level == "debug" or options.log_file is not None:
         level = options.log_level
         logs.configure(level, options.log_format, options.log_file, background=False)
     else:
         logging.getLogger("ossfs_resume").addHandler(logging.NullHandler())
+        outage_log.setLevel(logging.INFO)
+        outage_log.addHandler(_OutageShown(shown.report))
+
+
+class _OutageShown(logging.Handler):
+    """Somebody waits at a terminal, and wants to know what for."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        is_over = record.levelno < logging.WARNING
+        # The rest of a warning is about mounts.
+        line = record.getMessage().partition(";")[0]
+        self._report.say(line if is_over else f"{line}; trying again")
 
 
 async def _run(request: Request, shown: Shown) -> int:
     with trio.CancelScope() as scope:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, scope)
-            nursery.start_soon(shown.show_progress)
-            try:
-                await _download(request, shown.report)
-            finally:
-                nursery.cancel_scope.cancel()
+        try:
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_end_on_signal, scope)
+                    nursery.start_soon(shown.show_progress)
+                    await _download(request, shown.report)
+                    nursery.cancel_scope.cancel()
+        except SettingsError:
+            raise
+        except OssfsError as error:
+            shown.fail(error)
     shown.end(is_interrupted=scope.cancelled_caught)
     if scope.cancelled_caught:
         return Exit.INTERRUPTED
@@ -91,9 +117,10 @@ async def _download(request: Request, report: Report) -> None:
         bandwidth=options.bandwidth,
         predicts=False,
     )
+    cache = MountCache(request.cache_dir, cache_identity(settings.endpoint))
     async with (
         settings.open(credentials) as client,
-        downloading(client, fetch, request.wishes, report) as downloader,
+        downloading(client, fetch, request.wishes, report, cache) as downloader,
     ):
         if request.dest == "-":
             await _print(request, downloader)

@@ -16,8 +16,10 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +32,8 @@ from ossfs_resume.wording import lower_first, quoted
 
 PATIENCE_S = 5.0
 """After so long without an answer the mount itself is asked whether it answers at all."""
+
+MANY_NAMES = 20
 
 PREFIX = "user.ossfs."
 _LENGTH = struct.Struct("!I")
@@ -60,18 +64,25 @@ class Mounted:
 
     def set(self, place: Place, verb: str) -> None:
         """Perform a verb. Raises OssfsError with the reason, which names the path."""
-        number, _ = self._ask(place.path, verb, is_set=True)
+        number, _ = self._ask("set", place.path, verb)
+        if number == errno.EBUSY and verb != "evict":
+            raise InUse(f"{quoted(place.name)}: it is part of a directory's download; name that")
         if number:
             raise self._error(place, number)
 
     def get(self, place: Place, name: str) -> bytes | None:
         """The value of an attribute; None if it has none. Raises OssfsError."""
-        number, value = self._ask(place.path, name, is_set=False)
+        number, value = self._ask("get", place.path, name)
         if number == errno.ENODATA:
             return None
         if number:
             raise self._error(place, number)
         return value.encode("utf-8", "surrogateescape")
+
+    def list(self, directory: str, most: int) -> None:
+        """Have the mount know the names of a directory, or the first ``most`` of them; whatever
+        keeps it from that will be told of the names themselves."""
+        self._ask("list", directory, str(most))
 
     def close(self) -> None:
         """End the process that asks, wherever the kernel holds it."""
@@ -80,14 +91,14 @@ class Mounted:
             os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, os.WNOHANG)
 
-    def _ask(self, path: str, name: str, *, is_set: bool) -> tuple[int, str]:
+    def _ask(self, what: str, path: str, name: str) -> tuple[int, str]:
         """An errno, or 0, and a value. After a failure or an interrupt there are no more answers,
         for the late one would be taken for the next."""
         try:
             if self._is_waiting:
                 raise MountError(f"{self._name} has not answered before")
             self._is_waiting = True
-            _send(self._channel, (path, name, is_set))
+            _send(self._channel, (what, path, name))
             while not select.select([self._channel], [], [], PATIENCE_S)[0]:
                 self._require_life()
             number, value = _receive(self._channel)
@@ -130,9 +141,22 @@ class MountedAll:
 
     def at(self, place: Place) -> Mounted:
         """The one that a place lies on."""
-        if place.mount not in self._mounted:
-            self._mounted[place.mount] = Mounted(place.mount)
-        return self._mounted[place.mount]
+        return self.of(place.mount)
+
+    def of(self, mount: Mount) -> Mounted:
+        """The one of the mount table."""
+        if mount not in self._mounted:
+            self._mounted[mount] = Mounted(mount)
+        return self._mounted[mount]
+
+    def prepare(self, places: Iterable[Place]) -> None:
+        """Where many names of one directory will be asked, list it, a thousand names a request:
+        each alone would cost the mount two. At most as many requests as there are names."""
+        in_directory = Counter((place.mount, os.path.dirname(place.path)) for place in places)
+        for (mount, directory), count in in_directory.items():
+            if count >= MANY_NAMES:
+                with suppress(OssfsError):
+                    self.of(mount).list(directory, count * 1000)
 
     def close(self) -> None:
         """End all processes."""
@@ -173,7 +197,7 @@ def _become_user_of(mount: Mount) -> None:
         os.setresuid(mount.user_id, mount.user_id, mount.user_id)
 
 
-def _answer(mount: Mount, path: str, name: str, is_set: bool) -> tuple[int, str]:
+def _answer(mount: Mount, what: str, path: str, name: str) -> tuple[int, str]:
     try:
         descriptor = os.open(path, os.O_PATH)
         try:
@@ -181,10 +205,14 @@ def _answer(mount: Mount, path: str, name: str, is_set: bool) -> tuple[int, str]
             if f"mnt_id:\t{mount.mount_id}\n" not in told:
                 return _NOT_THERE, ""
             link = f"/proc/self/fd/{descriptor}"
-            if not is_set:
+            if what == "get":
                 value = os.getxattr(link, PREFIX + name)
                 return 0, value.decode("utf-8", "surrogateescape")
-            os.setxattr(link, PREFIX + name, b"1")
+            if what == "set":
+                os.setxattr(link, PREFIX + name, b"1")
+            else:
+                with os.scandir(link) as entries:
+                    deque(islice(entries, int(name)), maxlen=0)
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -15,7 +15,11 @@ import trio
 from ossfs_resume.app import MountEvents, MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
-from ossfs_resume.cli.background import close_inherited_descriptors, run_in_background
+from ossfs_resume.cli.background import (
+    close_inherited_descriptors,
+    fill_standard_descriptors,
+    run_in_background,
+)
 from ossfs_resume.cli.notify import notify
 from ossfs_resume.cli.outcome import outcome
 from ossfs_resume.config import Options
@@ -41,6 +45,7 @@ def start(
     """
     options = request.options
     check_places(request.mountpoint, options)
+    fill_standard_descriptors()
     if not foreground:
         close_inherited_descriptors()
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)

@@ -21,6 +21,7 @@ def perform(verb: str, names: Sequence[str]) -> Exit:
     """Ask for it on every path; what fails is one line each, and the rest is done."""
     places, failed = find_all(names)
     with asked() as mounts:
+        mounts.prepare(places)
         for place in places:
             try:
                 mounts.at(place).set(place, verb)

@@ -14,36 +14,23 @@ A paused job stays so, over a remount too, until it is resumed or asked for agai
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import trio
 
 from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
-from ossfs_resume.control.job import Flight, Job, JobReport
-from ossfs_resume.control.persistence import RETRY_SECONDS, insist
-from ossfs_resume.errors import (
-    CacheError,
-    NotFound,
-    ObjectChanged,
-    OssfsError,
-)
-from ossfs_resume.fetch.open_downloads import version_of
-from ossfs_resume.fetch.recent_errors import LastErrors
+from ossfs_resume.control.job import Job, JobReport
+from ossfs_resume.control.materializer import Materializer
+from ossfs_resume.errors import CacheError, InUse, OssfsError
 from ossfs_resume.fetch.thread_calls import Asking
-from ossfs_resume.oss.models import ListPage, ObjectMeta
-from ossfs_resume.oss.paging import pages
-from ossfs_resume.supervision import explained, kept_running, supervised
+from ossfs_resume.supervision import kept_running, supervised
 from ossfs_resume.vfs.names import is_at_or_below
-
-Result = TypeVar("Result")
+from ossfs_resume.wording import quoted
 
 log = logging.getLogger(__name__)
 
-FILES_AT_ONCE = 16
 LOOK_SECONDS = 2.0
 """How often jobs are compared with their rows."""
 ENDED_MOST = 20_000
@@ -83,15 +70,11 @@ class Jobs:
         require_room: Callable[[str, int], Awaitable[None]] | None = None,
         prefix: str = "",
     ) -> None:
-        self._origin = origin
-        self._engine = engine
+        self._work = Materializer(origin, engine, require_room)
         self._store = store
-        self._require_room = require_room
         self._prefix = prefix
         self._jobs: dict[str, Job] = {}
         self._ended: dict[str, JobReport] = {}
-        self._failed, self._delayed = LastErrors[str](), LastErrors[str]()
-        self._files = trio.CapacityLimiter(FILES_AT_ONCE)
         # Held while a row is added or removed, so that rows and jobs always agree.
         self._rows = trio.Lock()
         self._asking = Asking()
@@ -127,34 +110,44 @@ class Jobs:
 
     async def pause(self, path: str) -> None:
         """Have the jobs for this path and below it wait, other mounts' too, until they are resumed,
-        after a remount as well. Raises CacheError."""
+        after a remount as well. Raises InUse if it is part of a larger job, CacheError."""
         await self._pause(path, is_paused=True)
 
     async def resume(self, path: str) -> None:
-        """Have the jobs for this path and below it go on. Raises CacheError."""
+        """Have the jobs for this path and below it go on. Raises like `pause`."""
         await self._pause(path, is_paused=False)
 
     async def _pause(self, path: str, *, is_paused: bool) -> None:
         async with self._rows:
+            self._require_no_larger(path)
             await self._mark(path, is_paused=is_paused)
             for job in list(self._jobs.values()):
                 if is_at_or_below(job.path, path):
                     self._replace(job, is_paused=is_paused)
+
+    def _require_no_larger(self, path: str) -> None:
+        """Nobody shall believe that something was stopped which goes on."""
+        if any(is_at_or_below(job.path, path) for job in self._jobs.values()):
+            return
+        if larger := next((job for job in self._jobs.values() if job.covers(path)), None):
+            raise InUse(f"{quoted(path)} is fetched with all of {quoted(larger.path or '/')}")
 
     async def _mark(self, path: str, *, is_paused: bool) -> None:
         await self._asking.ask(partial(self._store.pause_jobs, path, is_paused=is_paused))
 
     async def cancel(self, path: str) -> None:
         """Drop the jobs for this path and below it, other mounts' too, and what is known of failed
-        ones; what has arrived stays cached. Raises CacheError."""
+        ones; what has arrived stays cached. Raises InUse if it is part of a larger job, CacheError.
+        """
         async with self._rows:
+            self._require_no_larger(path)
             for job in list(self._jobs.values()):
                 if is_at_or_below(job.path, path):
                     self._drop(job)
             for ended in [ended for ended in self._ended if is_at_or_below(ended, path)]:
                 if self._ended[ended].state != "cancelled":
                     del self._ended[ended]
-            for errors in (self._failed, self._delayed):
+            for errors in (self._work.failed, self._work.delayed):
                 errors.forget(lambda failed: is_at_or_below(failed, path))
             await self._asking.ask(partial(self._store.remove_jobs, path))
 
@@ -164,11 +157,11 @@ class Jobs:
             return "fetching"
         if covering := [job for job in self._jobs.values() if job.covers(key)]:
             return "paused" if all(job.is_paused for job in covering) else "queued"
-        return "failed" if self._failed.of(key) else ""
+        return "failed" if self._work.failed.of(key) else ""
 
     def error(self, path: str) -> OssfsError | None:
         """Why the last job for this path failed, or cannot get on."""
-        return self._delayed.of(path) or self._failed.of(path)
+        return self._work.delayed.of(path) or self._work.failed.of(path)
 
     def below(self, prefix: str) -> JobsBelow:
         """What is asked for below a prefix."""
@@ -177,7 +170,7 @@ class Jobs:
         paused = sum(job.is_paused for job in jobs)
         errors = [
             [error for path, error in kept.newest_first() if path.startswith(prefix)]
-            for kept in (self._delayed, self._failed)
+            for kept in (self._work.delayed, self._work.failed)
         ]
         newest = next((error for each in errors for error in each), None)
         queued = len(jobs) - running - paused
@@ -188,7 +181,7 @@ class Jobs:
         job = self._jobs.get(path)
         if job is None:
             return self._ended.get(path)
-        delayed = (self._delayed.of(one) for one in (path, *job.fetching))
+        delayed = (self._work.delayed.of(one) for one in (path, *job.fetching))
         return job.report(error=str(next(filter(None, delayed), "")))
 
     # --- jobs and their rows ---
@@ -214,9 +207,9 @@ class Jobs:
     def _stop(self, job: Job) -> None:
         job.scope.cancel()
         del self._jobs[job.path]
-        self._delayed.keep(job.path, None)
+        self._work.delayed.keep(job.path, None)
         for key in job.fetching:
-            self._delayed.keep(key, None)
+            self._work.delayed.keep(key, None)
 
     def _end(self, job: Job, state: str) -> None:
         """Remember how it ended, for who waits for it."""
@@ -245,9 +238,9 @@ class Jobs:
     async def _run(self, job: Job) -> None:
         with job.scope:
             try:
-                await self._perform(job)
+                await self._work.perform(job)
             except Exception as error:
-                self._fail(job, job.path, error)
+                self._work.fail(job, job.path, error)
             if job.failed > 1:
                 log.warning("materialize %s: %d objects failed", job.path, job.failed)
             async with self._rows:
@@ -257,115 +250,3 @@ class Jobs:
                     await self._asking.ask(partial(self._store.remove_job, job.number))
                 except CacheError as error:
                     log.warning("cannot remove a finished job: %s", error)
-
-    # --- what a job does ---
-
-    async def _perform(self, job: Job) -> None:
-        if job.is_prefix:
-            await self._fetch_below(job)
-        else:
-            meta = await self._insist(job.path, partial(self._origin.head, job.path))
-            job.count([meta], is_all=True)
-            await self._fetch(meta, job)
-
-    async def _fetch_below(self, job: Job) -> None:
-        refusal: Exception | None = None
-        async with trio.open_nursery() as nursery, aclosing(self._pages(job.path)) as listing:
-            is_first = True
-            try:
-                async for page in listing:
-                    if is_first:
-                        nursery.start_soon(self._count, job, page)
-                    is_first = False
-                    for meta in filter(has_bytes, page.objects):
-                        turn = object()
-                        await self._files.acquire_on_behalf_of(turn)
-                        nursery.start_soon(self._fetch_in_turn, meta, job, turn)
-            except Exception as error:
-                refusal = error  # raised below: a nursery would wrap it in a group
-        if refusal is not None:
-            raise refusal
-
-    async def _count(self, job: Job, first: ListPage) -> None:
-        """Say how much there is. What is fetched holds one page of a listing, so one that has more
-        is read twice."""
-        job.count(filter(has_bytes, first.objects), is_all=not first.next_token)
-        if not first.next_token:
-            return
-        try:
-            async with aclosing(self._pages(job.path, first.next_token)) as listing:
-                async for page in listing:
-                    job.count(filter(has_bytes, page.objects), is_all=not page.next_token)
-        except OssfsError as error:
-            log.debug("materialize %s: cannot count the rest: %s", job.path, error)
-
-    def _pages(self, prefix: str, start: str = "") -> AsyncGenerator[ListPage, None]:
-        async def ask(token: str) -> ListPage:
-            attempt = partial(self._origin.list_page, prefix, token=token or start, delimiter="")
-            return await self._insist(prefix, attempt)
-
-        return pages(ask)
-
-    async def _fetch_in_turn(self, meta: ObjectMeta, job: Job, turn: object) -> None:
-        try:
-            if meta.object_type.lower() == "symlink":  # listed with the size of its target's name
-                listed = meta.size
-                meta = await self._insist(meta.key, partial(self._origin.head, meta.key))
-                job.resized(meta, listed)
-            await self._fetch(meta, job)
-        except Exception as error:
-            self._fail(job, meta.key, error)
-        finally:
-            self._files.release_on_behalf_of(turn)
-
-    async def _fetch(self, meta: ObjectMeta, job: Job) -> None:
-        """Fetch one object, or its successor if it is replaced meanwhile."""
-        key = meta.key
-        flight, is_done = job.begin(meta), False
-        try:
-            while not is_done:
-                try:
-                    await self._insist(key, partial(self._fill, meta, flight))
-                    is_done = True
-                except (ObjectChanged, NotFound):
-                    refused = version_of(meta)
-                    meta = await self._insist(key, partial(self._origin.head, key))
-                    job.resized(meta, flight.size)
-                    if version_of(meta) == refused:  # HEAD and GET disagree: do not ask in a ring
-                        await trio.sleep(RETRY_SECONDS)
-        finally:
-            job.end(key, is_done=is_done)
-
-    async def _fill(self, meta: ObjectMeta, flight: Flight) -> None:
-        if self._require_room is not None:
-            await self._require_room(meta.key, meta.size)
-        download = await self._engine.open(meta)
-        flight.opened(download.entry.progress)
-        try:
-            await self._engine.fill(download)
-        finally:
-            self._engine.close(download)
-
-    async def _insist(self, path: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        """Try until it succeeds or fails for good."""
-        result = await insist(
-            f"materialize {path}", attempt, lambda error: self._delayed.keep(path, error)
-        )
-        self._delayed.keep(path, None)
-        self._failed.keep(path, None)
-        return result
-
-    def _fail(self, job: Job, path: str, error: Exception) -> None:
-        """One line for a job whose objects all fail; `error` tells of each."""
-        if job.failed and isinstance(error, OssfsError):
-            log.debug("materialize %s: %s", path, error)
-        else:
-            error = explained(f"materialize {path}", error)
-        job.fail(path, error)
-        self._delayed.keep(path, None)
-        self._failed.keep(path, error)
-
-
-def has_bytes(meta: ObjectMeta) -> bool:
-    """Whether there is anything to fetch of it."""
-    return bool(meta.size)

@@ -14,8 +14,7 @@ from pathlib import Path
 import trio
 
 from ossfs_resume.download.keeping import Keeping
-from ossfs_resume.download.part_folder import PartFolder
-from ossfs_resume.download.places import part_folder, part_folder_in
+from ossfs_resume.download.part_folder import PartFolder, part_place
 from ossfs_resume.download.report import Outcome, Report, Result
 from ossfs_resume.download.small_files import SmallFiles
 from ossfs_resume.download.target import Target, make_folder
@@ -29,6 +28,9 @@ SMALL_BYTES = 2 << 20
 
 LOOK_SECONDS = 0.1
 """How often one who waits for another run looks whether that has ended."""
+
+DOWNLOADS = "downloads"
+"""The directory for what arrives for file systems that cannot hold it; below that of caches."""
 
 MOST_ATTEMPTS = 5
 """How often an object may change while it is downloaded."""
@@ -47,6 +49,8 @@ class Wishes:
     small_bytes: int = SMALL_BYTES
     state: Path | None = None
     """A directory for what has arrived; default: beside the target."""
+    elsewhere: Path | None = None
+    """The same, where the target's file system cannot hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +117,19 @@ class Downloader:
 
     async def _pass(self, meta: ObjectMeta, target: Target) -> None:
         """A small object, through memory."""
+        if cached := await self._cached(meta):
+            await self.small_files.write(target, meta, cached)
+            return
         download = await self.engine.open(meta)
         try:
             data = await self.engine.read(download, 0, meta.size) if meta.size else b""
             await self.small_files.write(target, meta, data)
         finally:
             self.engine.close(download)
+
+    async def _cached(self, meta: ObjectMeta) -> bytes | None:
+        cache = self.keeping.cache
+        return await trio.to_thread.run_sync(cache.whole, meta) if cache.is_open else None
 
     async def _keep(self, meta: ObjectMeta, before: Target) -> Result:
         """A large object, part by part."""
@@ -138,9 +149,7 @@ class Downloader:
 
     async def _take_folder(self, path: Path) -> PartFolder:
         """Have it alone, after a wait for another run. Raises TargetInUse."""
-        place = self._place(path)
-        for folder in (path.parent, place.parent):
-            await trio.to_thread.run_sync(make_folder, folder)
+        place = await trio.to_thread.run_sync(self._made_place, path)
         taken = await trio.to_thread.run_sync(PartFolder.take, place)
         if isinstance(taken, int):
             who = f"process {taken}" if taken else "another process"
@@ -152,9 +161,15 @@ class Downloader:
             taken = await trio.to_thread.run_sync(PartFolder.take, place)
         return taken
 
+    def _made_place(self, path: Path) -> Path:
+        """Where what arrives is kept, the directories above it made. Blocks. Raises TargetError."""
+        make_folder(path.parent)
+        place = self._place(path)
+        make_folder(place.parent)
+        return place
+
     def _place(self, path: Path) -> Path:
-        state = self.wishes.state
-        return part_folder(path) if state is None else part_folder_in(state, path)
+        return part_place(path, self.wishes.state, self.wishes.elsewhere)
 
     def _tidy(self, path: Path) -> None:
         """Remove what a run left that was killed when all was done but this. Blocks."""

@@ -17,6 +17,7 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.download.mount_cache import MountCache
 from ossfs_resume.download.new_file import NewFile
 from ossfs_resume.download.part_folder import PartFolder
 from ossfs_resume.download.report import Report
@@ -34,6 +35,7 @@ from ossfs_resume.wording import quoted
 log = logging.getLogger(__name__)
 
 _COPY_BYTES = 8 << 20
+_CHECK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Keeping:
     shelf: Shelf
     report: Report
     part_size: int
+    cache: MountCache
 
     async def fetch(self, meta: ObjectMeta, target: Target, folder: PartFolder) -> int:
         """Have it in the folder, and then as the target; how many bytes were there before.
@@ -55,13 +58,25 @@ class Keeping:
             try:
                 resumed = await self._resumed(download)
                 self.report.running[download] = partial(_present_bytes, download)
+                await self._copy(download)
                 await self.engine.fill(download)
+                if download.stale is not None:  # found by a proof that this one came too late for
+                    raise download.stale
                 await trio.to_thread.run_sync(_give_away, store, download, target)
             finally:
                 self.report.running.pop(download, None)
                 self.engine.close(download)
         await trio.to_thread.run_sync(folder.remove)
         return resumed
+
+    async def _copy(self, download: Download) -> None:
+        """What a mount has of it."""
+        meta, entry = download.meta, download.entry
+        if self.cache.is_open and not entry.progress.is_complete:
+            copied = await trio.to_thread.run_sync(self.cache.copy, meta, entry)
+            self.report.resumed += copied
+            if copied:
+                self.report.say(f"{quoted(meta.key)}: {format_size(copied)} come from the cache")
 
     @asynccontextmanager
     async def _store(self, meta: ObjectMeta, folder: PartFolder) -> AsyncIterator[CacheStore]:
@@ -94,19 +109,23 @@ class Keeping:
 
     async def _resumed(self, download: Download) -> int:
         """How many bytes an earlier run has brought that can be trusted."""
-        entry = download.entry
+        entry, key = download.entry, quoted(download.meta.key)
         if not entry.progress.is_open:
             raise CacheError(self.engine.cache_error or "what arrives cannot be kept")
         if not entry.progress.present_count:
             return 0
-        damaged = await self.engine.verify(download)
-        if damaged:
-            log.debug("%s: %d parts were damaged", download.meta.key, damaged)
+        # A little at a time: there may be hours of it, and it may be cancelled.
+        step = max(_CHECK_BYTES // entry.geometry.part_size, 1)
+        for first in range(0, entry.part_count, step):
+            stop = min(first + step, entry.part_count)
+            damaged = await trio.to_thread.run_sync(entry.check, first, stop)
+            if damaged:
+                log.debug("%s: parts %s were damaged", key, damaged)
         resumed = entry.progress.present_bytes
         self.report.resumed += resumed
         if resumed:
-            of = f"{format_size(resumed)} of {format_size(download.meta.size)}"
-            self.report.say(f"{quoted(download.meta.key)}: {of} are here already")
+            whole = format_size(download.meta.size)
+            self.report.say(f"{key}: {format_size(resumed)} of {whole} are here already")
         return resumed
 
 

@@ -18,12 +18,30 @@ from pathlib import Path
 
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.directory import Directory
+from ossfs_resume.cache.filesystem import require_local
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
+from ossfs_resume.download.places import part_folder, part_folder_in
 from ossfs_resume.errors import CacheError, DiskFull, TargetError
 from ossfs_resume.wording import quoted, reason
 
 LOCK, STORE = "lock", "store"
+
+
+def part_place(
+    target: Path, state: Path | None, elsewhere: Path | None, mountinfo: str | None = None
+) -> Path:
+    """Where it is for a target: in ``state`` if that is given, beside the target if its file system
+    can hold a store (NFS, SMB and FUSE cannot), in ``elsewhere`` otherwise.
+
+    ``mountinfo`` is that of this process by default.
+    """
+    if state is None and elsewhere is not None:
+        try:
+            require_local(target.parent, mountinfo)
+        except CacheError:
+            state = elsewhere
+    return part_folder(target) if state is None else part_folder_in(state, target)
 
 
 class WholeFile(DataFile):

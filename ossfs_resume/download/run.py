@@ -40,16 +40,19 @@ async def download_all(downloader: Downloader, wanted: AsyncIterable[Wanted], at
 
     async def one(item: Wanted) -> None:
         try:
-            meta = item.meta or await downloader.head(item.key)
+            meta = item.meta
+            if meta is None:
+                meta = await downloader.head(item.key)
+                downloader.report.total += meta.size
             if meta.size <= downloader.wishes.small_bytes:
                 await downloader.download(meta, item.path, item.target)
             else:
                 async with large:
                     await downloader.download(meta, item.path)
         except OssfsError as error:
-            downloader.report.ended(Result(item.key, item.path, Outcome.FAILED, error=error))
             if concerns_all(error):
                 raise
+            downloader.report.ended(Result(item.key, item.path, Outcome.FAILED, error=error))
         finally:
             places.release_on_behalf_of(item)
 

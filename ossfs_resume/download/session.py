@@ -11,6 +11,7 @@ import trio
 
 from ossfs_resume.download.downloader import Downloader, Wishes
 from ossfs_resume.download.keeping import Keeping
+from ossfs_resume.download.mount_cache import MountCache
 from ossfs_resume.download.report import Report
 from ossfs_resume.download.shelf import Shelf
 from ossfs_resume.download.small_files import SmallFiles
@@ -21,12 +22,35 @@ from ossfs_resume.oss.client import OssClient
 
 @asynccontextmanager
 async def downloading(
-    client: OssClient, settings: FetchSettings, wishes: Wishes, report: Report
+    client: OssClient,
+    settings: FetchSettings,
+    wishes: Wishes,
+    report: Report,
+    cache: MountCache | None = None,
 ) -> AsyncIterator[Downloader]:
     """A downloader, for as long as the block runs."""
+    cache = cache or MountCache()
+    if trouble := await trio.to_thread.run_sync(cache.open):
+        report.say(f"{trouble}; nothing of the cache is used")
+    try:
+        async with _running(client, settings, wishes, report, cache) as downloader:
+            yield downloader
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(cache.close)
+
+
+@asynccontextmanager
+async def _running(
+    client: OssClient,
+    settings: FetchSettings,
+    wishes: Wishes,
+    report: Report,
+    cache: MountCache,
+) -> AsyncIterator[Downloader]:
     shelf, small_files = Shelf(), SmallFiles()
     engine = Engine(client, shelf, settings, width=client.concurrency, in_thread=True)
-    keeping = Keeping(engine, shelf, report, wishes.part_size)
+    keeping = Keeping(engine, shelf, report, wishes.part_size, cache)
     scope = trio.CancelScope(shield=True)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:

@@ -63,8 +63,19 @@ class Shelf:
 
     # --- for the engine ---
 
-    def acquire(self, version: ObjectVersion) -> Entry:
-        """Its entry; called in a thread, by one at a time for each version."""
+    def acquire_many(self, versions: Sequence[ObjectVersion]) -> list[Entry]:
+        """Their entries; called in a thread, by one at a time for each version."""
+        entries: list[Entry] = []
+        try:
+            entries.extend(map(self._acquire, versions))
+        except BaseException:
+            for entry in entries:
+                if (store := self._held.pop(entry, None)) is not None:
+                    store.release(entry)
+            raise
+        return entries
+
+    def _acquire(self, version: ObjectVersion) -> Entry:
         store = self._stores.get(version)
         if store is None:
             return self._passing.entry(version)
@@ -88,10 +99,6 @@ class Shelf:
         store = self._held.get(entry)
         if store is not None:
             store.discard(entry)
-
-    def cached_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
-        """Nothing is ever predicted from this."""
-        return [0] * len(versions)
 
     def _wake(self) -> None:
         self._changed.set()

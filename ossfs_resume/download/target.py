@@ -79,7 +79,9 @@ class Target:
         """Give a new file its mode and time. Raises OSError."""
         status = self.status
         is_file = status is not None and stat.S_ISREG(status.st_mode)
-        os.fchmod(descriptor, status.st_mode & 0o777 if status and is_file else 0o666 & ~_umask())
+        with suppress(PermissionError):  # of a file system that has no modes
+            mode = status.st_mode & 0o777 if status and is_file else 0o666 & ~_umask()
+            os.fchmod(descriptor, mode)
         os.utime(descriptor, ns=(meta.modified * 1_000_000_000,) * 2)
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import trio
 
-from ossfs_resume.cache.entry import Absent, Entry
+from ossfs_resume.cache.entry import Absent
 from ossfs_resume.errors import CacheError
 from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
 from ossfs_resume.fetch.download import Download
@@ -75,9 +75,8 @@ class Disk:
             task_status.started()
             await trio.sleep_forever()
 
-    async def open(self, acquire: Callable[[], Entry], release: Callable[[Entry], object]) -> Entry:
-        """The entry that ``acquire`` gives. Raises CacheError; an entry that comes too late is
-        released."""
+    async def open(self, acquire: Callable[[], T], release: Callable[[T], object]) -> T:
+        """What ``acquire`` gives. Raises CacheError; what comes too late is released."""
         self._raise_if_resting(self.reading)
         try:
             return await self._call(acquire, self._opens, release)

@@ -24,7 +24,7 @@ from ossfs_resume.fetch.reader import Data, PartReader, Readiness
 from ossfs_resume.fetch.receiver import RangeSource, VersionReader
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.siblings import CacheView, Siblings
+from ossfs_resume.fetch.siblings import Siblings
 from ossfs_resume.fetch.transfers import TransferPool, TransferStatistics
 from ossfs_resume.fetch.verification import Discarder, Prover
 from ossfs_resume.oss.models import ObjectMeta
@@ -32,7 +32,7 @@ from ossfs_resume.oss.models import ObjectMeta
 CONFIRM_SECONDS = 2.0
 
 
-class PartStore(EntryStore, Discarder, CacheView, Protocol):
+class PartStore(EntryStore, Discarder, Protocol):
     """What the engine needs of the cache."""
 
     @property
@@ -87,7 +87,7 @@ class Engine:
         self._prefetcher = Prefetcher(
             self._claims, self._readiness, disk, settings, lambda: len(self._downloads)
         )
-        self._siblings = Siblings(store, self._downloads, self._claims, disk, settings, self.close)
+        self._siblings = Siblings(self._downloads, self._claims, disk, settings, self.close)
         self._filler = Filler(self._claims, self._readiness, disk, settings)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ away under its holders (by a failed proof, or by another process) is left to tho
 next one to open the version gets a fresh one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -22,13 +22,13 @@ from ossfs_resume.oss.models import ObjectMeta
 
 
 class EntryStore(Protocol):
-    """What opening needs of the cache; `acquire` blocks and raises CacheError."""
+    """What opening needs of the cache; `acquire_many` blocks and raises CacheError."""
 
-    def acquire(self, version: ObjectVersion) -> Entry:
-        """The entry of a version, shared by all who hold it."""
+    def acquire_many(self, versions: Sequence[ObjectVersion]) -> list[Entry]:
+        """The entries of different versions, shared by all who hold them; all or none."""
 
     def detached(self, version: ObjectVersion) -> Entry:
-        """An entry that keeps nothing, for when `acquire` fails."""
+        """An entry that keeps nothing, for when `acquire_many` fails."""
 
     def release(self, entry: Entry) -> None:
         """Give up one hold."""
@@ -73,14 +73,24 @@ class OpenDownloads:
 
         If the cache cannot give an entry, its bytes only pass through memory.
         """
-        version = version_of(meta)
-        if self._usable(version) is None:
-            entry = await self._acquire(version, disk)
-            if self._usable(version) is not None:
-                self._store.release(entry)
-            else:
-                self._add(Download(meta, entry, proven=entry.progress.is_verified))
-        download = self._downloads[version]
+        (download,) = await self.open_many([meta], disk)
+        return download
+
+    async def open_many(self, metas: Sequence[ObjectMeta], disk: Disk) -> list[Download]:
+        """The same of different ones, with one question to the cache for all of them."""
+        new = {version_of(meta): meta for meta in metas}
+        for version in [one for one in new if self._usable(one) is not None]:
+            del new[version]
+        if new:
+            for version, entry in zip(new, await self._acquire(list(new), disk), strict=True):
+                if self._usable(version) is not None:
+                    self._store.release(entry)
+                else:
+                    self._add(Download(new[version], entry, proven=entry.progress.is_verified))
+        return [self._held(meta) for meta in metas]
+
+    def _held(self, meta: ObjectMeta) -> Download:
+        download = self._downloads[version_of(meta)]
         if meta.crc64 is not None:
             download.entry.expect_crc64(meta.crc64)
         download.holders += 1
@@ -117,11 +127,15 @@ class OpenDownloads:
             for transfer in set(download.claims.values()):
                 transfer.wake()
 
-    async def _acquire(self, version: ObjectVersion, disk: Disk) -> Entry:
+    async def _acquire(self, versions: Sequence[ObjectVersion], disk: Disk) -> Sequence[Entry]:
         try:
-            return await disk.open(partial(self._store.acquire, version), self._store.release)
+            return await disk.open(partial(self._store.acquire_many, versions), self._release)
         except CacheError:
-            return self._store.detached(version)
+            return [self._store.detached(version) for version in versions]
+
+    def _release(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._store.release(entry)
 
     def _add(self, download: Download) -> None:
         self._downloads[version_of(download.meta)] = download

@@ -66,6 +66,12 @@ _PREFLIGHT_LIMIT_S = 30.0
 _READY_LIMIT_S = 30.0
 _JOIN_LIMIT_S = 1.0
 
+_DENIED = ("Operation not permitted", "Permission denied")
+_IF_DENIED = (
+    "; in a container add --cap-add SYS_ADMIN and, where AppArmor forbids it, --security-opt"
+    " apparmor:unconfined"
+)
+
 _DESCRIPTORS_TO_END = 10
 """The mount table, the pinned mount, and the pipes of fusermount3."""
 
@@ -119,7 +125,8 @@ def _mount(operations: Operations, mountpoint: str, settings: SessionSettings) -
             pyfuse3.init(operations, mountpoint, set(libfuse_options(settings)))
     except RuntimeError as error:
         reason = captured.last_line or str(error)
-        raise MountError(f"cannot mount on {mountpoint}: {reason}") from error
+        remedy = _IF_DENIED if reason.endswith(_DENIED) else ""
+        raise MountError(f"cannot mount on {mountpoint}: {reason}{remedy}") from error
     if captured.text:
         _log.debug("libfuse: %s", captured.text.strip())
     return Connection(before)

@@ -7,10 +7,9 @@ from ossfs_resume.oss.columns import Objects
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import Trail
 from ossfs_resume.vfs.inodes import InodeTable
-from ossfs_resume.vfs.names import NameMerger, Source, decode
-from ossfs_resume.vfs.names_digest import NamesDigest
+from ossfs_resume.vfs.metadata_requests import SharedCall
+from ossfs_resume.vfs.names import NameMerger, NamesDigest, Source, decode
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
-from ossfs_resume.vfs.origin import SharedCall
 from ossfs_resume.vfs.page import Columns, Page
 from ossfs_resume.vfs.shared import NANOSECONDS
 

@@ -18,11 +18,11 @@ from math import inf
 import trio
 
 from ossfs_resume.errors import CacheError
-from ossfs_resume.vfs.links import resolve_page
 from ossfs_resume.vfs.listing import Listing
+from ossfs_resume.vfs.lookup import resolve_page
+from ossfs_resume.vfs.metadata_requests import SharedCall
+from ossfs_resume.vfs.metadata_store import pack_page
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
-from ossfs_resume.vfs.origin import SharedCall
-from ossfs_resume.vfs.packing import pack_page
 from ossfs_resume.vfs.page import Page
 from ossfs_resume.vfs.shared import Shared, log
 

@@ -16,9 +16,12 @@ come in the order of their UTF-8 bytes, in which ``a``, ``a-1`` and ``a/`` follo
 ``a`` is can be said only once the listing has passed ``a/``, maybe pages later. Names that wait for
 this form a stack, because each starts with the one beneath it, and so the topmost is always the
 first whose wait ends. The shadow ``a~object`` waits in the same way for ``a~object/``.
+
+A `NamesDigest` says whether two listings showed the same names, without keeping either.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from itertools import count
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
@@ -229,3 +232,21 @@ class NameMerger:
             self.marker = meta
         if key or meta.size:
             self._hidden.append(meta.key)
+
+
+class NamesDigest:
+    """The names of a listing in their order, page by page: all at once they may be 100 MB."""
+
+    def __init__(self) -> None:
+        self._hash = blake2b(digest_size=16)
+        self._is_empty = True
+
+    def add(self, names: list[bytes]) -> None:
+        """The names that follow."""
+        if names:
+            self._hash.update(b"/".join(names if self._is_empty else [b"", *names]))
+            self._is_empty = False
+
+    def value(self) -> bytes:
+        """Of all names so far, however they were divided."""
+        return self._hash.digest()

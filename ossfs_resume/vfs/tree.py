@@ -19,12 +19,12 @@ from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs import inodes
 from ossfs_resume.vfs.attributes import AttributeReader, Growing
-from ossfs_resume.vfs.directories import Directories
-from ossfs_resume.vfs.directory import Directory
+from ossfs_resume.vfs.directory import Directories, Directory
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
-from ossfs_resume.vfs.memory import Keeper, Memory
+from ossfs_resume.vfs.metadata_requests import Origin
+from ossfs_resume.vfs.metadata_store import Keeper, MetadataStore
 from ossfs_resume.vfs.models import (
     Attributes,
     Listed,
@@ -35,7 +35,6 @@ from ossfs_resume.vfs.models import (
 )
 from ossfs_resume.vfs.names import directory_prefix, encode, parent_prefix
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, is_doubted
-from ossfs_resume.vfs.origin import Origin
 from ossfs_resume.vfs.presence import Presence
 from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
@@ -74,7 +73,7 @@ class Tree:
     ) -> None:
         settings = settings or TreeSettings()
         now_ns = int(wall_clock() * NANOSECONDS)
-        memory = Memory(keeper, settings.recall_s)
+        memory = MetadataStore(keeper, settings.recall_s)
         self._table = InodeTable(
             directory_prefix(prefix),
             now_ns,

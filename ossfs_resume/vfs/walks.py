@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ossfs_resume.cache.blobs import MOST_BYTES as MOST_SMALL
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.interfaces import Predictions
 from ossfs_resume.vfs.listing import Listing
@@ -186,12 +187,12 @@ class Walks:
 
 
 def _metas(files: Iterable[FileNode]) -> Sequence[ObjectMeta]:
-    """Of those that are worth fetching."""
+    """Of those that are worth fetching, or having at hand: many small ones cost one question."""
     return [
         file.meta
         for file in files
         if 0 < file.meta.size <= MOST_BYTES
         and not file.meta.link
-        and not (file.handles or file.was_cached)
+        and not (file.handles or (file.was_cached and file.meta.size > MOST_SMALL))
         and not file.superseded
     ]

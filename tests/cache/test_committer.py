@@ -96,7 +96,7 @@ def test_what_could_not_be_marked_synced_is_synced_again(
     assert store.statistics().unsynced_bytes == 3 * parts.SIZE
     store.sync()
     assert store.statistics().unsynced_bytes == 0
-    loaded = catalog.load(parts.version(3))
+    (loaded,) = catalog.load([parts.version(3)])
     assert loaded is not None
     assert loaded[1].synced[0] == 0b111
 

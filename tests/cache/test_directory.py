@@ -108,6 +108,13 @@ def test_a_pipe_is_refused_and_nobody_waits_for_its_other_end(tmp_path: Path, fl
     ]
 
 
+def test_nobody_is_told_to_remove_what_he_named_himself() -> None:
+    """``--cache-dir /dev/null``, for instance."""
+    with pytest.raises(CacheError, match="/dev/null: not a directory") as refused:
+        CacheStore.open(CacheSettings(Path("/dev/null"), "bucket"))
+    assert "remove" not in str(refused.value)
+
+
 def test_removing_a_tree_removes_links_and_not_what_they_lead_to(
     tmp_path: Path, precious: Path
 ) -> None:

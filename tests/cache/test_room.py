@@ -170,6 +170,19 @@ def test_a_file_that_nobody_can_change_is_the_trouble_of_a_disk(
     store.close()
 
 
+def test_an_empty_disk_that_is_read_only_is_gone_without_until_it_is_writable(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    with monkeypatch.context() as disk:
+        disk.setattr("ossfs_resume.cache.folder.is_read_only", lambda _path: True)
+        store = CacheStore.open(parts.quiet(tmp_path))
+        with pytest.raises(CacheError):
+            store.acquire(parts.version(2))
+    eventually(lambda: store._catalog.is_open)
+    store.close()
+
+
 @needs_ordinary_user
 def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path, parts: Parts) -> None:
     tmp_path.chmod(0o500)

@@ -1,5 +1,6 @@
 """``ossfs-resume get`` of one object: a file or nothing, and what is here is not fetched again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from support import launcher
 from support.disks import mounted
 from support.emulator import EmulatorProcess
-from support.get import MIB, fetch, get, kept_bytes, killed_after, started
+from support.get import MIB, fetch, flags, get, kept_bytes, killed_after, started
 from support.resume import fetched, make_object
 from support.waiting import eventually
 
@@ -71,10 +73,11 @@ def test_to_standard_output(emulator: EmulatorProcess, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == data
 
 
-def test_a_killed_run_is_resumed(emulator: EmulatorProcess, target: Path) -> None:
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_killed_run_is_resumed(emulator: EmulatorProcess, target: Path, quarters: int) -> None:
     data = make_object(emulator, SIZE)
     emulator.faults(connection_bytes_per_s=4 * MIB)
-    killed_after(emulator, target, SIZE // 4, ADDRESS, target, "--connections", "2")
+    killed_after(emulator, target, quarters * SIZE // 4, ADDRESS, target, "--connections", "2")
     assert not target.exists()
     kept = kept_bytes(target)
     emulator.reset()
@@ -294,6 +297,28 @@ def test_a_name_as_long_as_it_can_be(emulator: EmulatorProcess, tmp_path: Path, 
     assert nothing_beside(target)
 
 
+def test_an_origin_that_does_not_answer(emulator: EmulatorProcess, target: Path) -> None:
+    result = get(emulator, ADDRESS, target, "--endpoint", "http://127.0.0.1:1", "--timeout", "3")
+    assert result.returncode == 1
+    first, last = result.stderr.splitlines()
+    assert first == "127.0.0.1:1 does not answer: connection refused; trying again"
+    assert last == "ossfs-resume: object: 127.0.0.1:1: connection refused"
+
+
+@pytest.mark.parametrize("source", [ADDRESS, "oss://nowhere/object"])
+def test_what_all_fails_of_is_told_once(
+    emulator: EmulatorProcess, tmp_path: Path, source: str
+) -> None:
+    for name in range(5):
+        make_object(emulator, 1000, f"object{name}")
+    emulator.accounts()
+    sources = [f"{source}{name}" for name in range(5)]
+    environment = {"OSS_ACCESS_KEY_SECRET": "wrong"}
+    command = ["get", *flags(emulator), *sources, str(tmp_path)]
+    result = launcher.run(command, emulator.environment | environment)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_says_so_and_keeps_what_came(
     emulator: EmulatorProcess, target: Path, number: signal.Signals
@@ -309,6 +334,34 @@ def test_interrupted_it_says_so_and_keeps_what_came(
     emulator.faults()
     assert fetch(emulator, ADDRESS, target)["resumed_bytes"] >= SIZE // 4  # type: ignore[operator]
     assert target.read_bytes() == data
+
+
+def test_progress_on_a_terminal(emulator: EmulatorProcess, target: Path) -> None:
+    make_object(emulator, SIZE)
+    emulator.faults(total_bytes_per_s=16 * MIB)
+    ours, theirs = os.openpty()
+    process = started(emulator, ADDRESS, target, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal's end
+        while piece := os.read(ours, 1000):
+            shown += piece
+    os.close(ours)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 0
+    lines = [line for line in shown.decode().split("\r") if " of 24.0 MiB" in line]
+    assert any("%" in line and "/s" in line and "left" in line for line in lines), shown
+    assert shown.decode().split("\x1b[K")[-1].startswith("1 object, 24.0 MiB downloaded in")
+
+
+def test_wrong_bytes_to_a_pipe_are_a_failure(emulator: EmulatorProcess) -> None:
+    make_object(emulator, 1000)
+    emulator.faults(crc64_off_by=1)
+    result = get(emulator, ADDRESS, "-")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "CRC-64" in result.stderr
 
 
 def test_output_modes(emulator: EmulatorProcess, target: Path) -> None:

@@ -31,6 +31,9 @@ class Scripted:
         self.values = list(values)
         self.sets = 0
 
+    def prepare(self, places: Sequence[Place]) -> None:
+        pass
+
     def at(self, place: Place) -> "Scripted":
         return self
 
@@ -108,3 +111,31 @@ def test_what_does_not_come_is_status_1(
     pauses: list[float], end: dict[str, Any] | Exception, tmp_path: Path
 ) -> None:
     assert run(None, RUNNING, end)[0] == Exit.FAILURE
+
+
+class Slow(Scripted):
+    """Some places get on only when all others are done; counts the questions."""
+
+    def __init__(self, stuck: int) -> None:
+        super().__init__([])
+        self.stuck = stuck
+        self.asked = 0
+        self.done: set[str] = set()
+
+    def get(self, place: Place, name: str) -> bytes | None:
+        self.asked += 1
+        number = int(place.name)
+        is_stuck = number < self.stuck and len(self.done) < 500 - self.stuck
+        if is_stuck or self.sets < 500:
+            return json.dumps(RUNNING).encode()
+        self.done.add(place.name)
+        return json.dumps(DONE).encode()
+
+
+def test_of_a_long_list_those_that_cannot_get_on_hide_nobody(pauses: list[float]) -> None:
+    table = Mount(1, 0, 1, "/m", "fuse.ossfs-resume", "oss://b")
+    mounts, view = Slow(stuck=60), Recording()
+    places = [Place(str(number), f"/m/{number}", table) for number in range(500)]
+    assert waiting._Waiting(mounts, view).run(places) == Exit.SUCCESS  # type: ignore[arg-type]
+    assert view.last.files_done == 500
+    assert mounts.asked < 4 * 500

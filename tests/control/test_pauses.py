@@ -8,7 +8,7 @@ import trio.testing
 
 from ossfs_resume.control.job import Job, JobReport
 from ossfs_resume.control.jobs import LOOK_SECONDS, Jobs
-from ossfs_resume.errors import AccessDenied, Unreachable
+from ossfs_resume.errors import AccessDenied, InUse, Unreachable
 from support.threads import answer_without_threads
 from support.waiting import PATIENCE_S
 
@@ -86,6 +86,21 @@ async def test_a_job_obeys_a_pause_that_another_process_wrote_down(
             rows.pause_jobs("a", is_paused=is_paused)
             await trio.sleep(2 * LOOK_SECONDS)
             assert jobs.state("a") == state
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
+async def test_a_part_of_a_job_is_not_said_to_be_stopped(
+    make_bucket, engine, rows, running, verb: str
+) -> None:
+    engine.hold = True
+    async with running(make_bucket("d/a", "d/b"), engine, rows) as jobs:
+        await jobs.add("d/")
+        for path in ("d/a", "d/e/"):
+            with pytest.raises(InUse, match="is fetched with all of d/"):
+                await getattr(jobs, verb)(path)
+        await jobs.add("d/a")
+        for path in ("d/a", "e", "d/"):
+            await getattr(jobs, verb)(path)
 
 
 async def test_a_report_counts_all_and_says_what_was_here_and_what_failed(

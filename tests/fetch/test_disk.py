@@ -332,7 +332,7 @@ async def test_a_cache_that_gives_no_entry_is_gone_without(origin, store, runnin
     def refuse(version: object) -> None:
         raise CacheError("database disk image is malformed")
 
-    store.acquire = refuse
+    store.acquire_many = refuse
     async with running(origin, store) as engine:
         download = await engine.open(meta)
         assert await read_all(engine, download) == origin.content["a"]

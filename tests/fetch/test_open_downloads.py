@@ -1,6 +1,7 @@
 """Who opens a version shares its download; after the last, nothing is left."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 import trio
@@ -63,14 +64,14 @@ async def test_nothing_is_left_after_everything_is_closed(origin, store, running
 async def test_an_entry_that_nobody_waits_for_any_more_is_given_back(
     origin, store: CacheStore, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acquire, asked, gate = store.acquire, trio.Event(), threading.Event()
+    acquire, asked, gate = store.acquire_many, trio.Event(), threading.Event()
 
-    def slow(version: ObjectVersion) -> Entry:
+    def slow(versions: Sequence[ObjectVersion]) -> list[Entry]:
         trio.from_thread.run_sync(asked.set)
         gate.wait()
-        return acquire(version)
+        return acquire(versions)
 
-    monkeypatch.setattr(store, "acquire", slow)
+    monkeypatch.setattr(store, "acquire_many", slow)
     async with running(origin, store) as engine:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.open, origin.put("a", SIZE))

@@ -10,14 +10,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from support.machine import ANOTHER_PYTHON, needs_root
 from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
-pytestmark = [
-    pytest.mark.fuse,
-    needs_root,
-    pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON),
-]
+pytestmark = pytest.mark.fuse
 
 # The mounts of a private namespace are seen only inside, so the whole story is told by a script.
 STORY = """
@@ -45,6 +40,20 @@ process = serve()
 process.stdout.readline()
 subprocess.run(["fusermount3", "-u", mnt], check=True)
 facts["unmounted"] = [process.wait(30), mounted()]
+process = serve("--deaf")
+process.stdout.readline()
+code = "import os, sys; os.pread(os.open(sys.argv[1], os.O_RDONLY), 1, 0)"
+command = [sys.executable, "-c", code, mnt + "/stalled.bin"]
+reader = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+os.getxattr(mnt, "user.ossfs.stalled.1")
+subprocess.run(["fusermount3", "-u", "-z", mnt], check=True)
+other = serve()
+other.stdout.readline()
+process.terminate()
+facts["unmounted while it waits"] = [process.wait(30), reader.wait(30) != 0, mounted()]
+facts["what came after"] = open(mnt + "/small.txt").read()
+other.terminate()
+other.wait(30)
 process = serve()
 process.stdout.readline()
 process.kill()
@@ -82,6 +91,8 @@ def folder() -> Iterator[Path]:
 
 
 def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None or not is_same_python():
+        pytest.skip("needs root, unshare(1) and a system Python of the same version")
     (folder / "story.py").write_text(STORY)
     identity = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
     shutil.copy(Path(__file__).with_name("memory_mount.py"), folder)
@@ -103,6 +114,8 @@ def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
     assert facts["stopped"] == [0, False]
     assert "read-ahead" not in facts["log"]  # root alone could change it
     assert facts["unmounted"] == [0, False]
+    assert facts["unmounted while it waits"] == [0, True, True]
+    assert facts["what came after"] == "hello\n"
     assert facts["again"]
     assert facts["stopped again"] == [0, False]
     assert facts["lingering"] is False

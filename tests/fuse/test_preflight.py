@@ -131,6 +131,32 @@ def test_users_need_the_table_of_mounts(
     assert said.endswith("as root: ln -sf /proc/self/mounts /etc/mtab")
 
 
+def test_users_need_privileges_for_the_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "status").write_text("Seccomp:\t0\nNoNewPrivs:\t1\n")
+    monkeypatch.setattr(preflight, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert "leave out no-new-privileges" in refusal(tmp_path / "mnt")
+
+
+@pytest.mark.parametrize(("mode", "may_write"), [(0o555, False), (0o1777, True)])
+def test_users_cover_what_they_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, may_write: bool
+) -> None:
+    """Of a directory like /tmp its owner alone."""
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "mnt").chmod(mode)
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "access", lambda *_: may_write)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 1)
+    assert "mount on a directory of your own" in refusal(tmp_path / "mnt")
+
+
 @pytest.mark.parametrize("text", [None, "", "#user_allow_other\n", "user_allow_other_not\n"])
 def test_users_may_not_let_others_in_unless_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None

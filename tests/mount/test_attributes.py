@@ -186,7 +186,9 @@ def test_a_paused_job_waits_over_a_kill_until_it_is_resumed(
     assert mount.attribute("dir/file", "state") == "paused"
     requests = len(emulator.requests("get"))
     assert json.loads(mount.attribute("dir", "job"))["state"] == "paused"
-    os.setxattr(mount.point / "dir/file", "user.ossfs.resume", b"1")  # its job is its directory's
+    with pytest.raises(OSError) as caught:  # its job is its directory's
+        os.setxattr(mount.point / "dir/file", "user.ossfs.resume", b"1")
+    assert caught.value.errno == errno.EBUSY
     assert mount.attribute("dir/file", "state") == "paused"
     assert len(emulator.requests("get")) == requests
     os.setxattr(mount.point, "user.ossfs.resume", b"1")

@@ -62,6 +62,19 @@ def test_a_download_is_paused_resumed_and_cancelled(
         eventually(lambda state=state: mount.attribute("dir/a", "state") == state)
 
 
+def test_a_part_of_a_download_is_not_stopped_and_that_is_said(
+    emulator: EmulatorProcess, mount: Mount
+) -> None:
+    emulator.faults(hang="data")
+    os.setxattr(mount.point / "dir", "user.ossfs.materialize", b"1")
+    eventually(lambda: mount.attribute("dir/a", "state") == "fetching")
+    result = run("cancel", mount.point / "dir/a")
+    assert (result.returncode, result.stderr) == (
+        1,
+        f"ossfs-resume: {mount.point}/dir/a: it is part of a directory's download; name that\n",
+    )
+
+
 def test_refresh_asks_the_bucket_again(emulator: EmulatorProcess, mount: Mount) -> None:
     os.listdir(mount.point)
     (emulator.directory / "new").write_bytes(b"x")
@@ -143,3 +156,16 @@ def test_nothing_is_set_on_what_lies_below_a_mount_that_is_gone(mount: Mount) ->
         with pytest.raises(MountError, match="is not mounted any more"):
             mounts.at(place).set(place, "pin")
     assert os.listxattr(mount.point) == []
+
+
+def test_many_names_of_a_directory_cost_its_listing_and_not_each_a_request(
+    emulator: EmulatorProcess, mount: Mount, tmp_path: Path
+) -> None:
+    (emulator.directory / "many").mkdir()
+    for number in range(100):
+        (emulator.directory / f"many/{number}").write_bytes(b"x")
+    names = tmp_path / "names"
+    names.write_text("\n".join(f"{mount.point}/many/{number}" for number in range(100)))
+    before = len(emulator.requests())
+    assert run("unpin", "--from-file", names).returncode == 0
+    assert len(emulator.requests()) - before < 10

@@ -64,6 +64,20 @@ def test_debug_lines_name_range_and_bytes(
     assert f"bytes {first['first']} to {first['stop']} ({first['bytes']})" in first["message"]
 
 
+def test_the_log_gets_no_standard_descriptor(mounts: Callable[..., Mount]) -> None:
+    """Who starts it may have closed them all; in their places comes /dev/null, not in the log's."""
+    mount = mounts()
+    without = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    environment = os.environ | mount.emulator.environment
+    result = subprocess.run([*without, *mount.command()], env=environment, check=False)
+    assert result.returncode == 0
+    mount.pid = mount.statistics()["pid"]
+    assert [os.readlink(f"/proc/{mount.pid}/fd/{number}") for number in range(3)] == [
+        "/dev/null"
+    ] * 3
+    eventually(lambda: "is mounted on" in mount.log.read_text())
+
+
 @pytest.mark.skipif(SYSTEM_LOG.exists(), reason=A_SYSTEM_LOG)
 def test_a_log_that_nobody_keeps_is_told(mounts: Callable[..., Mount]) -> None:
     mount = mounts()

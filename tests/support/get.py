@@ -36,14 +36,17 @@ def fetch(emulator: EmulatorProcess, *arguments: str | Path) -> dict[str, object
 
 
 def started(
-    emulator: EmulatorProcess, *arguments: str | Path, stdout: IO[bytes] | int = subprocess.PIPE
+    emulator: EmulatorProcess,
+    *arguments: str | Path,
+    stdout: IO[bytes] | int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
 ) -> "subprocess.Popen[str]":
     """It, running."""
     return subprocess.Popen(
         [sys.executable, "-m", "ossfs_resume", "get", *flags(emulator), *map(str, arguments)],
         env=os.environ | emulator.environment,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 

@@ -1,9 +1,12 @@
+""" """
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.names import (
     NameMerger,
+    NamesDigest,
     decode,
     directory_prefix,
     encode,
@@ -173,3 +176,13 @@ def test_a_key_longer_than_the_origin_accepts_is_impossible() -> None:
 @given(st.binary(max_size=20))
 def test_any_bytes_survive_as_a_key(name: bytes) -> None:
     assert encode(decode(name)) == name
+
+
+@given(st.lists(st.lists(st.binary(min_size=1)), max_size=4))
+def test_the_digest_of_names_does_not_depend_on_their_pages(pages: list[list[bytes]]) -> None:
+    paged, whole = NamesDigest(), NamesDigest()
+    for page in pages:
+        paged.add(page)
+    whole.add([name for page in pages for name in page])
+    assert paged.value() == whole.value()
+    assert (paged.value() == NamesDigest().value()) == (not any(pages))

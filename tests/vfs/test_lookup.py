@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ossfs_resume.errors import AccessDenied, NotFound, OriginError, Unreachable
 from ossfs_resume.oss.models import ListPage, ObjectMeta, Symlink
-from ossfs_resume.vfs.links import path_between, resolve_page
-from ossfs_resume.vfs.origin import Origin
+from ossfs_resume.vfs.lookup import path_between, resolve_page
+from ossfs_resume.vfs.metadata_requests import Origin
 
 NAMES = st.sampled_from(["a", "b", "c d", "中", "~", "..."])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
