@@ -101,7 +101,10 @@ def _append_to(path: str, _flags: int) -> int:
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
         raise PermissionError(errno.EACCES, "it is a link of another user")
-    return os.open(path, flags)
+    # Without waiting for whoever reads it, if it is a pipe with a name.
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 class Spool(logging.Handler):

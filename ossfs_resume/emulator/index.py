@@ -118,7 +118,8 @@ class _TreeScan:
         return is_changed
 
     def _look(self, path: bytes) -> _Directory | None:
-        """Return the directory, read again unless it is the one known; None if it is gone."""
+        """Return the directory, read again unless it is the one known; None if it is gone, or
+        may not be read."""
         full = os.path.join(self._root, path)
         try:
             modified_ns = os.stat(full).st_mtime_ns
@@ -126,7 +127,7 @@ class _TreeScan:
             if known and known.is_settled and known.modified_ns == modified_ns:
                 return known
             return self._read(path, full, modified_ns)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
 
     def _read(self, path: bytes, full: bytes, modified_ns: int) -> _Directory:
@@ -139,9 +140,17 @@ class _TreeScan:
                 if entry.is_dir(follow_symlinks=False):
                     if inner != SIDE_FOLDER:
                         folders.append(inner)
-                elif entry.is_file():
+                elif _is_file(entry):
                     keys.append(self._key_of(inner))
         return _Directory(modified_ns, is_settled, tuple(keys), tuple(folders))
+
+
+def _is_file(entry: os.DirEntry[bytes]) -> bool:
+    """Whether it is one, or a link to one; a link to itself is nothing."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _content(directories: dict[bytes, _Directory]) -> dict[bytes, tuple[bytes, ...]]:
