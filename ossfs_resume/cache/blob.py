@@ -97,12 +97,18 @@ class Blob:
 
     def data_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """What there is of these bytes. Raises CacheError."""
-        if self.hold():
+        if self._exists():
             yield 0, self._size
 
     def allocated(self) -> int:
         """What the row takes of the disk, or will take. Raises CacheError."""
-        return allocated(self._size) if self.hold() else 0
+        is_there = self._unstored is not None or self._exists()
+        return allocated(self._size) if is_there else 0
+
+    def _exists(self) -> bool:
+        return self.row_id is not None and bool(
+            self._blobs.ids(range(self.row_id, self.row_id + 1))
+        )
 
     def lock_alone(self) -> bool:
         """Whoever else uses the object has its bytes in memory."""

@@ -34,10 +34,11 @@ from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.delayed import DelayedWork
 from ossfs_resume.cache.entry import Entry
+from ossfs_resume.cache.failure import NoRoomToKeep
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.records import EntryChanges, Generation
 from ossfs_resume.cache.transaction import Transaction
-from ossfs_resume.errors import CacheError
+from ossfs_resume.errors import CacheError, DiskFull
 from ossfs_resume.shortages import log_failure, wants_files
 
 _log = logging.getLogger(__name__)
@@ -195,10 +196,13 @@ class Committer:
         present = [entry for entry in entries if entry.generation or entry.unstored]
         files = [entry for entry in present if not entry.is_blob]
         blobs = [entry for entry in present if entry.is_blob]
-        # Apart, and last: what is wrong with their database holds up nobody else.
-        for group in (files, blobs):
-            if group:
-                self._commit_group(group, is_synced=is_synced)
+        if files:
+            self._commit_group(files, is_synced=is_synced)
+        if blobs:  # apart, and last: what is wrong with their database holds up nobody else
+            try:
+                self._commit_group(blobs, is_synced=is_synced)
+            except DiskFull as error:
+                raise NoRoomToKeep(str(error)) from error
 
     def _commit_group(self, entries: Sequence[Entry], *, is_synced: bool) -> None:
         taken: list[_Taken] = []

@@ -91,6 +91,7 @@ class CacheStore:
             Freeing(catalog, self._table, removal, Ballast(lambda: folder.directory), self.commit),
             settings.limits,
             self.statvfs,
+            self._spare_bytes,
         )
         self._loader = Loader(
             catalog,
@@ -319,6 +320,9 @@ class CacheStore:
         """The space on the cache's file system."""
         with translated("ask for the space in the cache directory"):
             return os.statvfs(self._folder.path)
+
+    def _spare_bytes(self) -> int:
+        return self._blobs.free_bytes() if self._blobs.is_open else 0
 
     def statistics(self) -> StoreStatistics:
         """Counters and state. Memory only."""
