@@ -5,7 +5,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ossfs_resume import errors
-from ossfs_resume.oss.credentials.provider import RotatingCredentials
+from ossfs_resume.oss.credentials.rotating import RotatingCredentials
 from ossfs_resume.oss.credentials.sts import Issued
 from ossfs_resume.oss.models import Credentials
 
