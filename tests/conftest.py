@@ -17,6 +17,7 @@ from support.machine import (
     NO_MOUNT_TABLE,
     lacks_mount_table,
 )
+from support.slowest import slowest_first
 
 # A slow machine is no failure, and the same commit has the same outcome every time; new examples
 # are looked for by scripts/soak.
@@ -32,6 +33,10 @@ settings.load_profile("repeatable")
 
 EXPLAINED = (NO_LOOP_DEVICE, NO_MOUNT_TABLE, NO_AUTOFS, A_SYSTEM_LOG, NO_FIO)
 """Why a test with a real mount may be skipped everywhere."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = slowest_first(items)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -146,9 +146,9 @@ class _TreeScan:
 
 
 def _is_file(entry: os.DirEntry[bytes]) -> bool:
-    """Whether it is one, or a link to one; a link to itself is nothing."""
+    """Whether it is one that can be read, or a link to one; a link to itself is nothing."""
     try:
-        return entry.is_file()
+        return entry.is_file() and os.access(entry.path, os.R_OK)
     except OSError:
         return False
 

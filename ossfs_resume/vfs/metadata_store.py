@@ -199,18 +199,21 @@ class MetadataStore:
                 await trio.sleep(FLUSH_INTERVAL_S)
                 await self.flush()
         finally:
-            with trio.CancelScope(shield=True):
-                await self.flush()
+            await self.flush()
 
     async def flush(self) -> None:
-        """Write what is new; what cannot be written is dropped."""
+        """Write what is new; what cannot be written is dropped.
+
+        A cancellation waits for it: the catalogue is closed next, under whoever still writes.
+        """
         self._has_news = trio.Event()
         listings, self._listings = self._listings, {}
         news, self._news = self._news, Remembered()
         if self._keeper is None or not (listings or news):
             return
         try:
-            await self._writes.ask(partial(self._write, self._keeper, listings, news))
+            with trio.CancelScope(shield=True):
+                await self._writes.ask(partial(self._write, self._keeper, listings, news))
         except CacheError as error:
             log.debug("cannot keep what the origin said: %s", error)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ossfs_resume.emulator.listing import common_prefix, cut_page
 from support.emulator import EmulatorProcess
+from support.machine import needs_ordinary_user
 
 names = st.text("ab/-~\xff", min_size=1, max_size=6).map(str.encode)
 key_lists = st.lists(names, unique=True, max_size=30).map(sorted)
@@ -167,6 +168,20 @@ def test_what_is_no_file_is_no_object(emulator: EmulatorProcess) -> None:
     (emulator.directory / "dangling").symlink_to("nothing")
     os.mkfifo(emulator.directory / "pipe")
     body = emulator.request("GET", "/sample?list-type=2").body
+    assert re.findall(rb"<Key>(.*?)</Key>", body) == [b"file"]
+
+
+@needs_ordinary_user
+def test_what_may_not_be_read_is_no_object(emulator: EmulatorProcess) -> None:
+    for name in ("file", "secret", "closed/inner"):
+        (emulator.directory / name).parent.mkdir(exist_ok=True)
+        (emulator.directory / name).write_bytes(b"x")
+    (emulator.directory / "secret").chmod(0)
+    (emulator.directory / "closed").chmod(0)
+    try:
+        body = emulator.request("GET", "/sample?list-type=2").body
+    finally:
+        (emulator.directory / "closed").chmod(0o700)
     assert re.findall(rb"<Key>(.*?)</Key>", body) == [b"file"]
 
 

@@ -122,6 +122,36 @@ async def test_unpacking_takes_as_long_as_a_busy_machine_takes(
         assert await MetadataStore(keeper, 1.0).listing("d/") == [page]
 
 
+class SlowWriter(SlowKeeper):
+    """Keeps what it is told when its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.kept: list[str] = []
+
+    def remember(self, news: Remembered) -> None:
+        """Keep it."""
+        self.begun.set()
+        assert self.gate.wait(PATIENCE_S)
+        self.kept += news.listings
+
+
+async def test_the_end_waits_for_what_is_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a mount came while a listing was on its way, and it was never kept."""
+    monkeypatch.setattr("ossfs_resume.vfs.metadata_store.FLUSH_INTERVAL_S", 0.0)
+    keeper = SlowWriter()
+    memory = MetadataStore(keeper)
+    memory.listed("d/", [b"page"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(memory.run)
+        while not keeper.begun.is_set():
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+        threading.Timer(0.05, keeper.gate.set).start()
+    assert keeper.kept == ["d/"]
+
+
 class ForgetfulKeeper(SlowKeeper):
     """Does not answer the first time."""
 
