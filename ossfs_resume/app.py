@@ -28,7 +28,7 @@ from ossfs_resume.control.pins import Pins
 from ossfs_resume.control.verbs import Verbs
 from ossfs_resume.errors import MountError
 from ossfs_resume.fetch.engine import Engine
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, await_key, check_bucket
 from ossfs_resume.fuse.attributes import Ownership
@@ -40,10 +40,9 @@ from ossfs_resume.fuse.options import SessionSettings
 from ossfs_resume.fuse.session import SessionEvents, serve
 from ossfs_resume.memory import give_back_memory, spare_the_collector
 from ossfs_resume.origin import origin_credentials, origin_settings
-from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.client import OfflineClient, OssClient
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.offline import OfflineClient
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs.models import OFFLINE_RECALL_S, RECALL_S, TreeSettings
 from ossfs_resume.vfs.names import directory_prefix
@@ -119,7 +118,7 @@ async def _serve(
     events: MountEvents,
 ) -> None:
     times = await directory_times(store)
-    room = await trio.to_thread.run_sync(room_in, store, request.options)
+    room = await room_in(store, request.options)
     spare_the_collector()
     try:
         async with trio.open_nursery() as nursery:
@@ -159,6 +158,7 @@ class _Mounted:
             self._on_discarded,
             client.concurrency,
             client.superseded,
+            on_growing=lambda meta: self._tree.grows(version_of(meta)),
             in_thread=True,
         )
         self._tree = Tree(

@@ -9,7 +9,7 @@ import logging
 import os
 import pwd
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +23,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.cache.unused import remove_if_never_mounted
 from ossfs_resume.config import Options
 from ossfs_resume.errors import CacheError, MountError
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.fetch.thread_calls import Asking, Hanging
 from ossfs_resume.oss.endpoint import Endpoint, cache_identity
 from ossfs_resume.quantities import format_size
 from ossfs_resume.wording import quoted
@@ -79,12 +78,14 @@ async def noted_as_known(notes: Notes) -> AsyncIterator[Callable[[], None]]:
     """The cache knows the bucket from now on; not any more if the block fails before it calls what
     it is given, and the bucket was new."""
     was_new, mounted = notes.is_new, trio.Event()
-    await trio.to_thread.run_sync(notes.mark_known)
+    asking = Asking(1, OPEN_PATIENCE_SECONDS)
+    await asking.ask(notes.mark_known)
     try:
         yield mounted.set
     except MountError:
         if was_new and not mounted.is_set():
-            await trio.to_thread.run_sync(notes.unmark_known)
+            with suppress(CacheError):  # why nothing was mounted says more
+                await asking.ask(notes.unmark_known)
         raise
 
 
@@ -118,10 +119,10 @@ def cache_limits(size: int | None, free: int | float | None) -> Limits:
     return Limits(size, free, DEFAULT_FREE_FILES if free else Reserve(0))
 
 
-def room_in(store: CacheStore, options: Options) -> int:
+async def room_in(store: CacheStore, options: Options) -> int:
     """How many bytes the cache may take; says so if that is as good as nothing."""
     try:
-        room = store.keeper.capacity()
+        room = await Asking(1, OPEN_PATIENCE_SECONDS).ask(store.keeper.capacity)
     except CacheError as error:
         log.warning("cannot say how much the cache may hold: %s", error)
         return 0
@@ -138,7 +139,7 @@ def room_in(store: CacheStore, options: Options) -> int:
 async def directory_times(store: CacheStore) -> Mapping[str, DirectoryTime]:
     """When each directory was first seen or changed; nothing if the cache cannot say."""
     try:
-        return await trio.to_thread.run_sync(store.notes.recall_directories)
+        return await Asking(1, OPEN_PATIENCE_SECONDS).ask(store.notes.recall_directories)
     except CacheError as error:
         log.debug("cannot read when directories changed: %s", error)
         return {}

@@ -14,13 +14,14 @@ from ossfs_resume.config import Options, Source
 from ossfs_resume.errors import MountError, NotFound, NotPermitted, TlsFailed, Unreachable
 from ossfs_resume.first_question import IsAnObject, check_source, not_public
 from ossfs_resume.origin import OriginSettings, origin_credentials
-from ossfs_resume.oss import network, wire
+from ossfs_resume.oss import network
 from ossfs_resume.oss.client import OssClient
+from ossfs_resume.oss.error_text import explain_tls, reason_of
+from ossfs_resume.oss.headers import parse_http_date
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.network import Link
 from ossfs_resume.oss.paging import pages
-from ossfs_resume.oss.range_reading import MemorySink
-from ossfs_resume.oss.reasons import explain_tls, reason_of
+from ossfs_resume.oss.range_reader import MemorySink
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
 from ossfs_resume.wording import counted, quoted
@@ -139,7 +140,7 @@ async def ask_anything(findings: Findings) -> str:
 
 async def compare_clocks(findings: Findings) -> str:
     try:
-        ahead_s = time.time() - wire.parse_http_date(findings.date)
+        ahead_s = time.time() - parse_http_date(findings.date)
     except ValueError:
         raise Limited("the server does not tell its time") from None
     direction = "ahead" if ahead_s > 0 else "behind"

@@ -8,7 +8,7 @@ where the value came from.
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ossfs_resume.option_table import (
 )
 from ossfs_resume.oss.credentials.files import home_directory
 from ossfs_resume.oss.models import Credentials
+from ossfs_resume.wording import did_you_mean
 
 _MOUNT_OPTION = re.compile(r"""(?:\\.|"[^"]*"|[^,\\"]|["\\])+""")
 """Up to a comma that is neither escaped nor quoted; a lonely quote or backslash is itself."""
@@ -106,11 +107,31 @@ def parse_source(text: str) -> Source:
     """
     scheme, separator, rest = text.partition("://")
     if not separator or scheme != "oss":
-        raise SettingsError(f"{text!r} is not a bucket; write oss://BUCKET or oss://BUCKET/PREFIX")
+        raise SettingsError(f"{text!r} is not a bucket; {_meant_source(text)}")
     bucket, _, prefix = rest.partition("/")
     if not bucket:
         raise SettingsError(f"{text!r} names no bucket; write oss://BUCKET")
+    if _DOMAIN_OF_OSS in bucket:
+        raise SettingsError(f"{text!r} names a bucket's domain; {_meant_source(text)}")
     return Source(bucket, prefix if not prefix or prefix.endswith("/") else prefix + "/")
+
+
+_DOMAIN_OF_OSS = ".aliyuncs.com"
+_ALMOST_A_SOURCE = re.compile(
+    r"(?:(?:oss|https?):/*)?([a-z0-9][a-z0-9-]{1,61}[a-z0-9])"
+    r"(?:\.([a-z0-9.-]+\.aliyuncs\.com))?(/[^?#]*)?",
+    re.IGNORECASE,
+)
+"""As other programs name it, or the console shows it."""
+
+
+def _meant_source(text: str) -> str:
+    found = _ALMOST_A_SOURCE.fullmatch(text)
+    if found is None:
+        return "write oss://BUCKET or oss://BUCKET/PREFIX"
+    bucket, endpoint, path = found.groups()
+    meant = f"oss://{bucket.lower()}{path or ''}"
+    return f"did you mean {meant}" + (f" --endpoint {endpoint}?" if endpoint else "?")
 
 
 CONFIG_WORD = "config"
@@ -143,7 +164,12 @@ def _check_ignored(name: str, *, sloppy: bool) -> None:
         raise SettingsError(f"-o {name}: {REFUSED_MOUNT_OPTIONS[name]}")
     is_known = name in IGNORED_MOUNT_OPTIONS or name.lower().startswith("x-")
     if not is_known and not sloppy:
-        raise SettingsError(f"-o {name}: no such option; see ossfs-resume mount --help")
+        meant = _suggestion(name, [*BY_NAME, CONFIG_WORD, *IGNORED_MOUNT_OPTIONS])
+        raise SettingsError(f"-o {name}: no such option; {meant}")
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    return did_you_mean(name, known) or "see ossfs-resume mount --help"
 
 
 def _unescaped(value: str) -> str:
@@ -169,7 +195,8 @@ def read_file(path: Path) -> dict[str, str]:
     for written, value in document.items():
         name = written.replace("_", "-")
         if name not in BY_NAME and name not in ACCESS_KEY_NAMES:
-            raise SettingsError(f"{path}: no such option: {written}")
+            meant = _suggestion(name, [*BY_NAME, *ACCESS_KEY_NAMES])
+            raise SettingsError(f"{path}: no such option: {written}; {meant}")
         if name in values:
             raise SettingsError(f"{path}: {name} is there twice")
         values[name] = _as_text(f"{path}: {written}", BY_NAME.get(name), value, text)
@@ -189,7 +216,7 @@ def _as_text(where: str, option: Option | None, value: object, text: str) -> str
         return str(value)
     # 0o077 is 63 by now. Whoever wrote 77, which is another number, has meant the same.
     name = option.name.replace("-", "[-_]")
-    if value and not re.search(rf"""^\s*["']?{name}["']?\s*=\s*0o""", text, re.MULTILINE):
+    if value > 0 and not re.search(rf"""^\s*["']?{name}["']?\s*=\s*0o""", text, re.MULTILINE):
         raise SettingsError(f'{where}: write "0{value}" or 0o{value}, an octal number')
     return f"{value:o}" if isinstance(value, int) else str(value)
 

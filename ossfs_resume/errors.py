@@ -24,6 +24,8 @@
      │         └── BadAnswer      not what was asked for: wrong range, length, encoding, body
      ├── CacheError               the cache directory or its disk; never a reader's error
      │    └── DiskFull            the disk has no room
+     ├── TargetError              what is downloaded cannot be put where it shall be
+     │    └── TargetInUse         another run downloads to the same file
      ├── CorruptObject            all parts arrived, their CRC-64 is not the origin's
      ├── StaleVersion             the version that a handle or inode names exists no longer
      ├── NoSpace                  the cache has no room for what shall stay in it
@@ -159,6 +161,14 @@ class CacheError(OssfsError):
 
 class DiskFull(CacheError):
     """The cache's disk has no room for what has to be written."""
+
+
+class TargetError(OssfsError):
+    """A file cannot be made, replaced or named as a download wants it; the text names it."""
+
+
+class TargetInUse(TargetError):
+    """Another process, or another thread of this one, is downloading to the same file."""
 
 
 class CorruptObject(OssfsError):

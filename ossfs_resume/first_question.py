@@ -21,12 +21,12 @@ from ossfs_resume.errors import (
     TransientError,
     Unreachable,
 )
-from ossfs_resume.oss.attempts import log as attempts_log
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials.chain import Provider
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.outage import log as outage_log
 from ossfs_resume.oss.paging import pages
+from ossfs_resume.oss.retry import log as attempts_log
 
 log = logging.getLogger(__name__)
 

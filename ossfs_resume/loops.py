@@ -10,12 +10,14 @@ order, and may be used from any thread. What may not change:
 """
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 import outcome
 import trio
+
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +34,20 @@ class Loop:
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
+        self._messages: deque[Callable[[], object]] = deque()
+        self._is_woken = False
         self._calls: set[_Call[Any]] = set()
         self._is_given_up = False
 
     @classmethod
     def here(cls) -> "Loop":
         """The one that runs the caller."""
-        return cls(trio.lowlevel.current_trio_token())
+        try:
+            return _here.get()
+        except LookupError:
+            loop = cls(trio.lowlevel.current_trio_token())
+            _here.set(loop)
+            return loop
 
     def __repr__(self) -> str:
         return f"<Loop {len(self._calls)} calls>"
@@ -57,12 +66,12 @@ class Loop:
             return await function(*args)
         await trio.lowlevel.checkpoint_if_cancelled()
         call: _Call[T] = _Call(lambda: function(*args), self._calls)
-        if self._is_given_up or not self._soon(call.begin):
+        if self._is_given_up or not self.soon(call.begin):
             raise LoopEnded
         self._calls.add(call)
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self._soon(call.scope.cancel)
+            self.soon(call.scope.cancel)
             return trio.lowlevel.Abort.FAILED
 
         try:
@@ -78,7 +87,7 @@ class Loop:
         if self.is_here:
             function(*args)
         else:
-            self._soon(lambda: _unfailing(lambda: function(*args)))
+            self.soon(lambda: _unfailing(lambda: function(*args)))
 
     def give_up(self) -> None:
         """It hangs: all calls of it raise LoopEnded, and whatever becomes of them is not heard."""
@@ -86,12 +95,29 @@ class Loop:
         for call in list(self._calls):
             call.finish(outcome.Error(LoopEnded()))
 
-    def _soon(self, function: Callable[[], object]) -> bool:
+    def soon(self, function: Callable[[], object]) -> bool:
+        """Have ``function`` called there, which must not raise; False if the loop has ended.
+
+        What comes before it has woken up wakes it once: that costs more than most messages.
+        """
+        self._messages.append(function)
+        if self._is_woken:
+            return True  # it has yet to begin with what there is
+        self._is_woken = True
         try:
-            self._token.run_sync_soon(function)
+            self._token.run_sync_soon(self._hear)
         except trio.RunFinishedError:
+            self._is_woken = False  # or the next one would wait for it
             return False
         return True
+
+    def _hear(self) -> None:
+        self._is_woken = False
+        while self._messages:
+            self._messages.popleft()()
+
+
+_here = trio.lowlevel.RunVar[Loop]("_here")
 
 
 class _Cancelled(Exception):
@@ -105,7 +131,7 @@ class _Call(Generic[T]):
         self.scope = trio.CancelScope()
         self._function = function
         self._calls = calls
-        self._home = trio.lowlevel.current_trio_token()
+        self._home = Loop.here()
         self._task = trio.lowlevel.current_task()
 
     def begin(self) -> None:
@@ -132,8 +158,7 @@ class _Call(Generic[T]):
             self._tell(result)
 
     def _tell(self, result: outcome.Outcome[T]) -> None:
-        with suppress(trio.RunFinishedError):
-            self._home.run_sync_soon(self.finish, result)
+        self._home.soon(lambda: self.finish(result))
 
 
 async def _captured(function: Callable[[], Awaitable[T]]) -> outcome.Outcome[T]:
@@ -147,5 +172,5 @@ async def _captured(function: Callable[[], Awaitable[T]]) -> outcome.Outcome[T]:
 def _unfailing(function: Callable[[], object]) -> None:
     try:
         function()
-    except Exception:
-        log.exception("a message to another event loop failed")
+    except Exception as error:
+        log_failure(log, "a message to another event loop", error)

@@ -9,14 +9,13 @@ from typing import cast
 from ossfs_resume.config import Options, Source
 from ossfs_resume.errors import SettingsError
 from ossfs_resume.oss.client import OssClient
-from ossfs_resume.oss.credentials import StaticCredentials, files, ossutil
+from ossfs_resume.oss.credentials import CredentialsProvider, StaticCredentials, files, ossutil
 from ossfs_resume.oss.credentials.chain import Provider, Surroundings, find_credentials
 from ossfs_resume.oss.credentials.fetching import Fetcher
-from ossfs_resume.oss.endpoint import Endpoint, parse_endpoint
-from ossfs_resume.oss.location import Location, complete
+from ossfs_resume.oss.endpoint import Endpoint, Location, complete, parse_endpoint
 from ossfs_resume.oss.proxy import choose
 from ossfs_resume.oss.settings import ClientSettings
-from ossfs_resume.oss.signer import SignatureVersion
+from ossfs_resume.oss.signing import SignatureVersion
 from ossfs_resume.oss.transport import tls_context
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,9 @@ class OriginSettings:
         """The bucket."""
         return self.client.endpoint
 
-    def open(self, credentials: Provider, *, timeout_s: float | None = None) -> OssClient:
+    def open(
+        self, credentials: CredentialsProvider, *, timeout_s: float | None = None
+    ) -> OssClient:
         """A client; ``timeout_s`` replaces the one of the options."""
         settings = self.client
         if timeout_s is not None:

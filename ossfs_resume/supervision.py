@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from ossfs_resume.errors import OssfsError
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +33,18 @@ async def supervised(name: str, work: Work) -> None:
 async def kept_running(name: str, work: Work) -> None:
     """Perform ``work``, which ends only when it is cancelled; begin again if it fails, after pauses
     of one to sixty seconds. The same failure again is a debug message."""
-    pause_s, level = PAUSE_S, logging.ERROR
+    pause_s, is_first = PAUSE_S, True
     while True:
         try:
             await work()
             return
         except Exception as error:
-            log.log(level, "%s failed unexpectedly, it begins again", name, exc_info=error)
+            if is_first:
+                log_failure(log, f"{name}, which begins again,", error)
+            else:
+                log.debug("%s failed again", name, exc_info=error)
         await trio.sleep(pause_s)
-        pause_s, level = min(2 * pause_s, LONGEST_PAUSE_S), logging.DEBUG
+        pause_s, is_first = min(2 * pause_s, LONGEST_PAUSE_S), False
 
 
 def explained(what: str, error: Exception) -> OssfsError:
@@ -50,5 +54,5 @@ def explained(what: str, error: Exception) -> OssfsError:
         level = logging.DEBUG if error.is_told else logging.WARNING
         log.log(level, "%s: %s", what, error, extra=error.fields)
         return error
-    log.error("%s failed unexpectedly", what, exc_info=error)
+    log_failure(log, what, error)
     return OssfsError(f"{type(error).__name__}: {error}; the log has more")

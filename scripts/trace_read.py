@@ -41,7 +41,7 @@ class Tracer:
         if event not in ("call", "return") or not code.co_filename.startswith(PACKAGE):
             return
         name = code.co_filename.removeprefix(PACKAGE)[1:-3].replace("/", ".")
-        is_read = (name, code.co_qualname) == ("fuse.operations", "Operations.read")
+        is_read = code.co_qualname.endswith(".guard") and _guards_reads(frame)
         if event == "call" and code.co_code[frame.f_lasti + 1] & 3 == 0:  # no resumption
             if is_read:
                 self._way = []
@@ -52,6 +52,10 @@ class Tracer:
             self._ways.append(self._way)
             self._way = None
             Path(os.environ[NOTES]).write_text(json.dumps(self._ways))
+
+
+def _guards_reads(frame: FrameType) -> bool:
+    return getattr(frame.f_locals.get("method"), "__name__", "") == "read"
 
 
 def _has_ended(frame: FrameType) -> bool:

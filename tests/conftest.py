@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.disks import NO_LOOP_DEVICE
 from support.emulator import EmulatorProcess
+from support.machine import (
+    A_SYSTEM_LOG,
+    NO_AUTOFS,
+    NO_FIO,
+    NO_LOOP_DEVICE,
+    NO_MOUNT_TABLE,
+    lacks_mount_table,
+)
 
 # A slow machine is no failure, and the same commit has the same outcome every time; new examples
 # are looked for by scripts/soak.
@@ -23,8 +30,13 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-EXPLAINED = (NO_LOOP_DEVICE, "needs autofs in the kernel")
+EXPLAINED = (NO_LOOP_DEVICE, NO_MOUNT_TABLE, NO_AUTOFS, A_SYSTEM_LOG, NO_FIO)
 """Why a test with a real mount may be skipped everywhere."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("fuse") and lacks_mount_table():
+        pytest.skip(NO_MOUNT_TABLE)
 
 
 @pytest.hookimpl(wrapper=True)

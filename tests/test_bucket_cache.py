@@ -3,14 +3,25 @@
 import errno
 import os
 import sqlite3
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
-from ossfs_resume.bucket_cache import cache_limits, unusable
+from ossfs_resume import bucket_cache
+from ossfs_resume.bucket_cache import (
+    cache_limits,
+    directory_times,
+    noted_as_known,
+    room_in,
+    unusable,
+)
 from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.errors import CacheError
+from ossfs_resume.fetch.thread_calls import Hanging
 
 
 @pytest.mark.parametrize(
@@ -67,3 +78,47 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
 def test_a_damaged_catalogue_is_not_cured_by_another_directory() -> None:
     line = unusable(Path("/c"), failed(sqlite3.DatabaseError("file is not a database")))
     assert line == "cannot open the cache in /c: file is not a database"
+
+
+NO_OPTIONS: Any = None
+"""They say nothing of a disk that hangs."""
+
+
+class HangingDisk:
+    """A store, its notes and its keeper, of which nothing comes back before ``gate`` is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.is_new = True
+
+    @property
+    def notes(self) -> Self:
+        return self
+
+    @property
+    def keeper(self) -> Self:
+        return self
+
+    def wait(self) -> None:
+        self.gate.wait()
+
+    capacity = recall_directories = mark_known = wait
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(bucket_cache, "OPEN_PATIENCE_SECONDS", 0.01)
+    disk = HangingDisk()
+    yield disk
+    disk.gate.set()
+
+
+async def test_a_disk_that_hangs_after_it_was_opened_holds_up_no_mount(
+    hanging: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await directory_times(hanging) == {}
+    assert await room_in(hanging, NO_OPTIONS) == 0
+    assert "cannot say how much the cache may hold: the cache did not answer" in caplog.text
+    with pytest.raises(Hanging):
+        async with noted_as_known(hanging):
+            pass

@@ -102,10 +102,32 @@ def test_sources(text: str, source: Source) -> None:
     assert parse_source(str(source)) == source
 
 
-@pytest.mark.parametrize("text", ["b", "s3://b", "oss://", "oss:///x", "/mnt"])
+@pytest.mark.parametrize("text", ["b", "s3://b", "oss://", "oss:///x", "/mnt", "bucket:/d"])
 def test_what_is_no_source_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="oss://"):
         parse_source(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("sample", "oss://sample?"),
+        ("oss:sample/d", "oss://sample/d?"),
+        ("OSS://Sample", "oss://sample?"),
+        (
+            "https://sample.oss-cn-hangzhou.aliyuncs.com/d",
+            "oss://sample/d --endpoint oss-cn-hangzhou.aliyuncs.com?",
+        ),
+        (
+            "oss://sample.oss-cn-hangzhou-internal.aliyuncs.com",
+            "oss://sample --endpoint oss-cn-hangzhou-internal.aliyuncs.com?",
+        ),
+    ],
+)
+def test_what_is_almost_a_source_is_answered_with_the_right_one(text: str, meant: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse_source(text)
+    assert str(raised.value).endswith(f"; did you mean {meant}")
 
 
 def test_mount_options_know_ours_ignore_fstabs_and_refuse_the_rest() -> None:
@@ -113,6 +135,36 @@ def test_mount_options_know_ours_ignore_fstabs_and_refuse_the_rest() -> None:
     assert parse_mount_options(text) == {"allow-other": "true", "cache-dir": "/c", "timeout": "5"}
     with pytest.raises(SettingsError, match="-o colour"):
         parse_mount_options("colour=red")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("alow_other", "did you mean allow-other?"),
+        ("allow-othr", "did you mean allow-other?"),
+        ("cachedir=/c", "did you mean cache-dir?"),
+        ("big_write", "did you mean big_writes?"),
+        ("confg=x", "did you mean config?"),
+        ("colour=red", "see ossfs-resume mount --help"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_nearest(
+    tmp_path: Path, word: str, meant: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        parse_mount_options(word)
+    name = word.partition("=")[0]
+    assert str(raised.value) == f"-o {name}: no such option; {meant}"
+    if meant.startswith("did you mean allow"):
+        (tmp_path / "config.toml").write_text(f"{name} = true")
+        with pytest.raises(SettingsError, match=f"{name}; did you mean allow-other"):
+            read_file(tmp_path / "config.toml")
+
+
+def test_a_misspelt_name_of_a_file_may_be_that_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("acces_key_id = 'x'")
+    with pytest.raises(SettingsError, match="did you mean access-key-id"):
+        read_file(tmp_path / "config.toml")
 
 
 @pytest.mark.parametrize(
@@ -226,6 +278,12 @@ def test_another_number_for_an_octal_one_is_refused(tmp_path: Path, text: str) -
     file = tmp_path / "config.toml"
     file.write_text(f"umask = {text}\n")
     with pytest.raises(SettingsError, match="umask"):
+        resolve({}, {}, {}, read_file(file))
+
+
+def test_a_negative_number_of_a_file_is_no_octal_number(tmp_path: Path) -> None:
+    (file := tmp_path / "options.toml").write_text("umask = -1\n")
+    with pytest.raises(SettingsError, match="'-1' is not an octal number such as 022"):
         resolve({}, {}, {}, read_file(file))
 
 

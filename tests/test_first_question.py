@@ -7,8 +7,8 @@ from trio.testing import MockClock
 from ossfs_resume.config import parse_source
 from ossfs_resume.errors import MountError, OriginTimeout
 from ossfs_resume.first_question import await_key
-from ossfs_resume.oss.credentials.replies import Issued
-from ossfs_resume.oss.credentials.rotating import RotatingCredentials
+from ossfs_resume.oss.credentials.provider import RotatingCredentials
+from ossfs_resume.oss.credentials.sts import Issued
 
 
 @pytest.mark.parametrize(("seconds", "is_final"), [(1, False), (15, True)])

@@ -217,3 +217,11 @@ async def test_no_wake_up_is_lost() -> None:
         for name in range(20):
             nursery.start_soon(caller, other, name)
     assert done == 20 * 150
+
+
+async def test_every_call_of_a_loop_that_has_ended_is_told_so() -> None:
+    async with another() as other:
+        loop = other.loop
+    for _ in range(3):
+        with trio.fail_after(PATIENCE_S), pytest.raises(LoopEnded):
+            await loop.call(double, 1)

@@ -13,7 +13,7 @@ from ossfs_resume.supervision import explained, kept_running, supervised
 
 async def broken() -> None:
     await trio.lowlevel.checkpoint()
-    raise RuntimeError("can't start new thread")
+    raise RuntimeError("nobody thought of it")
 
 
 async def test_an_unexpected_error_ends_one_task_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.machine import NO_SYSTEMD
+
 UNIT = Path(__file__).parents[1] / "systemd/ossfs-resume@.service"
 PROGRAM = Path(sys.executable).with_name("ossfs-resume")
 
@@ -39,7 +41,7 @@ def test_the_mount_is_seen_by_the_whole_machine() -> None:
     assert {"LoadCredential", "TimeoutStopSec", "Restart"} <= directives()
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason=NO_SYSTEMD)
 def test_systemd_takes_it(tmp_path: Path) -> None:
     unit = tmp_path / "ossfs-resume@sample.service"
     unit.write_text(UNIT.read_text().replace("/usr/local/bin/ossfs-resume", str(PROGRAM)))

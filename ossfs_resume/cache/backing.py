@@ -1,7 +1,8 @@
-"""What an entry stands on: its row in the catalogue and its data file.
+"""What an entry stands on: its row in the catalogue, and the storage of its bytes.
 
-Both come into being with the first write, row first. An entry that is only looked at, or whose
-every write fails, leaves nothing behind, and can be had on a full disk as well.
+A row and a data file come into being with the first write, row first. The bytes of a small object
+are in memory at first, and get both rows in the same commit. An entry that is only looked at, or
+whose every write fails, leaves nothing behind, and can be had on a full disk as well.
 """
 
 import secrets
@@ -9,15 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from ossfs_resume.cache.blob import Blob
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import EntryRow, Generation, StoredPart
+from ossfs_resume.cache.storage import Storage, Storages
+from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
-
-FileFactory = Callable[[int, str, int], DataFile]
-"""Makes the data file for a row id, a suffix and an object size in bytes."""
 
 
 def new_suffix() -> str:
@@ -30,34 +30,55 @@ class Superseded(CacheError):
 
 
 class Backing:
-    """The row and the file of one version. Methods raise CacheError."""
+    """The row and the storage of one version. Methods raise CacheError."""
 
     def __init__(
         self,
         catalog: Catalog,
-        make_file: FileFactory,
+        storages: Storages,
         version: ObjectVersion,
         geometry: Geometry,
         row: EntryRow | None,
     ) -> None:
         self._catalog = catalog
-        self._make_file = make_file
+        self._storages = storages
         self._version = version
         self._geometry = geometry
         self._lock = threading.Lock()
-        self._bound: tuple[Generation, DataFile] | None = self._bind(row) if row else None
+        self._bound: tuple[Generation, Storage] | None = None
+        self._blob = None if row else storages.new_blob(version.size, geometry.part_count)
+        if row:
+            self._bind(row)
 
     @property
     def generation(self) -> Generation | None:
-        """What changes are made for; None before the first write."""
+        """What changes are made for; None before the first write, or that of a small object before
+        its commit."""
         return self._bound[0] if self._bound else None
 
     @property
-    def file(self) -> DataFile:
-        """The data file. Raises CacheError before the first write."""
-        if self._bound is None:
-            raise CacheError(f"nothing of {self._version.key!r} was ever written")
-        return self._bound[1]
+    def file(self) -> Storage:
+        """Where the bytes are. Raises CacheError before the first write."""
+        if self._bound is not None:
+            return self._bound[1]
+        if self._blob is not None:
+            return self._blob
+        raise CacheError(f"nothing of {self._version.key!r} was ever written")
+
+    @property
+    def unstored(self) -> bytes | None:
+        """The bytes of a small object that are not in their row yet."""
+        return self._blob.unstored if self._blob is not None else None
+
+    @property
+    def blob(self) -> Blob | None:
+        """The small object, if it is one or is going to be."""
+        return self._blob
+
+    @property
+    def is_blob(self) -> bool:
+        """Whether it is a row of the small objects, or is going to be."""
+        return self._blob is not None
 
     def stands_on(self, row: EntryRow | None) -> bool:
         """Whether this is the row that changes are made for, or may become so; None is no row."""
@@ -65,18 +86,39 @@ class Backing:
         if row is None:
             return generation is None
         is_same = generation is None or generation.row_id == row.row_id
-        return is_same and row.part_size == self._geometry.part_size
+        is_same_kind = row.part_size == self._geometry.part_size and row.is_blob == self.is_blob
+        return is_same and is_same_kind
 
-    def ensure(self) -> DataFile:
-        """The data file, after its row was committed."""
-        if self._bound is None:
+    def ensure(self) -> Storage:
+        """Where to write: a data file after its row was committed."""
+        if self._bound is None and self._blob is None:
             with self._lock:
                 if self._bound is None:
-                    row = self._ensure_row()
-                    if not self.stands_on(row):
-                        raise Superseded(f"another process replaced {self._version.key!r}")
-                    self._bound = self._bind(row)
+                    with self._catalog.transaction() as transaction:
+                        row = self._ensure_row(transaction, new_suffix())
+                    self._bind(row)
         return self.file
+
+    def begin_commit(self, transaction: Transaction) -> Generation | None:
+        """What the changes in this transaction are made for, a row that it makes if need be; None
+        if there is nothing to commit. `undo_commit` if the transaction fails.
+
+        Raises Superseded.
+        """
+        if self._bound is None and self.unstored is not None:
+            with self._lock:
+                self._bind(self._ensure_row(transaction, ""))
+        return self.generation
+
+    def undo_commit(self, former: Generation | None) -> None:
+        """Nothing of the transaction has come to be; it began with this generation."""
+        if former is None and self._blob is not None:
+            self._bound = self._blob.row_id = None
+
+    def stored_bytes(self, data: bytes) -> None:
+        """These bytes of a small object are in their row."""
+        if self._blob is not None:
+            self._blob.stored(data)
 
     def stored(self, parts: range) -> tuple[EntryRow, Sequence[StoredPart]] | None:
         """What the catalogue has of these parts by now; None if there is no row yet.
@@ -90,7 +132,7 @@ class Backing:
             return None
         with self._lock:
             if self._bound is None:
-                self._bound = self._bind(found[0])
+                self._bind(found[0])
         return found
 
     def clear_parts(self, parts: Iterable[int], forget: Callable[[Iterable[int]], object]) -> None:
@@ -128,26 +170,36 @@ class Backing:
                 transaction.set_allocated(generation.row_id, file.allocated())
 
     def discard(self) -> None:
-        """Remove the row durably, and only then unlink the file."""
-        if self._bound is not None:
-            generation, file = self._bound
+        """Remove the row durably, and only then the bytes."""
+        if self._bound is not None or self.unstored is not None:
             with self._catalog.transaction(durable=True) as transaction:
-                transaction.remove(generation)
-            file.unlink()
+                # Asked inside: a commit that was under way has made the row by now.
+                if (generation := self.generation) is not None:
+                    transaction.remove(generation)
+            self.file.unlink()
 
     def close(self, *, unlink: bool = False) -> None:
-        """Close the file; ``unlink`` if no row names it any more."""
-        if self._bound is not None:
-            if unlink:
-                self.file.unlink()
+        """Close the file; ``unlink`` if no row names it any more. What is left of a small object is
+        rubbish for ``leftovers``: its id may be another's in the catalogue that there is by now."""
+        if unlink and self._bound is not None and not self.is_blob:
+            self.file.unlink()
+        if self._bound is not None or self._blob is not None:
             self.file.close()
 
-    def _ensure_row(self) -> EntryRow:
-        with self._catalog.transaction() as transaction:
-            return transaction.ensure_entry(
-                self._version, self._geometry.part_size, new_suffix(), int(time.time() * 1000)
-            )
+    def _ensure_row(self, transaction: Transaction, suffix: str) -> EntryRow:
+        row = transaction.ensure_entry(
+            self._version, self._geometry.part_size, suffix, int(time.time() * 1000)
+        )
+        if not self.stands_on(row):
+            raise Superseded(f"another process replaced {self._version.key!r}")
+        return row
 
-    def _bind(self, row: EntryRow) -> tuple[Generation, DataFile]:
+    def _bind(self, row: EntryRow) -> None:
         generation = Generation(row.row_id, self._geometry)
-        return generation, self._make_file(row.row_id, row.file_suffix, self._version.size)
+        if self._blob is not None:
+            self._blob.row_id = row.row_id
+            self._bound = generation, self._blob
+            return
+        storage = self._storages.of_row(row.row_id, row.file_suffix, self._version.size)
+        self._blob = storage if isinstance(storage, Blob) else None
+        self._bound = generation, storage

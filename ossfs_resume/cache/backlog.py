@@ -14,7 +14,7 @@ class Backlog:
     """A number of bytes; thread-safe."""
 
     def __init__(self, *, limit: int, patience_s: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._patience_s = patience_s
         self._changed = threading.Condition()
         self._bytes = 0
@@ -45,11 +45,11 @@ class Backlog:
 
     def wait(self) -> None:
         """Wait while there are too many. Whoever loses patience gives up for all."""
-        if self._bytes <= self._limit:
+        if self._bytes <= self.limit:
             return
         deadline = time.monotonic() + self._patience_s
         with self._changed:
-            while self._bytes > self._limit and not self._is_stuck:
+            while self._bytes > self.limit and not self._is_stuck:
                 if not self._changed.wait(deadline - time.monotonic()):
                     self._is_stuck = True
                     self._changed.notify_all()

@@ -9,6 +9,7 @@ Single calls are atomic under the interpreter lock; sequences of calls need the 
 """
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 _ABSENT = b"0"
 _PRESENT = b"1"
@@ -20,11 +21,12 @@ class PartBitmap:
     Part numbers and runs outside [0, size) raise IndexError.
     """
 
-    __slots__ = ("_count", "_flags")
+    __slots__ = ("_flags", "count")
 
     def __init__(self, size: int) -> None:
         self._flags = bytearray(_ABSENT) * size
-        self._count = 0
+        self.count = 0
+        """How many parts are in the set."""
 
     @classmethod
     def from_bytes(cls, size: int, data: bytes) -> "PartBitmap":
@@ -33,7 +35,7 @@ class PartBitmap:
         number = int.from_bytes(data, "little") & ((1 << size) - 1)
         if size:
             bitmap._flags = bytearray(f"{number:0{size}b}"[::-1], "ascii")
-        bitmap._count = number.bit_count()
+        bitmap.count = number.bit_count()
         return bitmap
 
     def to_bytes(self) -> bytes:
@@ -41,11 +43,6 @@ class PartBitmap:
         size = len(self._flags)
         number = int(self._flags[::-1], 2) if size else 0
         return number.to_bytes(-(-size // 8), "little")
-
-    @property
-    def count(self) -> int:
-        """How many parts are in the set; O(1)."""
-        return self._count
 
     def test(self, part: int) -> bool:
         """Whether ``part`` is in the set."""
@@ -63,19 +60,22 @@ class PartBitmap:
 
     def set_run(self, first: int, stop: int) -> None:
         """Add the parts [first, stop)."""
-        self._check(first, stop)
-        self._count += self._flags.count(_ABSENT, first, stop)
+        if not 0 <= first <= stop <= len(self._flags):
+            self._refuse(first, stop)
+        self.count += self._flags.count(_ABSENT, first, stop)
         self._flags[first:stop] = _PRESENT * (stop - first)
 
     def clear_run(self, first: int, stop: int) -> None:
         """Remove the parts [first, stop)."""
-        self._check(first, stop)
-        self._count -= self._flags.count(_PRESENT, first, stop)
+        if not 0 <= first <= stop <= len(self._flags):
+            self._refuse(first, stop)
+        self.count -= self._flags.count(_PRESENT, first, stop)
         self._flags[first:stop] = _ABSENT * (stop - first)
 
     def has_all(self, first: int, stop: int) -> bool:
         """Whether every part of [first, stop) is in the set."""
-        self._check(first, stop)
+        if not 0 <= first <= stop <= len(self._flags):
+            self._refuse(first, stop)
         return self._flags.find(_ABSENT, first, stop) < 0
 
     def missing(self, first: int, stop: int) -> list[range]:
@@ -91,14 +91,6 @@ class PartBitmap:
         for run in runs:
             self.set_run(run.start, run.stop)
 
-    def union(self, other: "PartBitmap") -> "PartBitmap":
-        """A new set with the parts of both. Raises ValueError if the sizes differ."""
-        if len(self) != len(other):
-            raise ValueError(f"bitmaps of {len(self)} and {len(other)} parts")
-        result = PartBitmap.from_bytes(len(self), self.to_bytes())
-        result.update(other.present(0, len(other)))
-        return result
-
     def __len__(self) -> int:
         return len(self._flags)
 
@@ -108,14 +100,14 @@ class PartBitmap:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<PartBitmap {self._count}/{len(self._flags)}>"
+        return f"<PartBitmap {self.count}/{len(self._flags)}>"
 
-    def _check(self, first: int, stop: int) -> None:
-        if not 0 <= first <= stop <= len(self._flags):
-            raise IndexError(f"parts {first} to {stop} of {len(self._flags)}")
+    def _refuse(self, first: int, stop: int) -> NoReturn:
+        raise IndexError(f"parts {first} to {stop} of {len(self._flags)}")
 
     def _runs(self, wanted: bytes, other: bytes, first: int, stop: int) -> list[range]:
-        self._check(first, stop)
+        if not 0 <= first <= stop <= len(self._flags):
+            self._refuse(first, stop)
         runs = []
         start = self._flags.find(wanted, first, stop)
         while start >= 0:

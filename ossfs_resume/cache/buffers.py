@@ -15,12 +15,7 @@ class _Scratch(threading.local):
     """A buffer for each thread: a fresh one of 1 MiB costs ten times the copy in page faults."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def view(self, length: int) -> memoryview:
-        if len(self._buffer) < length:
-            self._buffer = bytearray(length)
-        return memoryview(self._buffer)[:length]
+        self.buffer = bytearray()
 
 
 _scratch = _Scratch()
@@ -28,7 +23,9 @@ _scratch = _Scratch()
 
 def scratch(length: int) -> memoryview:
     """So many bytes to read into, the same ones each time a thread asks."""
-    return _scratch.view(length)
+    if len(_scratch.buffer) < length:
+        _scratch.buffer = bytearray(length)
+    return memoryview(_scratch.buffer)[:length]
 
 
 def read_fully(descriptor: int, length: int, position: int) -> bytes:

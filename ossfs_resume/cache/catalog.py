@@ -4,7 +4,8 @@ Changes are made in a ``transaction``; ``database`` says on what all of it stand
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ossfs_resume.cache import inventory, pins, remembered, segments
 from ossfs_resume.cache.database import Database
@@ -23,22 +24,31 @@ from ossfs_resume.cache.records import (
     version_columns,
 )
 from ossfs_resume.cache.remembered import DirectoryTime
-from ossfs_resume.cache.transaction import find_entry
+from ossfs_resume.cache.transaction import Transaction, find_blobs, find_entry
 
 
 class Catalog(Database):
     """An open catalogue. Every method may block, is thread-safe and raises CacheError."""
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
+        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
+        with self._writing(durable=durable) as writer:
+            yield Transaction(writer)
 
     def find(self, version: ObjectVersion) -> EntryRow | None:
         """The row of ``version``, or None."""
         with self._reading() as reader:
             return find_entry(reader, version)
 
-    def load(self, version: ObjectVersion) -> tuple[EntryRow, StoredParts] | None:
-        """The row and the parts of ``version`` as of one moment, or None."""
+    def load(self, versions: Sequence[ObjectVersion]) -> list[tuple[EntryRow, StoredParts] | None]:
+        """The row and the parts of each version as of one moment, or None."""
         with self._reading() as reader:
-            row = find_entry(reader, version)
-            return None if row is None else (row, _load_parts(reader, version, row))
+            rows = [find_entry(reader, version) for version in versions]
+            return [
+                None if row is None else (row, _load_parts(reader, version, row))
+                for version, row in zip(versions, rows, strict=True)
+            ]
 
     def load_run(
         self, version: ObjectVersion, parts: range
@@ -76,6 +86,22 @@ class Catalog(Database):
                 found.append(row[0] if row else 0)
         return found
 
+    def present_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
+        """Bytes present of all versions below a prefix; None if there are more than ``limit``."""
+        with self._reading() as reader:
+            return inventory.present_below(reader, prefix, limit)
+
+    def last_row_id(self) -> int:
+        """The highest id of a row; 0 if there is none."""
+        with self._reading() as reader:
+            (last,) = reader.execute("SELECT coalesce(max(id), 0) FROM entry").fetchone()
+        return int(last)
+
+    def blobs(self, ids: range) -> set[int]:
+        """The ids in the range that are those of small objects that are present."""
+        with self._reading() as reader:
+            return set(find_blobs(reader, ids))
+
     def files(self, row_ids: Iterable[int]) -> dict[int, StoredFile]:
         """What each of the rows says of its file now; no item for a row that does not exist."""
         found = {}
@@ -110,12 +136,6 @@ class Catalog(Database):
                 "SELECT coalesce(sum(allocated), 0) FROM entry"
             ).fetchone()
         return int(allocated)
-
-    def integrity(self) -> list[str]:
-        """What SQLite finds wrong in its own file."""
-        with self._reading() as reader:
-            rows = [text for (text,) in reader.execute("PRAGMA integrity_check")]
-        return [] if rows == ["ok"] else rows
 
     def evictable(self, after: EntryRecord | None, limit: int) -> list[EntryRecord]:
         """At most ``limit`` entries that eviction may choose from, in its order, those ``after``

@@ -16,16 +16,21 @@ from pathlib import Path
 
 from ossfs_resume.cache import workbench
 from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.blob import Gone
 from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import FoundFile
 from ossfs_resume.cache.failure import DamagedCatalog, translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import EntryRow, Generation, StoredParts
+from ossfs_resume.cache.storage import Storage
 from ossfs_resume.cache.workbench import Workbench
+from ossfs_resume.errors import CacheError
 from ossfs_resume.wording import counted, quoted, reason
+
+_IDS = 1024
+"""Small objects that are looked at in a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ def check(bench: Workbench, *, repair: bool, paths: Sequence[str] = ("",)) -> Re
     """Look at everything, or at the entries of these keys and prefixes; with ``repair`` also clear
     what is not true. Raises CacheError."""
     checker = _Checker(bench, repair=repair)
+    checker.check_blobs()
     for path in paths:
         for record in bench.keeper.records(path):
             checker.check_entry(record.version)
@@ -81,6 +87,7 @@ def check(bench: Workbench, *, repair: bool, paths: Sequence[str] = ("",)) -> Re
         checker.check_total()
         with translated("look through the data files"):
             checker.check_files()
+            checker.check_rubbish()
     return checker.report
 
 
@@ -93,22 +100,28 @@ class _Checker:
 
     def check_entry(self, version: ObjectVersion) -> None:
         """One row, its parts and its files."""
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None:
             return
         row, parts = found
         geometry = Geometry(version.size, row.part_size)
-        file = self._bench.data_file(row.row_id, row.file_suffix, version.size)
+        file = self._bench.storage(row.row_id, row.file_suffix, version.size)
         try:
             with translated(f"read the data of {version.key!r}"):
                 self._check_parts(version, Generation(row.row_id, geometry), file)
                 self._check_counters(version, row, geometry, parts)
-                if file.lock_alone():
+                if self._is_alone(row, file):
                     self._check_space(version, row.row_id, file)
         finally:
             file.close()
 
-    def _check_parts(self, version: ObjectVersion, generation: Generation, file: DataFile) -> None:
+    def _is_alone(self, row: EntryRow, file: Storage) -> bool:
+        """Whether nobody uses it; there is no lock on a small object."""
+        if row.is_blob:
+            return not self._bench.owners and self._bench.blobs.is_open
+        return file.lock_alone()
+
+    def _check_parts(self, version: ObjectVersion, generation: Generation, file: Storage) -> None:
         ledger = self._ledger(version, generation)
         present = _numbers(ledger, generation.geometry)
         self.report.entries += 1
@@ -127,7 +140,7 @@ class _Checker:
 
     def _ledger(self, version: ObjectVersion, generation: Generation) -> PartLedger:
         """What the catalogue claims now of this generation; nothing if it is gone."""
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None or found[0].row_id != generation.row_id:
             return PartLedger(generation.geometry)
         return PartLedger(generation.geometry, found[1])
@@ -159,9 +172,9 @@ class _Checker:
                 is_repaired = transaction.recount(generation)
         self._found("counter", version.key, text, is_repaired)
 
-    def _check_space(self, version: ObjectVersion, row_id: int, file: DataFile) -> None:
+    def _check_space(self, version: ObjectVersion, row_id: int, file: Storage) -> None:
         """Of a file that nobody else has open, unless its row has gone meanwhile."""
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None or found[0].row_id != row_id:
             return
         row, parts = found
@@ -182,6 +195,31 @@ class _Checker:
                 with self._catalog.transaction() as transaction:
                     transaction.set_allocated(row_id, allocated)
             self._found("space", version.key, text, self._repair)
+
+    def check_blobs(self) -> None:
+        """Whether the small objects can be had at all: otherwise all of them are absent."""
+        text, is_repaired = self._bench.damage, False
+        if not text and self._bench.blobs.is_open:
+            text = "; ".join(self._bench.blobs.integrity()[:1])
+        if text and self._repair and not self._bench.owners:
+            self._bench.begin_blobs()
+            is_repaired = True
+        if text:
+            self._found("small", "", f"the small objects: {text}", is_repaired)
+
+    def check_rubbish(self) -> None:
+        """Bytes of small objects that no row names, which nobody can tell beside a living mount."""
+        blobs = self._bench.blobs
+        if self._bench.owners or not blobs.is_open:
+            return
+        for first in range(1, blobs.last_id() + 1, _IDS):
+            ids = range(first, first + _IDS)
+            rubbish = blobs.ids(ids) - self._catalog.blobs(ids)
+            if rubbish and self._repair:
+                blobs.delete(rubbish)
+            if rubbish:
+                text = f"the bytes of {counted(len(rubbish), 'small object')} belong to no object"
+                self._found("orphan", "", text, self._repair)
 
     def check_total(self) -> None:
         """The sum of all counted space."""
@@ -217,14 +255,16 @@ def _numbers(ledger: PartLedger, geometry: Geometry) -> list[int]:
     return [part for run in absent.missing(0, geometry.part_count) for part in run]
 
 
-def _fault(file: DataFile, geometry: Geometry, ledger: PartLedger, part: int) -> str:
+def _fault(file: Storage, geometry: Geometry, ledger: PartLedger, part: int) -> str:
     """What is wrong with the bytes of a part that is claimed to be present; empty if nothing."""
     start, stop = geometry.span(part)
     try:
         data = file.read(start, stop - start)
     except FileNotFoundError:
         return "the file is missing"
-    except OSError as error:
+    except Gone:
+        return "its bytes are missing"
+    except (OSError, CacheError) as error:
         return f"cannot be read: {reason(error)}"
     if len(data) < stop - start:
         return "the file ends before it"
@@ -234,7 +274,7 @@ def _fault(file: DataFile, geometry: Geometry, ledger: PartLedger, part: int) ->
     return "wrong CRC-64" if is_there else "nothing was written there"
 
 
-def _has_data(file: DataFile, geometry: Geometry, parts: range) -> bool:
+def _has_data(file: Storage, geometry: Geometry, parts: range) -> bool:
     start, stop = geometry.bytes_of(parts.start, parts.stop)
     return any(begin < stop and start < end for begin, end in file.data_runs(start, stop))
 

@@ -8,7 +8,9 @@ catalogue is marked, and looked through the next time that somebody opens it and
 import logging
 from contextlib import suppress
 
+from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.database import Database
 from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError
@@ -38,24 +40,44 @@ def open_catalog(folder: StoreFolder, catalog: Catalog) -> None:
         catalog.open()
 
 
+def open_blobs(folder: StoreFolder, blobs: Blobs) -> None:
+    """Open the small objects of a folder whose catalogue is open, under the same lock; damaged ones
+    are moved aside by whoever is alone with them, and new ones begun: the catalogue's rows of what
+    was lost are cleared by ``leftovers``, or when somebody reads them.
+
+    Raises CacheError, OSError: then the store goes on without them.
+    """
+    is_alone = not (folder.other_owners() or folder.is_read_only)
+    folder.prepare()
+    try:
+        _open(folder, blobs, is_alone=is_alone)
+    except DamagedCatalog as error:
+        if not is_alone:
+            raise
+        _log.error("%s; it is moved to %s", error, folder.move_blobs_aside())
+        folder.prepare()
+        blobs.open()
+
+
 def require_catalog(folder: StoreFolder) -> None:
     """Raise DamagedCatalog if it is empty although there are data, which a new one would disown."""
     if folder.has_lost_catalog():
         raise DamagedCatalog(f"the catalogue {folder.catalog} is empty, but there are data")
 
 
-def _open(folder: StoreFolder, catalog: Catalog, *, is_alone: bool) -> None:
-    catalog.open()
-    if is_alone and not folder.is_read_only and folder.is_suspect:
+def _open(folder: StoreFolder, database: Database, *, is_alone: bool) -> None:
+    database.open()
+    name = database.suspect_name
+    if is_alone and not folder.is_read_only and folder.is_suspect(name):
         try:
-            _require_integrity(catalog)
+            _require_integrity(database)
         except CacheError:
             with suppress(CacheError):
-                catalog.close()
+                database.close()
             raise
-        folder.clear_suspicion()
+        folder.clear_suspicion(name)
 
 
-def _require_integrity(catalog: Catalog) -> None:
-    if found := catalog.integrity():
-        raise DamagedCatalog(f"the catalogue is damaged: {found[0]}")
+def _require_integrity(database: Database) -> None:
+    if found := database.integrity():
+        raise DamagedCatalog(f"the {database.noun} is damaged: {found[0]}")

@@ -1,4 +1,4 @@
-"""The connections of the catalogue: who reads, who writes, and what a disk in trouble allows.
+"""The connections of a database: who reads, who writes, and what a disk in trouble allows.
 
 Alone with it, three connections: a writer, a reader that never waits for a writer (WAL), and one
 for checkpoints, which wait for the disk and so must not hold up either. With others there are two,
@@ -35,13 +35,19 @@ from ossfs_resume.cache.failure import (
 )
 from ossfs_resume.cache.filesystem import is_read_only
 from ossfs_resume.cache.folder import SUSPECT_NAME
-from ossfs_resume.cache.opening import Connections, close, leave_wal, open_connections
-from ossfs_resume.cache.transaction import Transaction
+from ossfs_resume.cache.opening import (
+    CATALOGUE,
+    Connections,
+    close,
+    leave_wal,
+    open_connections,
+)
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_BYTES = 4 << 20
+_LARGE_LOG_BYTES = 64 << 20
 
 SHARING_PATIENCE_S = 5.0
 REOPENING_PATIENCE_S = 0.5
@@ -50,7 +56,12 @@ again while readers wait for the same locks."""
 
 
 class Database:
-    """An open catalogue. Every method may block, is thread-safe and raises CacheError."""
+    """An open database. Every method may block, is thread-safe and raises CacheError."""
+
+    noun = "catalogue"
+    suspect_name = SUSPECT_NAME
+    """The file that says that somebody found it damaged."""
+    tables = CATALOGUE
 
     def __init__(self, path: Path, has_company: Callable[[], bool] = lambda: False) -> None:
         """Nothing is opened yet. ``has_company`` says whether another process uses the store."""
@@ -65,6 +76,8 @@ class Database:
         self._connections: Connections | None = None
         self._file: tuple[int, int] | None = None
         self._why_closed = "it is closed"
+        self.changes = 0
+        """Rises with every transaction, and when another file takes the place of this one."""
         self.on_failing: Callable[[str], None] = lambda why: None
         """Told why the disk cannot be trusted; with locks held, so it must not come back here."""
 
@@ -74,7 +87,7 @@ class Database:
         try:
             self._connect(SHARING_PATIENCE_S)
         except (sqlite3.Error, OSError) as error:
-            raise _open_error(self._path, error) from error
+            raise self._open_error(error) from error
         return self
 
     @property
@@ -89,7 +102,7 @@ class Database:
 
     def close(self) -> None:
         """Close; the last user of the catalogue also merges its log."""
-        with self._read_lock, self._write_lock, translated("close the catalogue"):
+        with self._read_lock, self._write_lock, translated(f"close the {self.noun}"):
             self._let_go("it is closed")
 
     def is_displaced(self) -> bool:
@@ -111,6 +124,7 @@ class Database:
             # SQLite sees that its file has moved and leaves alone what has the names now.
             self._let_go("it is being opened again")
             self._connect()
+            self.changes += 1
 
     def share(self) -> None:
         """Let others in: from now on with a rollback journal. Raises CacheError."""
@@ -131,33 +145,49 @@ class Database:
                 self._connect(with_others=is_left)
 
     @contextmanager
-    def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
+    def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
-        with self._write_lock, self._translated("change the catalogue"):
+        with self._write_lock, self._translated(f"change the {self.noun}"):
             writer = self._require_writer()
             if durable != self._is_durable:
                 writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self._is_durable = durable
             writer.execute("BEGIN IMMEDIATE")
             try:
-                yield Transaction(writer)
+                yield writer
                 writer.execute("COMMIT")
             finally:
+                self.changes += 1
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
 
+    def integrity(self) -> list[str]:
+        """What SQLite finds wrong in its own file."""
+        with self._reading() as reader:
+            rows = [text for (text,) in reader.execute("PRAGMA integrity_check")]
+        return [] if rows == ["ok"] else rows
+
     def checkpoint_if_large(self) -> None:
-        """Merge the log into the database if it is over 4 MiB; waits for the disk, not for users.
+        """Merge the log into the database if it is over 4 MiB; waits for the disk, and nobody for
+        it."""
+        if self.is_log_over(_CHECKPOINT_BYTES):
+            self.checkpoint()
 
-        Call from one thread at a time.
-        """
-        with self._checkpoint_lock, self._translated("checkpoint the catalogue"):
+    def checkpoint(self) -> None:
+        """The same, however large it is."""
+        with self._checkpoint_lock, self._translated(f"checkpoint the {self.noun}"):
             connections = self._connections
-            if connections is not None and connections.checkpointer and self._is_log_large():
-                connections.checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if connections is not None and connections.checkpointer:
+                # A log that others write to without a pause never begins anew by itself.
+                mode = "RESTART" if self.is_log_over(_LARGE_LOG_BYTES) else "PASSIVE"
+                connections.checkpointer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
 
-    def _is_log_large(self) -> bool:
-        return self._wal.exists() and self._wal.stat().st_size > _CHECKPOINT_BYTES
+    def is_log_over(self, size: int) -> bool:
+        """Whether what is not merged yet takes more than ``size`` bytes."""
+        try:
+            return self._wal.stat().st_size > size
+        except OSError:
+            return False
 
     def _connect(
         self, patience_s: float = REOPENING_PATIENCE_S, *, with_others: bool | None = None
@@ -166,7 +196,9 @@ class Database:
         if with_others is None:
             with_others = self._has_company()
         try:
-            self._connections = open_connections(self._path, patience_s, with_others=with_others)
+            self._connections = open_connections(
+                self._path, patience_s, with_others=with_others, tables=self.tables
+            )
         except (sqlite3.Error, OSError, CacheError) as error:
             self._why_closed = str(error)
             raise
@@ -183,7 +215,7 @@ class Database:
     def _require(self) -> Connections:
         connections = self._connections
         if connections is None:
-            raise CacheError(f"the catalogue cannot be used: {self._why_closed}")
+            raise CacheError(f"the {self.noun} cannot be used: {self._why_closed}")
         return connections
 
     def _require_writer(self) -> sqlite3.Connection:
@@ -206,13 +238,14 @@ class Database:
             raise
 
     def _mark_suspect(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT
         with suppress(OSError, CacheError):
-            os.close(Directory.at(self._path.parent).open(SUSPECT_NAME, os.O_WRONLY | os.O_CREAT))
+            os.close(Directory.at(self._path.parent).open(self.suspect_name, flags))
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The reader, looking at one moment of the catalogue."""
-        with self._read_lock, self._translated("read the catalogue"):
+        """The reader, looking at one moment of the database."""
+        with self._read_lock, self._translated(f"read the {self.noun}"):
             reader = self._require().reader
             reader.execute("BEGIN")
             try:
@@ -220,6 +253,12 @@ class Database:
             finally:
                 if reader.in_transaction:
                     reader.execute("ROLLBACK")
+
+    def _open_error(self, error: Exception) -> CacheError:
+        text = f"cannot open the {self.noun} {self._path}: {error}"
+        if is_damage(error):
+            return DamagedCatalog(text)
+        return LockedOut(text) if is_locked(error) else CacheError(text)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -229,10 +268,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _open_error(path: Path, error: Exception) -> CacheError:
-    text = f"cannot open the catalogue {path}: {error}"
-    if is_damage(error):
-        return DamagedCatalog(text)
-    return LockedOut(text) if is_locked(error) else CacheError(text)

@@ -5,22 +5,36 @@ import threading
 import time
 from collections.abc import Callable
 
+from ossfs_resume.shortages import log_failure
+
 _log = logging.getLogger(__name__)
+
+_REST = 4
 
 
 class DelayedWork:
     """Calls ``work`` at most ``interval_s`` after the first ``notify`` since the last call, and at
     once when the notified amounts add up to ``limit``.
 
+    Work that takes long is done less often: ``interval_s`` becomes four times what the last one
+    took, but no more than ``longest_s``.
+
     The thread is a daemon: a process that forgets ``stop`` loses the last interval, but ends.
     """
 
     def __init__(
-        self, name: str, work: Callable[[], None], *, interval_s: float, limit: int
+        self,
+        name: str,
+        work: Callable[[], None],
+        *,
+        interval_s: float,
+        limit: int,
+        longest_s: float = 0.0,
     ) -> None:
         self._work = work
-        self._interval_s = interval_s
-        self._limit = limit
+        self.interval_s = self._shortest_s = interval_s
+        self._longest_s = max(interval_s, longest_s)
+        self.limit = limit
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._amount = 0
@@ -37,7 +51,8 @@ class DelayedWork:
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
 
     def notify(self, amount: int) -> None:
         """There is work, ``amount`` more of it. Never blocks."""
@@ -45,23 +60,26 @@ class DelayedWork:
             self._amount += amount
             is_first = self._due is None
             if is_first:
-                self._due = time.monotonic() + self._interval_s
-            if is_first or self._amount >= self._limit:
+                self._due = time.monotonic() + self.interval_s
+            if is_first or self._amount >= self.limit:
                 self._changed.notify()
 
     def _run(self) -> None:
         while self._wait():
+            began = time.monotonic()
             try:
                 self._work()
-            except Exception:
-                _log.exception("%s failed", self._thread.name)
+            except Exception as error:
+                log_failure(_log, self._thread.name, error)
+            rest_s = _REST * (time.monotonic() - began)
+            self.interval_s = min(max(self._shortest_s, rest_s), self._longest_s)
 
     def _wait(self) -> bool:
         """Until work is due; False when stopping."""
         with self._changed:
             while not self._is_stopping:
                 left = None if self._due is None else self._due - time.monotonic()
-                if left is not None and (left <= 0 or self._amount >= self._limit):
+                if left is not None and (left <= 0 or self._amount >= self.limit):
                     self._amount, self._due = 0, None
                     return True
                 self._changed.wait(left)

@@ -10,7 +10,9 @@ Invariants
     2. What was opened is looked at before it is used: a regular file or a directory, owned by the
        effective user, a file with one name only. Anything else is refused by its name.
     3. What we make has mode 0700 or 0600, whatever the umask.
-    4. A descriptor is closed when nobody refers to its `Directory` any more, so that no thread can
+    4. Opening waits for nobody (O_NONBLOCK, which a regular file ignores): a pipe has another end,
+       for which a mount waited for ever when it was told to stop.
+    5. A descriptor is closed when nobody refers to its `Directory` any more, so that no thread can
        meet another directory under the same number.
 """
 
@@ -80,7 +82,8 @@ class Directory:
     def open(self, name: str, flags: int) -> int:
         """The descriptor of a file, which is close-on-exec; one that this creates has mode 0600."""
         try:
-            descriptor = os.open(name, flags | _NEVER_FOLLOW, 0o600, dir_fd=self.descriptor)
+            flags |= _NEVER_FOLLOW | os.O_NONBLOCK
+            descriptor = os.open(name, flags, 0o600, dir_fd=self.descriptor)
         except OSError as error:
             self._explain(name, error)
             raise
@@ -156,9 +159,9 @@ class Directory:
         try:
             descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NEVER_FOLLOW, dir_fd=parent)
         except NotADirectoryError:
-            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            _require_ours(path, status)
-            raise
+            if parent is not None or path.is_symlink():
+                _require_ours(path, os.stat(name, dir_fd=parent, follow_symlinks=False))
+            raise  # what the user named himself is not ours to have removed
         directory = cls(path, descriptor)
         _require_ours(path, os.fstat(descriptor))
         return directory
@@ -166,6 +169,8 @@ class Directory:
     def _explain(self, name: str, error: OSError) -> None:
         if error.errno == errno.ELOOP:
             raise NotOurs(_link(self.path / name)) from error
+        if error.errno == errno.ENXIO:  # a pipe or a socket
+            self.require_ours(name)
 
 
 def _require_ours(path: Path, status: os.stat_result) -> None:

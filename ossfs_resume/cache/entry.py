@@ -7,11 +7,13 @@ be added to, and why no removal can be overtaken, is told in ``progress``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
+from ossfs_resume.cache.blob import Blob
 from ossfs_resume.cache.crc64 import combine_parts
 from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
@@ -20,6 +22,7 @@ from ossfs_resume.cache.part_removal import PartRemoval
 from ossfs_resume.cache.part_writing import Parts, PartWriting, Room
 from ossfs_resume.cache.progress import Progress
 from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
+from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError
 
@@ -211,11 +214,13 @@ class Entry:
 
     # --- for the store and the committer ---
 
-    def hold(self) -> None:
-        """Open the file, if there is one, so that no other process removes it."""
-        if self.progress.present_count:
-            with self._trust.translated(f"open the data of {self.version.key!r}"):
-                self._backing.file.hold()
+    def hold(self) -> bool:
+        """Open the file, if there is one, so that no other process removes it, or bring the bytes
+        of a small object into memory; False if these are gone."""
+        if not self.progress.present_count:
+            return True
+        with self._trust.translated(f"open the data of {self.version.key!r}"):
+            return self._backing.file.hold()
 
     def lock_alone(self) -> bool:
         """Whether nobody else uses the file; nobody can from now on until ``share``."""
@@ -225,6 +230,41 @@ class Entry:
         """Let others use the file again."""
         if self._backing.generation is not None:
             self._backing.file.share()
+
+    @property
+    def is_blob(self) -> bool:
+        """Whether it is a small object, whose bytes are committed with everything else."""
+        return self._backing.is_blob
+
+    @property
+    def blob(self) -> Blob | None:
+        """The bytes of a small object that are to be brought into memory."""
+        return self._backing.blob if self.progress.present_count else None
+
+    @property
+    def unstored(self) -> bytes | None:
+        """The bytes of a small object that wait for a commit."""
+        return self._backing.unstored
+
+    def begin_commit(self, transaction: Transaction) -> Generation | None:
+        """What its changes are made for in this transaction; None if there is nothing to change, or
+        it was superseded."""
+        if not self.progress.is_open:
+            return None
+        try:
+            return self._backing.begin_commit(transaction)
+        except Superseded:
+            self.progress.supersede()
+            return None
+
+    def undo_commit(self, former: Generation | None, changes: EntryChanges) -> None:
+        """The transaction failed, before which ``former`` was its generation."""
+        self.progress.commit_failed(changes)
+        self._backing.undo_commit(former)
+
+    def stored(self, data: bytes) -> None:
+        """These bytes of a small object are in their row."""
+        self._backing.stored_bytes(data)
 
     def take_changes(self, *, is_synced: bool) -> EntryChanges:
         """What to commit; call inside the transaction."""
@@ -267,8 +307,17 @@ class Entry:
             with self._trust.translated(f"remove the data of {self.version.key!r}"):
                 self._backing.discard()
 
+    def give_away(self, place: Path, prepare: Callable[[int], None]) -> None:
+        """Let the file of a complete object go to ``place`` (``DataFile.give_away``), and forget
+        it. Nobody else may use it. Raises CacheError, and OSError of ``prepare`` and the rename."""
+        if not self.progress.is_complete or not self.lock_alone():
+            raise CacheError(f"{self.version.key!r} is incomplete or in use")
+        self._backing.file.give_away(place, prepare)
+        with suppress(CacheError):  # of a full disk: what is claimed is found absent when checked
+            self.discard()
+
     def unlink(self, *, at_once: bool) -> None:
-        """Remove the file of a discarded entry, which is locked (``DataFile.unlink``). Raises
+        """Remove the file of a discarded entry, which is locked (``SegmentFiles.unlink``). Raises
         OSError."""
         self._backing.file.unlink(at_once=at_once)
 

@@ -34,6 +34,11 @@ class DamagedCatalog(FailingDisk):
     """The catalogue's file is no database or a broken one."""
 
 
+class NoRoomToKeep(DiskFull):
+    """The disk has no room for bytes that are to be kept; what is reserved for removals is not for
+    them."""
+
+
 class LockedOut(CacheError):
     """Another process has the catalogue for itself and does not let go of it."""
 

@@ -8,9 +8,10 @@
         claims             byte ranges locked: the parts that somebody is fetching
         owners/<uuid>      held (flock) as long as its process uses the store, and says which it is
         catalog.sqlite3    and -wal or -journal
-        suspect            there if somebody found the catalogue damaged
+        small.sqlite3      and -wal or -journal: the bytes of small objects
+        suspect            there if somebody found the catalogue damaged; suspect-small likewise
         data/00 ... ff/    sparse data files
-        damaged-<time>/    a catalogue that could not be read, with its data
+        damaged-<time>/    a catalogue that could not be read, with its data; or small.sqlite3
 
 A lock says that an owner is alive where a process id cannot: ids repeat, and containers that share
 a directory do not share ids. The kernel drops the lock with the process. But a process that was
@@ -18,6 +19,7 @@ killed while one of its threads slept in a hung disk stays, with its locks, unti
 of one in our own pid namespace /proc tells that its leader is gone.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -31,7 +33,9 @@ from ossfs_resume.cache.filesystem import is_read_only, require_local
 from ossfs_resume.errors import CacheError
 
 CATALOG_NAME = "catalog.sqlite3"
+BLOBS_NAME = "small.sqlite3"
 SUSPECT_NAME = "suspect"
+SUSPECT_BLOBS_NAME = "suspect-small"
 _DATA = "data"
 _OWNERS = "owners"
 
@@ -45,6 +49,7 @@ class StoreFolder:
     def __init__(self, directory: Path, identity: str) -> None:
         self.path = directory / identity
         self.catalog = self.path / CATALOG_NAME
+        self.blobs = self.path / BLOBS_NAME
         self.is_read_only = False
         """Nobody can change anything here, so nobody need be told who uses it."""
         self._directory: Directory | None = None
@@ -75,6 +80,8 @@ class StoreFolder:
         if self._directory is None or not self._directory.is_current():
             above, name = Directory.made(self.path.parent), self.path.name
             if is_read_only(above.path):
+                if above.stat(name) is None:
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(self.path))
                 self._directory = above.enter(name)
             else:
                 self._directory = above.make(name)
@@ -87,8 +94,9 @@ class StoreFolder:
         """Create what SQLite would create with other permissions, and the data folder."""
         self.make_data()
         # Closing any descriptor of a file drops all POSIX locks that this process has on it.
-        if self.directory.stat(CATALOG_NAME) is None:
-            os.close(self.directory.open(CATALOG_NAME, os.O_RDWR | os.O_CREAT))
+        for name in (CATALOG_NAME, BLOBS_NAME):
+            if not self.is_read_only and self.directory.stat(name) is None:
+                os.close(self.directory.open(name, os.O_RDWR | os.O_CREAT))
 
     def make_data(self) -> None:
         """The folder of the data files, unless it is there."""
@@ -110,14 +118,13 @@ class StoreFolder:
         data = self.directory.enter(_DATA)
         return any(data.enter(name).names() for name in data.names())
 
-    @property
-    def is_suspect(self) -> bool:
-        """Whether somebody found the catalogue damaged."""
-        return self.directory.stat(SUSPECT_NAME) is not None
+    def is_suspect(self, name: str = SUSPECT_NAME) -> bool:
+        """Whether somebody found the catalogue, or the small objects, damaged."""
+        return self.directory.stat(name) is not None
 
-    def clear_suspicion(self) -> None:
-        """The catalogue was looked through and is sound."""
-        self.directory.unlink(SUSPECT_NAME)
+    def clear_suspicion(self, name: str = SUSPECT_NAME) -> None:
+        """That was looked through and is sound."""
+        self.directory.unlink(name)
 
     @contextmanager
     def opening(self) -> Iterator[None]:
@@ -199,13 +206,26 @@ class StoreFolder:
         -journal must never outlive it, or SQLite would replay it into the next catalogue; its mark
         may.
         """
+        small = (*_files(BLOBS_NAME), SUSPECT_BLOBS_NAME)
+        target = self._move(_DATA, *small, *_files(CATALOG_NAME), SUSPECT_NAME)
+        self._data = None
+        return target
+
+    def move_blobs_aside(self) -> Path:
+        """The same with the small objects alone."""
+        return self._move(*_files(BLOBS_NAME), SUSPECT_BLOBS_NAME)
+
+    def _move(self, *names: str) -> Path:
         target = self.directory.make(f"damaged-{time.time_ns()}")
-        logs = (f"{CATALOG_NAME}-shm", f"{CATALOG_NAME}-wal", f"{CATALOG_NAME}-journal")
-        for name in (_DATA, *logs, CATALOG_NAME, SUSPECT_NAME):
+        for name in names:
             self.directory.move(name, target)
         self.directory.sync()
-        self._data = None
         return target.path
+
+
+def _files(database: str) -> tuple[str, ...]:
+    """Those of a database, itself last."""
+    return tuple(f"{database}{suffix}" for suffix in ("-shm", "-wal", "-journal", ""))
 
 
 def _myself() -> str:

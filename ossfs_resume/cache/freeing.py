@@ -16,7 +16,7 @@ from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.eviction import Candidate, Need
-from ossfs_resume.cache.failure import translated
+from ossfs_resume.cache.failure import NoRoomToKeep, translated
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import LATEST_PARTS
 from ossfs_resume.cache.records import EntryRecord
@@ -58,8 +58,8 @@ class Freeing:
         """Do what frees space, at the cost of the ballast if the disk has no room to say so."""
         try:
             return action()
-        except DiskFull:
-            if not self._ballast.drop():
+        except DiskFull as error:
+            if isinstance(error, NoRoomToKeep) or not self._ballast.drop():
                 raise
             return action()
 

@@ -5,7 +5,7 @@ same size except the last, which ends with the object. The part size is a power 
 never straddles two segments of a data file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MIN_PART_SIZE = 64 * 1024
 MAX_PARTS = 1 << 20
@@ -34,8 +34,12 @@ class Geometry:
 
     size: int
     part_size: int
+    part_count: int = field(init=False, repr=False, compare=False)
+    """Number of parts; 0 for an empty object."""
 
     def __post_init__(self) -> None:
+        count = -(-self.size // self.part_size) if self.part_size else 0
+        object.__setattr__(self, "part_count", count)
         if self.size < 0 or not is_power_of_two(self.part_size) or self.part_count > MAX_PARTS:
             raise ValueError(f"{self.size} bytes in parts of {self.part_size}")
 
@@ -43,11 +47,6 @@ class Geometry:
     def fitting(cls, size: int, preferred: int) -> "Geometry":
         """The geometry of an object that is stored for the first time."""
         return cls(size, fitting_part_size(size, preferred))
-
-    @property
-    def part_count(self) -> int:
-        """Number of parts; 0 for an empty object."""
-        return -(-self.size // self.part_size)
 
     @property
     def last_part_bytes(self) -> int:

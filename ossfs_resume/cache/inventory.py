@@ -81,8 +81,22 @@ def present_between(
         "SELECT key, etag, size, bytes_present FROM entry WHERE key BETWEEN ? AND ? LIMIT ?",
         (min(keys), max(keys), len(versions) + 1),
     ).fetchall()
-    if len(rows) > len(versions):
-        return None
+    return None if len(rows) > len(versions) else _present(rows)
+
+
+def present_below(
+    connection: sqlite3.Connection, prefix: str, limit: int
+) -> dict[ObjectVersion, int] | None:
+    """Bytes present of all entries below a prefix; None if there are more than ``limit``."""
+    condition, values = below(prefix)
+    rows = connection.execute(
+        f"SELECT key, etag, size, bytes_present FROM entry WHERE {condition} LIMIT :limit",
+        {**values, "limit": limit + 1},
+    ).fetchall()
+    return None if len(rows) > limit else _present(rows)
+
+
+def _present(rows: Sequence[tuple[bytes, bytes, int, int]]) -> dict[ObjectVersion, int]:
     return {
         ObjectVersion(decoded(key), decoded(etag), size): present
         for key, etag, size, present in rows

@@ -35,7 +35,8 @@ class CacheSettings:
     directory: Path
     identity: str
     part_size: int = 256 * _KIB
-    # What kill -9 may cost: that long, or 24 MiB of finished parts. A commit takes 0.1 ms.
+    # What kill -9 may cost: that long, or 24 MiB of finished parts. A commit takes 0.1 ms alone; in
+    # company, or on a disk that is slow, a second, or 48 MiB (`committer`).
     commit_interval_s: float = 0.2
     commit_bytes: int = 16 * _MIB
     # What a power cut may cost. A shorter interval would have the disk flush all the time.

@@ -33,7 +33,9 @@ less, or read them for ever and change nothing.
 import errno
 import os
 import sqlite3
+import stat
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +53,18 @@ _FILES = ("", "-wal", "-journal")
 _WAL_HEADER = b"\2\2"  # sqlite.org/fileformat.html, offsets 18 and 19
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What is in a database: ``prepare`` switches to a kind of journal and makes them, or brings
+    them up to date; ``require_known`` raises CacheError if they are of a newer program."""
+
+    prepare: Callable[[sqlite3.Connection, str], None] = schema.prepare
+    require_known: Callable[[sqlite3.Connection], object] = schema.require_known
+
+
+CATALOGUE = Tables()
+
+
 @dataclass(slots=True)
 class Connections:
     """Who reads, who writes (None: nobody can) and who makes checkpoints (None: nobody need)."""
@@ -66,20 +80,22 @@ class Connections:
         return self.checkpointer is not None
 
 
-def open_connections(path: Path, patience_s: float, *, with_others: bool) -> Connections:
-    """Open or create the catalogue ``path``, alone or with others; ``patience_s`` is for one who
-    has it alone and has to let go of it.
+def open_connections(
+    path: Path, patience_s: float, *, with_others: bool, tables: Tables = CATALOGUE
+) -> Connections:
+    """Open or create the database ``path``, alone or with others; ``patience_s`` is for one who has
+    it alone and has to let go of it.
 
     Raises sqlite3.Error, OSError, or CacheError for a newer format or files that are not ours.
     """
     if is_read_only(path.parent):
-        return _open_read_only(path)
+        return _open_read_only(path, tables)
     directory = Directory.at(path.parent)
     _require_usable(directory, path)
     opened: list[sqlite3.Connection] = []
     try:
         open_it = _open_shared if with_others else _open_alone
-        connections = open_it(path, patience_s, opened)
+        connections = open_it(path, patience_s, tables, opened)
         _require_same(directory, path)
     except BaseException:
         close(opened)
@@ -91,7 +107,7 @@ def leave_wal(connection: sqlite3.Connection) -> None:
     """Merge the log and go on without; ``connection`` is the only one, and alone."""
     (mode,) = connection.execute(f"PRAGMA journal_mode = {_TRUNCATE}").fetchone()
     if mode != _TRUNCATE:
-        raise CacheError(f"the catalogue stays in journal mode {mode}")
+        raise CacheError(f"the database stays in journal mode {mode}")
 
 
 def _require_usable(directory: Directory, path: Path) -> None:
@@ -99,7 +115,10 @@ def _require_usable(directory: Directory, path: Path) -> None:
         file = path.with_name(path.name + suffix)
         directory.require_ours(file.name)
         if file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(file))
+            # Ours, and still not ours to change: immutable, which is the trouble of a disk.
+            is_forbidden = stat.S_IMODE(file.stat().st_mode) & 0o600 != 0o600
+            number = errno.EACCES if is_forbidden else errno.EPERM
+            raise PermissionError(number, os.strerror(number), os.fspath(file))
 
 
 def _require_same(directory: Directory, path: Path) -> None:
@@ -109,21 +128,25 @@ def _require_same(directory: Directory, path: Path) -> None:
         raise CacheError(f"{path.parent} was replaced while it was opened")
 
 
-def _open_alone(path: Path, patience_s: float, opened: list[sqlite3.Connection]) -> Connections:
+def _open_alone(
+    path: Path, patience_s: float, tables: Tables, opened: list[sqlite3.Connection]
+) -> Connections:
     opened.append(schema.connect(path, schema.ALONE, patience_s))
-    schema.prepare(opened[0], _WAL)
+    tables.prepare(opened[0], _WAL)
     opened.append(schema.connect(path, schema.ALONE))
     opened[1].execute("PRAGMA query_only = 1")
     opened.append(schema.connect(path, schema.ALONE))
     return Connections(opened[1], opened[0], opened[2], opened)
 
 
-def _open_shared(path: Path, patience_s: float, opened: list[sqlite3.Connection]) -> Connections:
+def _open_shared(
+    path: Path, patience_s: float, tables: Tables, opened: list[sqlite3.Connection]
+) -> Connections:
     deadline = time.monotonic() + patience_s
     while _is_wal(path):
         _try_to_leave_wal(path, deadline)
     opened.append(schema.connect(path))
-    schema.prepare(opened[0], _TRUNCATE)
+    tables.prepare(opened[0], _TRUNCATE)
     opened.append(schema.connect(path))
     opened[1].execute("PRAGMA query_only = 1")
     return Connections(opened[1], opened[0], None, opened)
@@ -149,7 +172,7 @@ def _is_wal(path: Path) -> bool:
         return file.read(20)[18:] == _WAL_HEADER
 
 
-def _open_read_only(path: Path) -> Connections:
+def _open_read_only(path: Path, tables: Tables) -> Connections:
     if _has_bytes(path, "-wal"):
         # Nobody can change the file, so it needs no locks; an exclusive reader has its index on the
         # heap.
@@ -165,7 +188,7 @@ def _open_read_only(path: Path) -> Connections:
     try:
         connection.execute("PRAGMA mmap_size = 0")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        schema.require_known(connection)
+        tables.require_known(connection)
     except BaseException:
         connection.close()
         raise

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from ossfs_resume.cache.backing import Backing
+from ossfs_resume.cache.blob import Gone
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import Progress
@@ -151,14 +152,17 @@ class PartCheck:
             return False
 
     def _compared(self, part: int) -> bytes | memoryview | None:
-        """The bytes of a part, which is trusted from now on; None if they are not what its CRC
-        says. Raises Absent, CacheError."""
+        """The bytes of a part, which is trusted from now on; None if they are gone, or not what its
+        CRC says. Raises Absent, CacheError."""
         self.doubt_if_touched()
         epoch, crc = self._progress.epoch, self._progress.crc(part)
         if crc is None:
             raise Absent(f"part {part} of {self._version.key!r} is absent")
-        with self._trust.translated(f"read part {part} of {self._version.key!r}"):
-            data, epoch = self._bytes(part, epoch)
+        try:
+            with self._trust.translated(f"read part {part} of {self._version.key!r}"):
+                data, epoch = self._bytes(part, epoch)
+        except Gone:
+            return None
         if checksum([data]) != crc:
             self._trust.end(f"part {part} of {self._version.key!r} is not what was stored")
             return None

@@ -11,9 +11,9 @@ from itertools import chain
 
 from ossfs_resume.cache.backing import Backing, Superseded
 from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.storage import Storage
 from ossfs_resume.cache.trust import Trust
 
 Parts = Sequence[Sequence[bytes | memoryview]]
@@ -69,14 +69,14 @@ class PartWriting:
             if sum(map(len, chunks)) != wanted:
                 raise ValueError(f"part {part} of {self._version.key!r} has not {wanted} bytes")
 
-    def _write(self, file: DataFile, offset: int, parts: Parts) -> None:
+    def _write(self, file: Storage, offset: int, parts: Parts) -> None:
         try:
             file.write(offset, chain.from_iterable(parts))
         except FileNotFoundError:
             self._progress.supersede()
             raise
 
-    def _backed_file(self) -> DataFile:
+    def _backed_file(self) -> Storage:
         try:
             return self._backing.ensure()
         except Superseded:

@@ -29,7 +29,8 @@ _INTERVAL_S = 0.5
 
 
 class Reclaimer:
-    """``space`` asks the file system of the cache; it blocks and raises CacheError."""
+    """``space`` asks the file system of the cache, ``spare`` how much of what the cache takes there
+    will be used again before it takes more; they block and raise CacheError."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Reclaimer:
         freeing: Freeing,
         limits: Limits,
         space: Callable[[], os.statvfs_result],
+        spare: Callable[[], int] = lambda: 0,
     ) -> None:
         self._catalog = catalog
         self._table = table
@@ -46,6 +48,7 @@ class Reclaimer:
         self._limits = limits
         self._early = eviction.early(limits)
         self._space = space
+        self._spare = spare
         self._passing = threading.Lock()
         self._is_short = False
         self.admission = Admission(
@@ -87,7 +90,7 @@ class Reclaimer:
         return Usage(
             self.allocated,
             space.f_blocks * space.f_frsize,
-            space.f_bavail * space.f_frsize,
+            space.f_bavail * space.f_frsize + self._spare(),
             space.f_files,
             space.f_favail,
         )

@@ -17,6 +17,7 @@ class EntryRow:
     row_id: int
     part_size: int
     file_suffix: str
+    """Empty for a small object, which has no file."""
     crc64: int | None
     """Of the whole object, by the origin's account; unsigned."""
     part_crc: int | None
@@ -24,6 +25,11 @@ class EntryRow:
     parts_present: int
     bytes_present: int
     is_verified: bool
+
+    @property
+    def is_blob(self) -> bool:
+        """Whether its bytes are a row of ``blobs``, and not a file."""
+        return not self.file_suffix
 
 
 @dataclass(frozen=True, slots=True)

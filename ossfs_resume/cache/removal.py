@@ -12,20 +12,23 @@ file open (it is locked), this process has forgotten the entry, and every other 
 not write itself with its CRC-64 first, and finds nothing. The parts are absent then, as they are.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ossfs_resume.cache.backing import FileFactory
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import EntryRecord, Generation
+from ossfs_resume.cache.storage import Storage, Storages
 from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.errors import CacheError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,14 @@ class _Victim:
 
     record: EntryRecord
     generation: Generation
-    file: DataFile | None
+    file: Storage | None
     entry: Entry | None
 
     @classmethod
-    def of(cls, record: EntryRecord, entry: Entry | None, make_file: FileFactory) -> "_Victim":
+    def of(cls, record: EntryRecord, entry: Entry | None, storages: Storages) -> "_Victim":
         version, row = record.version, record.row
         generation = Generation(row.row_id, Geometry(version.size, row.part_size))
-        file = make_file(row.row_id, row.file_suffix, version.size) if entry is None else None
+        file = storages.of_row(row.row_id, row.file_suffix, version.size) if entry is None else None
         return cls(record, generation, file, entry)
 
     def lock_alone(self) -> bool:
@@ -61,13 +64,13 @@ class Removal:
         self,
         catalog: Catalog,
         table: EntryTable,
-        make_file: FileFactory,
+        storages: Storages,
         changed: threading.Condition,
         close_if_idle: Callable[[Entry], None],
     ) -> None:
         self._catalog = catalog
         self._table = table
-        self._make_file = make_file
+        self._storages = storages
         self._changed = changed
         self._close_if_idle = close_if_idle
         self._leaving: set[ObjectVersion] = set()
@@ -89,7 +92,12 @@ class Removal:
         try:
             locked = [victim for victim in taken if victim.lock_alone()]
             if files_first:
-                locked = [victim for victim in locked if not victim.record.is_pinned]
+                # What is freed in a database gives the disk no room.
+                locked = [
+                    victim
+                    for victim in locked
+                    if not (victim.record.is_pinned or victim.record.row.is_blob)
+                ]
                 self._unlink(locked, at_once=True)
             return self._remove(locked)
         finally:
@@ -113,7 +121,7 @@ class Removal:
                 if not self._table.is_held(version) and version not in self._leaving:
                     # Held, so that nobody closes its file, which would give up the lock.
                     entry = self._table.hold(version)
-                    taken.append(_Victim.of(record, entry, self._make_file))
+                    taken.append(_Victim.of(record, entry, self._storages))
                     self._leaving.add(version)
         return taken
 
@@ -132,12 +140,20 @@ class Removal:
             if victim.entry is not None:
                 self._table.hide(victim.entry)
                 victim.entry.progress.discard()
-        for victim in victims:
+        self._delete([one.generation.row_id for one in victims if one.record.row.is_blob])
+        for victim in (one for one in victims if not one.record.row.is_blob):
             with translated(f"remove the data of {victim.record.version.key!r}"):
                 if victim.file is not None:
                     victim.file.unlink(at_once=at_once)
                 elif victim.entry is not None:
                     victim.entry.unlink(at_once=at_once)
+
+    def _delete(self, row_ids: Sequence[int]) -> None:
+        """Small objects in one transaction; what stays behind is rubbish for ``leftovers``."""
+        try:
+            self._storages.blobs.delete(row_ids)
+        except CacheError as error:
+            _log.debug("cannot remove the bytes of %d small objects: %s", len(row_ids), error)
 
     def _let_go(self, victims: Sequence[_Victim]) -> None:
         with ExitStack() as stack:  # all of it, whatever a disk that fails says to any of them

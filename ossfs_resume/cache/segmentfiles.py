@@ -13,8 +13,9 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.foreign import ForeignChanges, Seen
@@ -62,12 +63,21 @@ class SegmentFiles:
         for descriptor in descriptors:
             os.fdatasync(descriptor)
         if has_new_names:
+            self._sync_names()
+
+    def _sync_names(self) -> None:
+        try:
             self._data.enter(self._folder).sync()
             self._data.sync()
+        except OSError:
+            self._has_new_names = True
+            raise
 
-    def hold(self) -> None:
-        """Open all segments that exist, so that nobody else removes them."""
+    def hold(self) -> bool:
+        """Open all segments that exist, so that nobody else removes them. Always True: bytes that
+        are not there are found when they are compared."""
         self._open_all()
+        return True
 
     def lock_alone(self) -> bool:
         """Keep everybody else from opening the files until ``share``; False if one is in use, or
@@ -103,6 +113,18 @@ class SegmentFiles:
                 directory.unlink(self._file(segment))
         for descriptor in self._opened() if at_once else ():
             os.ftruncate(descriptor, 0)
+
+    def give_away(self, place: Path, prepare: Callable[[int], None]) -> None:
+        """Rename the only segment to ``place``, on the same file system, once ``prepare`` was
+        called with its descriptor and all of it is on the disk. The file is not ours any more."""
+        if self._count != 1:
+            raise ValueError(f"{self._name} consists of {self._count} files")
+        descriptor = self._descriptor(0)
+        prepare(descriptor)
+        os.fsync(descriptor)
+        folder = self._data.enter(self._folder)
+        os.rename(self._file(0), place, src_dir_fd=folder.descriptor)
+        self._is_unlinked = True
 
     def close(self) -> None:
         """Close all descriptors; every later call raises OSError."""

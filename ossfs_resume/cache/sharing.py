@@ -1,4 +1,5 @@
-"""Giving the catalogue to another process that wants it, and having it alone again afterwards.
+"""Giving the catalogue to another process that wants it, and having it alone again afterwards; and
+so the database of the small objects, always after it.
 
 A process that is alone with the catalogue locks everybody else out (``opening`` says why). Who
 comes registers as an owner, under the folder's lock, and waits. The one that is alone looks for
@@ -21,9 +22,9 @@ goes on without the cache, and tries again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ossfs_resume.cache.catalog import Catalog
+from ossfs_resume.cache.database import Database
 from ossfs_resume.cache.folder import StoreFolder
 
 LOOK_INTERVAL_S = 0.2
@@ -37,11 +38,11 @@ class Sharing:
     def __init__(
         self,
         folder: StoreFolder,
-        catalog: Catalog,
+        databases: Sequence[Database],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
-        self._catalog = catalog
+        self._databases = databases
         self._clock = clock
         self._company_at = clock()
 
@@ -50,12 +51,19 @@ class Sharing:
 
         Raises OSError or CacheError; the next look tries again.
         """
-        if not self._catalog.is_open or self._folder.is_read_only:
+        opened = [one for one in self._databases if one.is_open]
+        if not opened or self._folder.is_read_only:
             return
         if self._folder.other_owners():
             self._company_at = self._clock()
-            self._catalog.share()
-        elif not self._catalog.is_alone and self._clock() - self._company_at >= ALONE_S:
+            for one in opened:
+                one.share()
+        elif self._clock() - self._company_at >= ALONE_S:
+            self._take([one for one in opened if not one.is_alone])
+
+    def _take(self, shared: Sequence[Database]) -> None:
+        if shared:
             with self._folder.opening():
                 if not self._folder.other_owners():
-                    self._catalog.reopen()
+                    for one in shared:
+                        one.reopen()

@@ -8,15 +8,18 @@ is *leaving*). An idle entry is closed by the commit or sync thread, when it has
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
-from ossfs_resume.cache.damaged import open_catalog
+from ossfs_resume.cache.damaged import open_blobs, open_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.entry import Entry
@@ -34,9 +37,11 @@ from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.renewal import Renewal
 from ossfs_resume.cache.repairs import Repairs
 from ossfs_resume.cache.sharing import LOOK_INTERVAL_S, Sharing
+from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.syncfs import FolderSync
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import Trust, Trusted
+from ossfs_resume.cache.upkeep import Upkeep
 from ossfs_resume.cache.watch import Watch
 from ossfs_resume.errors import CacheError
 
@@ -51,14 +56,16 @@ class CacheStore:
         settings: CacheSettings,
         folder: StoreFolder,
         catalog: Catalog,
+        blobs: Blobs,
         data_file: type[DataFile],
     ) -> None:
         self._folder = folder
         self._catalog = catalog
+        self._blobs = blobs
         self._opening = threading.Condition()
         self._table = EntryTable()
         self._trust = Trust(self._table.opened, lambda versions: self.keeper.distrusted(versions))
-        catalog.on_failing = self._trust.end
+        catalog.on_failing = blobs.on_failing = self._trust.end
         self._discarded = 0
         self.claims = Claims(lambda: folder.directory)
         """Which parts the processes that share the store are fetching."""
@@ -67,15 +74,16 @@ class CacheStore:
         self._disk = FolderSync(lambda: folder.directory, data_file.sync_all)
         self._committer = Committer(
             catalog,
+            blobs,
             settings,
             settled=self._close_if_idle,
             discard=self._discard_or_log,
             sync_all=self._sync_all,
         )
         data = DataFolder(lambda: folder.data)
-        self._leftovers = Leftovers(catalog, data)
-        make_file = partial(data_file, data)
-        removal = Removal(catalog, self._table, make_file, self._opening, self._close_if_idle)
+        self._leftovers = Leftovers(catalog, data, blobs)
+        storages = Storages(blobs, partial(data_file, data))
+        removal = Removal(catalog, self._table, storages, self._opening, self._close_if_idle)
         self._removal = removal
         self._reclaimer = Reclaimer(
             catalog,
@@ -83,10 +91,11 @@ class CacheStore:
             Freeing(catalog, self._table, removal, Ballast(lambda: folder.directory), self.commit),
             settings.limits,
             self.statvfs,
+            self._spare_bytes,
         )
         self._loader = Loader(
             catalog,
-            make_file,
+            storages,
             settings.part_size,
             self._trust,
             self._announce,
@@ -104,8 +113,12 @@ class CacheStore:
             self._begun_anew,
         )
         repairs = Repairs(catalog, self._table, self._trust, self.keeper.found_bad)
-        self._watch = Watch("cache-watch", (renewal.look, repairs.look, self._reclaimer.look))
-        sharing = Sharing(folder, catalog)
+        self._upkeep = Upkeep(folder, catalog, blobs)
+        self._watch = Watch(
+            "cache-watch",
+            (renewal.look, repairs.look, self._upkeep.look, self._reclaimer.look),
+        )
+        sharing = Sharing(folder, (catalog, blobs))
         self._sharing = Watch("cache-sharing", (sharing.look,), LOOK_INTERVAL_S)
 
     @classmethod
@@ -120,23 +133,32 @@ class CacheStore:
         """
         folder = StoreFolder(settings.directory, settings.identity)
         catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
+        blobs = Blobs(folder.blobs, lambda: bool(folder.other_owners()))
         try:
             with translated(f"open the cache in {settings.directory}"):
-                _open(folder, catalog)
-            store = cls(settings, folder, catalog, data_file)
+                _open(folder, catalog, blobs)
+            store = cls(settings, folder, catalog, blobs, data_file)
         except CacheError as error:
             if not may_pass(error):
+                blobs.close()
                 catalog.close()
                 folder.unregister_owner()
                 raise
             _log.warning("%s; going on without the cache until it can be opened", error)
-            store = cls(settings, folder, catalog, data_file)
-        store._committer.start()
-        store._leftovers.start()
-        store._reclaimer.start()
-        store._watch.start()
-        store._sharing.start()
+            store = cls(settings, folder, catalog, blobs, data_file)
+        try:
+            store._start()
+        except BaseException:
+            store.abandon()
+            raise
         return store
+
+    def _start(self) -> None:
+        self._committer.start()
+        self._leftovers.start()
+        self._reclaimer.start()
+        self._watch.start()
+        self._sharing.start()
 
     def close(self) -> None:
         """Commit and sync everything, stop the threads, let go of the folder.
@@ -145,7 +167,8 @@ class CacheStore:
         """
         if self._stop():
             try:
-                self._committer.commit()
+                # What came until the disk was full is kept, and the ballast is no use any more.
+                self._reclaimer.freeing.insist(self._committer.commit)
                 self._committer.sync()
             finally:
                 self._shut()
@@ -165,17 +188,32 @@ class CacheStore:
 
     def acquire(self, version: ObjectVersion) -> Entry:
         """The entry of ``version``, to be released; the same for all who hold it at a time."""
-        with self._opening:
-            self._opening.wait_for(lambda: not self._removal.is_leaving(version))
-            entry = self._table.hold(version)
-            if entry is None:
-                entry = self._loader.load(version)
-                self._table.add(entry)
-                self._loader.trust_again(entry)
-                self._committer.announce(entry, 0)
-                self._committer.announce_unsynced(entry)
-        entry.progress.use()
+        (entry,) = self.acquire_many([version])
         return entry
+
+    def acquire_many(self, versions: Sequence[ObjectVersion]) -> list[Entry]:
+        """Those of different versions, all or none, with one question for all of them."""
+        with self._opening:
+            self._opening.wait_for(lambda: not any(map(self._removal.is_leaving, versions)))
+            held = {one: entry for one in versions if (entry := self._table.hold(one)) is not None}
+            try:
+                for entry in self._loader.load([one for one in versions if one not in held]):
+                    self._opened(entry)
+                    held[entry.version] = entry
+            except BaseException:
+                for entry in held.values():
+                    self.release(entry)
+                raise
+        entries = [held[version] for version in versions]
+        for entry in entries:
+            entry.progress.use()
+        return entries
+
+    def _opened(self, entry: Entry) -> None:
+        self._table.add(entry)
+        self._loader.trust_again(entry)
+        self._committer.announce(entry, 0)
+        self._committer.announce_unsynced(entry)
 
     def detached(self, version: ObjectVersion) -> Entry:
         """An entry that holds nothing and keeps nothing, for when ``acquire`` fails. Memory only.
@@ -202,6 +240,18 @@ class CacheStore:
             self._discarded += 1
             entry.discard()
 
+    def give_away(self, entry: Entry, place: Path, prepare: Callable[[int], None]) -> None:
+        """Let the file of a complete entry become ``place``, durably, with what ``prepare`` does to
+        its descriptor before; the store has nothing of the object afterwards.
+
+        For a store that no other process has open. Killed in the middle, it may claim parts of a
+        file that is at ``place`` already: their check finds them absent.
+        Raises CacheError, OSError.
+        """
+        with self._opening:
+            entry.give_away(place, prepare)
+            self._table.hide(entry)
+
     def state(self, version: ObjectVersion) -> EntrySummary | None:
         """What is present of ``version``; None if nothing ever was."""
         entry = self._table.find(version)
@@ -224,7 +274,7 @@ class CacheStore:
         entry = self._table.find(version)
         if entry is not None:
             return entry.missing(0, entry.part_count)
-        found = self._catalog.load(version)
+        (found,) = self._catalog.load([version])
         if found is None:
             return None
         row, stored = found
@@ -241,10 +291,38 @@ class CacheStore:
             for version, in_catalog in zip(versions, stored, strict=True)
         ]
 
+    @property
+    def changes(self) -> int:
+        """Rises with every change of the catalogue by this process. Memory only."""
+        return self._catalog.changes
+
+    def open_bytes(self, version: ObjectVersion) -> int | None:
+        """Bytes present of a version in use; None if it is not. Memory only."""
+        entry = self._table.find(version)
+        return None if entry is None else entry.progress.present_bytes
+
+    def opened(self) -> dict[ObjectVersion, int]:
+        """Bytes present of the versions in use. Memory only."""
+        return {entry.version: entry.progress.present_bytes for entry in self._table.current()}
+
+    def cached_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
+        """Bytes present of all versions below a prefix (empty, or ending in ``/``); None if the
+        catalogue has more than ``limit``."""
+        entries = self._table.current()  # before the catalogue: they end up there
+        present = self._catalog.present_below(prefix, limit)
+        if present is not None:
+            for entry in entries:
+                if entry.version.key.startswith(prefix):
+                    present[entry.version] = entry.progress.present_bytes
+        return present
+
     def statvfs(self) -> os.statvfs_result:
         """The space on the cache's file system."""
         with translated("ask for the space in the cache directory"):
             return os.statvfs(self._folder.path)
+
+    def _spare_bytes(self) -> int:
+        return self._blobs.free_bytes() if self._blobs.is_open else 0
 
     def statistics(self) -> StoreStatistics:
         """Counters and state. Memory only."""
@@ -275,6 +353,8 @@ class CacheStore:
             self._disk.sync()
 
     def _begun_anew(self) -> None:
+        with suppress(OSError, CacheError):  # then it is tried again
+            self._upkeep.open()
         self._disk.reopen()
         self.notes.begun_anew()
 
@@ -313,18 +393,23 @@ class CacheStore:
             for entry in self._table.entries():
                 entry.close()
         finally:
+            self._blobs.close()
             self._catalog.close()
             self.claims.close()
             self._folder.unregister_owner()
 
 
-def _open(folder: StoreFolder, catalog: Catalog) -> None:
-    """Open a folder and its catalogue. Raises OSError, CacheError."""
+def _open(folder: StoreFolder, catalog: Catalog, blobs: Blobs) -> None:
+    """Open a folder and its databases. Raises OSError, CacheError."""
 
     def attempt() -> None:
         with folder.opening():
             folder.register_owner()
             open_catalog(folder, catalog)
+            try:
+                open_blobs(folder, blobs)
+            except (OSError, CacheError) as error:
+                _log.warning("%s; going on without it until it can be opened", error)
 
     try:
         attempt()

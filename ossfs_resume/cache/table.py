@@ -88,6 +88,11 @@ class EntryTable:
             entry = self._current.get(version)
             return entry is not None and self._holders[entry] > 0
 
+    def current(self) -> list[Entry]:
+        """Every entry that a new holder would get."""
+        with self._lock:
+            return list(self._current.values())
+
     def entries(self) -> list[Entry]:
         """Every entry, hidden ones included."""
         with self._lock:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ossfs_resume.cache import pins, remembered, segments
 from ossfs_resume.cache.bitmap import PartBitmap
+from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.records import (
     EntryChanges,
@@ -48,6 +49,16 @@ def find_entry(connection: sqlite3.Connection, version: ObjectVersion) -> EntryR
         bytes_present=present,
         is_verified=bool(verified),
     )
+
+
+def find_blobs(connection: sqlite3.Connection, ids: range) -> dict[int, Generation]:
+    """The rows of small objects that are present, with an id in the range."""
+    rows = connection.execute(
+        "SELECT id, size, part_size FROM entry WHERE id BETWEEN ? AND ?"
+        " AND file_suffix = '' AND part_crc IS NOT NULL",
+        (ids.start, ids.stop - 1),
+    )
+    return {row_id: Generation(row_id, Geometry(size, part)) for row_id, size, part in rows}
 
 
 class Transaction:
@@ -136,6 +147,10 @@ class Transaction:
             "SELECT EXISTS (SELECT 1 FROM entry WHERE id = ? AND pinned)", (generation.row_id,)
         ).fetchone()
         return not is_pinned and self.remove(generation)
+
+    def blobs(self, ids: range) -> dict[int, Generation]:
+        """The rows of small objects that are present, with an id in the range."""
+        return find_blobs(self._connection, ids)
 
     def announce_repair(self, version: ObjectVersion) -> None:
         """Tell every process that uses the store that bytes of this version were bad."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ossfs_resume.errors import CacheError
+from ossfs_resume.shortages import log_failure
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Watch:
     def stop(self) -> None:
         """Begin no further look; wait for one that is under way, which needs the catalogue."""
         self._is_stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._is_stopping.wait(self._interval_s):
@@ -48,5 +50,5 @@ class Watch:
             look()
         except (OSError, CacheError) as error:
             _log.debug("cannot look after the cache: %s", error)
-        except Exception:
-            _log.exception("looking after the cache failed")
+        except Exception as error:
+            log_failure(_log, "looking after the cache", error)

@@ -6,14 +6,16 @@ their users, and rows are changed before files.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
+from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.damaged import require_catalog
+from ossfs_resume.cache.damaged import open_blobs, require_catalog
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.eviction import Limits
@@ -23,6 +25,7 @@ from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
+from ossfs_resume.cache.storage import Storage, Storages
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.errors import CacheError
 
@@ -35,13 +38,23 @@ class Workbench:
 
     identity: str
     catalog: Catalog
+    blobs: Blobs
     data: DataFolder
     keeper: Keeper
     owners: int
+    damage: str = ""
+    """Why the small objects cannot be had."""
+    begin_blobs: Callable[[], None] = lambda: None
+    """Move small objects that are damaged aside and begin new ones. Raises CacheError."""
 
-    def data_file(self, row_id: int, suffix: str, size: int) -> DataFile:
-        """The data file of a row."""
-        return DataFile(self.data, row_id, suffix, size)
+    @property
+    def storages(self) -> Storages:
+        """Where the bytes of its entries are."""
+        return Storages(self.blobs, partial(DataFile, self.data))
+
+    def storage(self, row_id: int, suffix: str, size: int) -> Storage:
+        """Where the bytes of a row are."""
+        return self.storages.of_row(row_id, suffix, size)
 
 
 def identities(directory: Path) -> list[str]:
@@ -55,10 +68,14 @@ def identities(directory: Path) -> list[str]:
 
 
 @contextmanager
-def opened(directory: Path, identity: str) -> Iterator[Workbench]:
-    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved."""
+def opened(directory: Path, identity: str, *, is_shared: bool = False) -> Iterator[Workbench]:
+    """An existing store. Raises CacheError (DamagedCatalog); nothing is repaired or moved.
+
+    ``is_shared``: others may come to it at any time, for it may stay open for long.
+    """
     folder = StoreFolder(directory, identity)
-    catalog = Catalog(folder.catalog, lambda: bool(folder.other_owners()))
+    catalog = Catalog(folder.catalog, lambda: is_shared or bool(folder.other_owners()))
+    blobs = Blobs(folder.blobs, lambda: is_shared or bool(folder.other_owners()))
     with translated(f"open the cache in {directory}"), folder.opening():
         require_catalog(folder)
         folder.forget_dead_owners()
@@ -67,6 +84,7 @@ def opened(directory: Path, identity: str) -> Iterator[Workbench]:
         try:
             folder.make_data()
             catalog.open()
+            damage = _opened_blobs(folder, blobs)
         except LockedOut as error:
             folder.unregister_owner()
             held_by = ", ".join(str(pid) for pid in owners if pid) or "another process"
@@ -78,10 +96,28 @@ def opened(directory: Path, identity: str) -> Iterator[Workbench]:
             folder.unregister_owner()
             raise
     try:
-        yield _assembled(folder, catalog, len(owners))
+        bench = _assembled(folder, catalog, blobs, len(owners))
+        yield replace(bench, damage=damage, begin_blobs=partial(_begin_blobs, folder, blobs))
     finally:
+        blobs.close()
         catalog.close()
         folder.unregister_owner()
+
+
+def _opened_blobs(folder: StoreFolder, blobs: Blobs) -> str:
+    """Open them if there are any; why they cannot be opened."""
+    try:
+        if folder.blobs.exists():
+            blobs.open()
+    except (OSError, CacheError) as error:
+        return str(error)
+    return ""
+
+
+def _begin_blobs(folder: StoreFolder, blobs: Blobs) -> None:
+    with translated(f"renew {folder.blobs}"), folder.opening():
+        blobs.close()
+        open_blobs(folder, blobs)
 
 
 def clear(directory: Path, identity: str) -> bool:
@@ -116,13 +152,11 @@ def _moved_aside(directory: Path, identity: str) -> Iterator[tuple[StoreFolder, 
             yield folder, None if folder.other_owners() else folder.move_aside()
 
 
-def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
+def _assembled(folder: StoreFolder, catalog: Catalog, blobs: Blobs, owners: int) -> Workbench:
     data, table = DataFolder(lambda: folder.data), EntryTable()
 
-    def make_file(row_id: int, suffix: str, size: int) -> DataFile:
-        return DataFile(data, row_id, suffix, size)
-
-    removal = Removal(catalog, table, make_file, threading.Condition(), lambda entry: None)
+    storages = Storages(blobs, partial(DataFile, data))
+    removal = Removal(catalog, table, storages, threading.Condition(), lambda entry: None)
     reclaimer = Reclaimer(
         catalog,
         table,
@@ -131,4 +165,4 @@ def _assembled(folder: StoreFolder, catalog: Catalog, owners: int) -> Workbench:
         lambda: os.statvfs(folder.path),
     )
     keeper = Keeper(catalog, reclaimer)
-    return Workbench(folder.path.name, catalog, data, keeper, owners)
+    return Workbench(folder.path.name, catalog, blobs, data, keeper, owners)

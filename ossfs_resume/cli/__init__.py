@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 
+from ossfs_resume.cli import terminal
 from ossfs_resume.cli.help import LazyCommands
 from ossfs_resume.cli.outcome import outcome
 
@@ -15,6 +16,7 @@ gc.set_threshold(200_000)  # what is imported is no garbage; to look took a thir
 PURPOSES = {
     "mount": "Mount a bucket, or a part of one, on an empty directory.",
     "umount": "Unmount it; what has been downloaded stays in the cache.",
+    "get": "Download objects to files, without a mount; again goes on where it stopped.",
     "materialize": "Download files or directories into the cache, and wait for them.",
     "status": "Say how far files, directories and mounts are.",
     "pause": "Have downloads wait, over restarts too.",
@@ -66,4 +68,5 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command that the arguments name."""
+    terminal.prepare()
     sys.exit(outcome(partial(commands.main, standalone_mode=False)))

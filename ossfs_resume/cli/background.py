@@ -8,9 +8,11 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EAGAIN
 from functools import partial
 
 from ossfs_resume.errors import MountError
+from ossfs_resume.shortages import THREADS
 
 
 def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
@@ -21,12 +23,11 @@ def run_in_background(serve: Callable[[Callable[[], None]], int]) -> int:
     its messages go to the terminal; an interrupt ends both. Raises MountError if a signal ended the
     child.
     """
-    _fill_standard_descriptors()
     reader, writer = os.pipe()
     try:
         child = os.fork()
     except OSError as error:
-        raise MountError(f"cannot start a process: {error.strerror}") from error
+        raise MountError(THREADS if error.errno == EAGAIN else f"cannot fork: {error}") from error
     if child == 0:
         os.close(reader)
         os._exit(_run_child(serve, writer))
@@ -62,8 +63,9 @@ def _status_of(child: int) -> int:
     return status
 
 
-def _fill_standard_descriptors() -> None:
-    """Somebody may have started us without them; a pipe must not get one of their numbers."""
+def fill_standard_descriptors() -> None:
+    """Somebody may have started us without them: no pipe and no log may get one of their numbers,
+    which `run_in_background` gives to /dev/null."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

@@ -12,6 +12,7 @@ from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.cache.workbench import Workbench
 from ossfs_resume.cli import stores
 from ossfs_resume.cli.stores import Selection
+from ossfs_resume.cli.terminal import output_encoding
 from ossfs_resume.quantities import format_size
 from ossfs_resume.wording import counted, quoted
 
@@ -59,7 +60,7 @@ class Row:
             self.state,
             "pinned" if record.is_pinned else "-",
             _time(record.last_used),
-            quoted(self.address),
+            quoted(self.address, output_encoding()),
         )
 
 

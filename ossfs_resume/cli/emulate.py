@@ -88,7 +88,7 @@ def emulate(
 ) -> None:
     """Serve DIR as an OSS bucket, until Ctrl-C."""
     try:
-        from ossfs_resume.emulator.invention import Inventions
+        from ossfs_resume.emulator.object_facts import Inventions
         from ossfs_resume.emulator.server import Settings, serve
         from ossfs_resume.emulator.signature import Account
     except ImportError as error:

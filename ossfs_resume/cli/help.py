@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ossfs_resume.wording import did_you_mean
+
 
 class Commands(click.Group):
     """Says the whole of what each command is for, on as many lines as that takes."""
@@ -50,6 +52,14 @@ class LazyCommands(Commands):
         module = importlib.import_module(f"ossfs_resume.cli.{name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self._purposes and not ctx.resilient_parsing:
+            meant = did_you_mean(args[0], self._purposes)
+            raise click.UsageError(f"no such command: {args[0]}; {meant}".rstrip("; "), ctx)
+        return super().resolve_command(ctx, args)
 
     def purpose(self, ctx: click.Context, name: str) -> str:
         return self._purposes[name]

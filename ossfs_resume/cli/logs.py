@@ -101,7 +101,10 @@ def _append_to(path: str, _flags: int) -> int:
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
         raise PermissionError(errno.EACCES, "it is a link of another user")
-    return os.open(path, flags)
+    # Without waiting for whoever reads it, if it is a pipe with a name.
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 class Spool(logging.Handler):
@@ -127,7 +130,8 @@ class Spool(logging.Handler):
                 return
             self._lines.append(record)
             self._begin()
-            if not self._is_stuck and threading.current_thread() is not self._thread:
+            may_wait = self._thread not in (None, threading.current_thread())
+            if may_wait and not self._is_stuck:
                 self._is_stuck = not self._changed.wait_for(self._is_done, PATIENCE_S)
 
     def reopen(self) -> None:
@@ -139,6 +143,9 @@ class Spool(logging.Handler):
     def close(self) -> None:
         """Wait, at most two seconds, until all is written."""
         with self._changed:
+            if self._thread is None:
+                while self._lines:
+                    self._target.handle(self._lines.popleft())
             self._changed.wait_for(self._is_done, END_PATIENCE_S)
             self._is_closed = True
             self._changed.notify_all()
@@ -151,8 +158,10 @@ class Spool(logging.Handler):
 
     def _begin(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._write, name="log", daemon=True)
+            with suppress(RuntimeError):  # no thread is to be had: the next line tries again
+                thread.start()
+                self._thread = thread
         self._changed.notify_all()
 
     def _write(self) -> None:

@@ -12,6 +12,7 @@ from getopt import GetoptError, gnu_getopt
 import click
 
 from ossfs_resume.app import MountRequest
+from ossfs_resume.cli import terminal
 from ossfs_resume.cli.options import gather
 from ossfs_resume.cli.outcome import Exit, outcome
 from ossfs_resume.cli.serving import start
@@ -67,4 +68,5 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The program."""
+    terminal.prepare()
     sys.exit(STATUSES.get(outcome(lambda: run(sys.argv[1:])), MOUNT_FAILURE))

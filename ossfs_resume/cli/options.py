@@ -16,7 +16,7 @@ from ossfs_resume.config import (
     resolve,
 )
 from ossfs_resume.errors import SettingsError
-from ossfs_resume.option_table import GROUPS, OPTIONS, UNITS, Option
+from ossfs_resume.option_table import BY_NAME, GROUPS, OPTIONS, UNITS, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,15 +42,24 @@ class WithTable(click.Command):
 
 def with_options(command: Command) -> Command:
     """Give a command ``--config``, ``-o`` and a flag for every option of the table."""
-    for option in reversed(OPTIONS):
-        command = _flag(option)(command)
-    command = click.option(
+    command = with_some_options(*(option.name for option in OPTIONS))(command)
+    return click.option(
         "-o", "mount_options", metavar="OPT[,OPT=VALUE]", multiple=True,
         help="The same options for mount(8) and fstab.",
     )(command)  # fmt: skip
-    return click.option("--config", metavar="FILE", help="TOML file with the same options.")(
-        command
-    )
+
+
+def with_some_options(*names: str) -> Callable[[Command], Command]:
+    """Give a command ``--config`` and a flag for these options of the table."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            command = _flag(BY_NAME[name])(command)
+        return click.option("--config", metavar="FILE", help="TOML file with the same options.")(
+            command
+        )
+
+    return decorate
 
 
 def _flag(option: Option) -> Callable[[Command], Command]:
@@ -65,7 +74,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
 def gather(
     flags: dict[str, str | None],
     config: str | None,
-    mount_options: tuple[str, ...],
+    mount_options: tuple[str, ...] = (),
     *,
     sloppy: bool = False,
 ) -> Options:

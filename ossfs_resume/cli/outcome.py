@@ -10,6 +10,7 @@ import click
 
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.errors import OssfsError, SettingsError
+from ossfs_resume.shortages import shortage
 
 
 class Exit(IntEnum):
@@ -19,12 +20,6 @@ class Exit(IntEnum):
     FAILURE = 1
     WRONG_USAGE = 2
     INTERRUPTED = 130
-
-
-TOO_FEW_THREADS = (
-    "no thread can be started: raise the limit of processes (ulimit -u, TasksMax= of a service, or"
-    " the pids limit of a container)"
-)
 
 
 def outcome(run: Callable[[], object]) -> int:
@@ -39,21 +34,19 @@ def outcome(run: Callable[[], object]) -> int:
     except SettingsError as error:
         return _failed(str(error), Exit.WRONG_USAGE)
     except OssfsError as error:
-        return _failed(TOO_FEW_THREADS if wants_threads(error) else str(error), Exit.FAILURE)
+        return _failed(shortage(error) or str(error), Exit.FAILURE)
     except OSError as error:
         if error.errno == errno.EPIPE:  # head(1) has seen enough
             _drop_output()
             return Exit.FAILURE
-        if error.errno != errno.ENOSPC:  # of the disk that takes the output
-            raise
-        _drop_output()
-        return _failed(f"cannot write the output: {error.strerror}", Exit.FAILURE)
+        if error.errno == errno.ENOSPC:  # of the disk that takes the output
+            _drop_output()
+            return _failed(f"cannot write the output: {error.strerror}", Exit.FAILURE)
+        return _ran_out(error)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except (RuntimeError, ExceptionGroup) as error:
-        if not wants_threads(error):
-            raise
-        return _failed(TOO_FEW_THREADS, Exit.FAILURE)
+    except Exception as error:
+        return _ran_out(error)
     return result if isinstance(result, int) else Exit.SUCCESS
 
 
@@ -64,11 +57,11 @@ def _drop_output() -> None:
     os.close(null)
 
 
-def wants_threads(error: BaseException) -> bool:
-    """Whether something failed because this process may start no more threads."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(map(wants_threads, error.exceptions))
-    return "can't start new thread" in str(error)  # Python's words, which others repeat
+def _ran_out(error: Exception) -> Exit:
+    line = shortage(error)
+    if not line:
+        raise error
+    return _failed(line, Exit.FAILURE)
 
 
 def _failed(text: str, status: Exit) -> Exit:

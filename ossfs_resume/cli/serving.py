@@ -2,8 +2,10 @@
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +15,22 @@ import trio
 from ossfs_resume.app import MountEvents, MountRequest
 from ossfs_resume.app import mount as serve_mount
 from ossfs_resume.cli import logs
-from ossfs_resume.cli.background import close_inherited_descriptors, run_in_background
+from ossfs_resume.cli.background import (
+    close_inherited_descriptors,
+    fill_standard_descriptors,
+    run_in_background,
+)
 from ossfs_resume.cli.notify import notify
-from ossfs_resume.cli.outcome import TOO_FEW_THREADS, outcome, wants_threads
+from ossfs_resume.cli.outcome import outcome
 from ossfs_resume.config import Options
 from ossfs_resume.errors import OssfsError, SettingsError
 from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
+from ossfs_resume.shortages import log_failure, shortage
 
 log = logging.getLogger(__name__)
+
+MOST_FILES = 65_536
+"""More is no use, and some programs that are started look at every number below the limit."""
 
 
 def start(
@@ -35,10 +45,12 @@ def start(
     """
     options = request.options
     check_places(request.mountpoint, options)
+    fill_standard_descriptors()
     if not foreground:
         close_inherited_descriptors()
     start_log = partial(logs.configure, options.log_level, options.log_format, options.log_file)
     start_log(background=False)
+    raise_file_limit()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # its default is to kill us, before we serve too
     if foreground:
         return _serve_in_foreground(request, on_ready)
@@ -50,6 +62,14 @@ def start(
             err=True,
         )
     return status
+
+
+def raise_file_limit() -> None:
+    """The usual limit of 1024 is for programs that use select(2); we need a descriptor for each
+    file that is read, and one for each connection."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES), most))
 
 
 def _serve_in_foreground(request: MountRequest, on_ready: Callable[[], None]) -> int:
@@ -125,11 +145,8 @@ def serve_in_background(
                 log.error("%s: %s", request.source, error)
             raise
         except Exception as error:
-            if wants_threads(error):
-                if is_ready:
-                    log.error("%s: %s", request.source, TOO_FEW_THREADS)
-                raise
-            log.exception("the mount of %s ended unexpectedly", request.source)
+            if is_ready or not shortage(error):
+                log_failure(log, f"the mount of {request.source}", error)
             raise
 
     try:

@@ -12,10 +12,10 @@ from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.errors import CorruptObject, InUse, OssfsError
-from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.last_errors import LastErrors
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
+from ossfs_resume.fetch.recent_errors import LastErrors
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.supervision import explained
 from ossfs_resume.wording import counted, quoted

@@ -24,7 +24,7 @@ from ossfs_resume.control.interfaces import Fetcher, JobStore, Origin
 from ossfs_resume.control.job import Job, JobReport
 from ossfs_resume.control.materializer import Materializer
 from ossfs_resume.errors import CacheError, InUse, OssfsError
-from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.supervision import kept_running, supervised
 from ossfs_resume.vfs.names import is_at_or_below
 from ossfs_resume.wording import quoted

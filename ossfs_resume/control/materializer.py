@@ -15,17 +15,14 @@ import trio
 
 from ossfs_resume.control.interfaces import Fetcher, Origin
 from ossfs_resume.control.job import Flight, Job
+from ossfs_resume.control.persistence import RETRY_SECONDS, insist
 from ossfs_resume.errors import (
-    CacheError,
-    NoProgress,
     NotFound,
     ObjectChanged,
     OssfsError,
-    ShuttingDown,
-    TransientError,
 )
-from ossfs_resume.fetch.last_errors import LastErrors
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
+from ossfs_resume.fetch.recent_errors import LastErrors
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
 from ossfs_resume.supervision import explained
@@ -35,8 +32,6 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 FILES_AT_ONCE = 16
-RETRY_SECONDS = 5.0
-RETRY_SECONDS_MOST = 60.0
 
 
 class Materializer:
@@ -148,22 +143,13 @@ class Materializer:
             self._engine.close(download)
 
     async def _insist(self, path: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        """Try until it succeeds or fails for good, with growing waits between."""
-        seconds = RETRY_SECONDS
-        while True:
-            try:
-                result = await attempt()
-            except ShuttingDown:
-                await trio.sleep_forever()  # until cancelled; the row stays for the next mount
-            except (TransientError, NoProgress, CacheError) as error:
-                self.delayed.keep(path, error)
-                log.debug("materialize %s: %s; trying again in %g s", path, error, seconds)
-                await trio.sleep(seconds)
-                seconds = min(seconds * 2, RETRY_SECONDS_MOST)
-            else:
-                self.delayed.keep(path, None)
-                self.failed.keep(path, None)
-                return result
+        """Try until it succeeds or fails for good."""
+        result = await insist(
+            f"materialize {path}", attempt, lambda error: self.delayed.keep(path, error)
+        )
+        self.delayed.keep(path, None)
+        self.failed.keep(path, None)
+        return result
 
     def fail(self, job: Job, path: str, error: Exception) -> None:
         """One line for a job whose objects all fail; `error` tells of each."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from ossfs_resume.cache.records import Totals
 from ossfs_resume.control.care import Care
 from ossfs_resume.control.jobs import Jobs, JobsBelow
-from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.fetch.thread_calls import Asking
 
 NAMES = ("state", "progress", "status", "error")
 

@@ -15,7 +15,8 @@ from typing import Protocol
 from ossfs_resume.cache.keeper import Keeper, in_blocks
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.jobs import Jobs
-from ossfs_resume.fetch.asking import Asking
+from ossfs_resume.control.persistence import insist
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.paging import pages
 
@@ -79,9 +80,14 @@ class Pins:
         await ask(partial(keeper.end_reservation, prefix))
 
     async def _pages(self, prefix: str) -> AsyncGenerator[list[tuple[str, int]], None]:
-        """Keys and sizes of what has bytes below a prefix, page by page."""
-        ask = partial(self._lister.list_page, prefix, delimiter="")
-        async with aclosing(pages(lambda token: ask(token=token))) as found:
+        """Keys and sizes of what has bytes below a prefix, page by page; an origin that is away is
+        waited for."""
+
+        async def ask(token: str) -> ListPage:
+            page = partial(self._lister.list_page, prefix, token=token, delimiter="")
+            return await insist(f"pin {prefix}", page)
+
+        async with aclosing(pages(ask)) as found:
             async for page in found:
                 yield [(meta.key, meta.size) for meta in page.objects if meta.size]
 

@@ -18,9 +18,9 @@ from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.overview import Overview
 from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
-from ossfs_resume.fetch.asking import Asking
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.opening import version_of
+from ossfs_resume.fetch.open_downloads import version_of
+from ossfs_resume.fetch.thread_calls import Asking
 from ossfs_resume.oss.models import ObjectMeta
 
 Verb = Callable[[str, ObjectMeta | None], Awaitable[None]]

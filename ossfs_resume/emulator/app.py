@@ -16,19 +16,21 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Receive, Scope, Send
 
 from ossfs_resume.emulator import xml
-from ossfs_resume.emulator.accounts import Accounts
 from ossfs_resume.emulator.answer import Answer, FilePart, refusal_answer, xml_answer
 from ossfs_resume.emulator.bucket import Bucket, Stored
-from ossfs_resume.emulator.connection import STATE_KEY, Connection
-from ossfs_resume.emulator.control import PREFIX, FaultControl, control_app
-from ossfs_resume.emulator.facts import Facts
-from ossfs_resume.emulator.faults import Decision, Faults
-from ossfs_resume.emulator.keys import MAX_KEY_BYTES
-from ossfs_resume.emulator.ledger import Ledger, Record
+from ossfs_resume.emulator.control import (
+    PREFIX,
+    Accounts,
+    FaultControl,
+    Ledger,
+    Record,
+    control_app,
+)
+from ossfs_resume.emulator.faults import Decision, Faults, disturb
+from ossfs_resume.emulator.index import MAX_KEY_BYTES
 from ossfs_resume.emulator.lists import describe_bucket, list_objects
-from ossfs_resume.emulator.mischief import disturb
+from ossfs_resume.emulator.object_facts import Facts, Properties
 from ossfs_resume.emulator.objects import read_object
-from ossfs_resume.emulator.properties import Properties
 from ossfs_resume.emulator.refusal import (
     Refusal,
     invalid_argument,
@@ -37,7 +39,7 @@ from ossfs_resume.emulator.refusal import (
     not_implemented,
 )
 from ossfs_resume.emulator.request import Kind, Request, is_virtual_hosted, parse
-from ossfs_resume.emulator.sending import Exchange, send_answer, wait_until
+from ossfs_resume.emulator.sending import STATE_KEY, Connection, Exchange, send_answer, wait_until
 from ossfs_resume.emulator.signature import Account
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from ossfs_resume.emulator.facts import Digest, Facts, FactsCache
-from ossfs_resume.emulator.index import KeyIndex
-from ossfs_resume.emulator.invention import InventedObject, Inventions
-from ossfs_resume.emulator.keys import SIDE_FOLDER, plain_path, side_path
-from ossfs_resume.emulator.properties import ORDINARY, Properties
+from ossfs_resume.emulator.index import SIDE_FOLDER, KeyIndex, plain_path, side_path
+from ossfs_resume.emulator.object_facts import (
+    ORDINARY,
+    Digest,
+    Facts,
+    FactsCache,
+    InventedObject,
+    Inventions,
+    Properties,
+)
 from ossfs_resume.emulator.refusal import Refusal, no_such_key
 
 

@@ -1,12 +1,12 @@
-"""The faults in force, what they are counted by, and the resource under ``/-/``."""
+"""The faults in force, what they are counted by, who may sign, and the resource under ``/-/``."""
 
 import asyncio
 import hashlib
 import ipaddress
 import json
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,12 +15,127 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ossfs_resume.emulator.accounts import Accounts
-from ossfs_resume.emulator.facts import Facts
-from ossfs_resume.emulator.faults import Decision, Faults, decide, is_changed
-from ossfs_resume.emulator.ledger import Ledger
-from ossfs_resume.emulator.pacing import Pacer
-from ossfs_resume.emulator.request import Kind
+from ossfs_resume.emulator import signature, signature_v1
+from ossfs_resume.emulator.faults import Decision, Faults, Pacer, decide, is_changed
+from ossfs_resume.emulator.object_facts import Facts
+from ossfs_resume.emulator.refusal import Refusal
+from ossfs_resume.emulator.request import Kind, Request
+from ossfs_resume.emulator.signature import Account
+
+_FIELDS = frozenset(("access_key_id", "access_key_secret", "security_token", "expires_at"))
+
+
+class Accounts:
+    """The accounts in force; the first one is for ever."""
+
+    def __init__(self, account: Account) -> None:
+        self._first = account
+        self._issued: dict[str, Account] = {}
+
+    def issue(self, documents: Sequence[object]) -> None:
+        """Accept these keys beside the first account, and no others. Raises ValueError.
+
+        Each is an object of access_key_id, access_key_secret, security_token and perhaps
+        expires_at in Unix seconds, upon which it is refused as expired.
+        """
+        accounts = [self._read(document) for document in documents]
+        self._issued = {account.access_key_id: account for account in accounts}
+
+    def verify(self, request: Request, now: float) -> None:
+        """Raise `Refusal` unless one of the accounts signed ``request``."""
+        old_key_id = signature_v1.key_id(request)
+        key_id = signature.key_id(request) if old_key_id is None else old_key_id
+        account = self._issued.get(key_id, self._first)
+        if account.expires_at is not None and now >= account.expires_at:
+            message = "The security token you provided has expired."
+            raise Refusal(403, "SecurityTokenExpired", message, "0002-00000903")
+        if old_key_id is not None and account.allows_v1:
+            signature_v1.verify(request, account, now)
+        else:
+            signature.verify(request, account, now)
+
+    def _read(self, document: object) -> Account:
+        if not isinstance(document, Mapping) or not document.keys() <= _FIELDS:
+            raise ValueError(f"an object of {', '.join(sorted(_FIELDS))} is wanted")
+        if not document.keys() >= {"access_key_id", "access_key_secret"}:
+            raise ValueError("access_key_id and access_key_secret are wanted")
+        return replace(self._first, **document)
+
+
+LOG_LENGTH = 5000
+
+
+@dataclass(slots=True)
+class Record:
+    """One request; ``status`` is 0 while unanswered, ``bytes`` grows while the body is sent."""
+
+    number: int
+    method: str
+    kind: Kind
+    key: str
+    query: dict[str, str]
+    range: str
+    if_match: str
+    status: int = 0
+    bytes: int = 0
+
+
+class Ledger:
+    """Counts what arrives and what is sent.
+
+    Bytes are counted when they are handed to the connection; a client that breaks off has not
+    received the last of them.
+    """
+
+    def __init__(self) -> None:
+        self.open_streams = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Start at zero; streams that are open stay counted."""
+        self.log: deque[Record] = deque(maxlen=LOG_LENGTH)
+        self.by_kind: Counter[Kind] = Counter()
+        self.gets_by_key: Counter[str] = Counter()
+        self._bytes_by_key: Counter[str] = Counter()
+
+    def arrive(self, request: Request) -> Record:
+        """Count a request and open its record."""
+        kind = request.kind
+        self.by_kind[kind] += 1
+        record = Record(
+            number=self.by_kind.total(),
+            method=request.method,
+            kind=kind,
+            key=_text(request.key),
+            query={_text(name): _text(value) for name, value in request.query},
+            range=request.headers.get("range", ""),
+            if_match=request.headers.get("if-match", ""),
+        )
+        self.log.append(record)
+        return record
+
+    def sent(self, record: Record, size: int) -> None:
+        """Count bytes of a GET's content."""
+        record.bytes += size
+        self._bytes_by_key[record.key] += size
+
+    def statistics(self) -> dict[str, object]:
+        """Return the counters as JSON values."""
+        return {
+            "requests": {kind.value: self.by_kind[kind] for kind in Kind},
+            "bytes": self._bytes_by_key.total(),
+            "bytes_by_key": dict(self._bytes_by_key),
+            "open_streams": self.open_streams,
+        }
+
+    def requests(self) -> list[dict[str, object]]:
+        """Return the request log as JSON values, oldest first."""
+        return [asdict(record) for record in self.log]
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
 
 PREFIX = b"/-/"
 

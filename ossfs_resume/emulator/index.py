@@ -3,6 +3,10 @@
 Looking again costs one stat per directory: only those whose modification time moved are read
 again. As with files, a directory that changed within the last ticks of the kernel's clock could
 change again unseen and is read again next time.
+
+A key is a *plain* path when every component can be a file name; any other key gets a *side* path:
+the key percent-encoded and cut into names of `_CHUNK` characters. All but the last name end in
+``+``, which the encoding never produces, so no side path is a directory of another.
 """
 
 import os
@@ -10,8 +14,36 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ossfs_resume.emulator.keys import SIDE_FOLDER, side_key
+SIDE_FOLDER = b".ossfs-emulator"
+MAX_KEY_BYTES = 1023
+_MAX_NAME_BYTES = 255
+_CHUNK = 200
+
+
+def plain_path(key: bytes) -> bytes | None:
+    """Return the relative path that expresses ``key``, or None if no path does."""
+    names = key.split(b"/")
+    is_plain = names[0] != SIDE_FOLDER and b"\0" not in key and all(map(_is_name, names))
+    return key if is_plain else None
+
+
+def side_path(key: bytes) -> bytes:
+    """Return the path of ``key`` relative to the side folder's keys; any key has one."""
+    text = quote_from_bytes(key, safe="").replace(".", "%2E").encode()
+    chunks = [text[i : i + _CHUNK] for i in range(0, len(text), _CHUNK)]
+    return b"+/".join(chunks)
+
+
+def side_key(path: bytes) -> bytes:
+    """Return the key of a side path."""
+    return unquote_to_bytes(path.replace(b"+/", b""))
+
+
+def _is_name(name: bytes) -> bool:
+    return 0 < len(name) <= _MAX_NAME_BYTES and name not in (b".", b"..")
+
 
 _SETTLE_NS = 100_000_000
 _MAX_AGE_S = 1.0
@@ -86,7 +118,8 @@ class _TreeScan:
         return is_changed
 
     def _look(self, path: bytes) -> _Directory | None:
-        """Return the directory, read again unless it is the one known; None if it is gone."""
+        """Return the directory, read again unless it is the one known; None if it is gone, or
+        may not be read."""
         full = os.path.join(self._root, path)
         try:
             modified_ns = os.stat(full).st_mtime_ns
@@ -94,7 +127,7 @@ class _TreeScan:
             if known and known.is_settled and known.modified_ns == modified_ns:
                 return known
             return self._read(path, full, modified_ns)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
 
     def _read(self, path: bytes, full: bytes, modified_ns: int) -> _Directory:
@@ -107,9 +140,17 @@ class _TreeScan:
                 if entry.is_dir(follow_symlinks=False):
                     if inner != SIDE_FOLDER:
                         folders.append(inner)
-                elif entry.is_file():
+                elif _is_file(entry):
                     keys.append(self._key_of(inner))
         return _Directory(modified_ns, is_settled, tuple(keys), tuple(folders))
+
+
+def _is_file(entry: os.DirEntry[bytes]) -> bool:
+    """Whether it is one, or a link to one; a link to itself is nothing."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _content(directories: dict[bytes, _Directory]) -> dict[bytes, tuple[bytes, ...]]:

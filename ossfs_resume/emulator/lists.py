@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from ossfs_resume.emulator import xml
 from ossfs_resume.emulator.answer import Answer, xml_answer
 from ossfs_resume.emulator.bucket import Bucket
-from ossfs_resume.emulator.facts import Facts
 from ossfs_resume.emulator.listing import Page, cut_page
+from ossfs_resume.emulator.object_facts import Facts
 from ossfs_resume.emulator.refusal import invalid_argument, not_implemented
 from ossfs_resume.emulator.request import BUCKET_QUERIES, Request
 

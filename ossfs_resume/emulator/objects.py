@@ -1,17 +1,99 @@
-"""GET and HEAD of one object. Blocking only in `Bucket.compute_facts`."""
+"""GET and HEAD of one object. Blocking only in `Bucket.compute_facts`.
+
+Conditions are If-Match, If-None-Match, If-Modified-Since and If-Unmodified-Since. Unlike RFC 9110,
+OSS answers 200 with the entire object to a range that is not wholly inside it, unless the request
+says ``x-oss-range-behavior: standard`` (OSS documentation, GetObject).
+"""
 
 import mimetypes
-from email.utils import formatdate
+import re
+from collections.abc import Mapping
+from email.utils import formatdate, parsedate_to_datetime
+from enum import Enum
 from urllib.parse import quote_from_bytes
 
 from ossfs_resume.emulator.answer import Answer, FilePart
 from ossfs_resume.emulator.bucket import Stored
-from ossfs_resume.emulator.conditions import Verdict, judge
-from ossfs_resume.emulator.facts import Facts
-from ossfs_resume.emulator.properties import ORDINARY, STORAGE_CLASS, Properties
-from ossfs_resume.emulator.ranges import Unsatisfiable, resolve
+from ossfs_resume.emulator.object_facts import ORDINARY, STORAGE_CLASS, Facts, Properties
 from ossfs_resume.emulator.refusal import PRECONDITION_FAILED, Refusal, not_implemented
 from ossfs_resume.emulator.request import Request
+
+
+class Verdict(Enum):
+    """What the conditions of a request lead to."""
+
+    PASS = 200
+    NOT_MODIFIED = 304
+    FAILED = 412
+
+
+def judge(headers: Mapping[str, str], etag: str, modified: int) -> Verdict:
+    """Judge a GET or HEAD; ``etag`` without quotes, ``modified`` in Unix seconds.
+
+    An ETag may be given quoted or bare: oss2 sends it bare. A condition on the ETag takes
+    precedence over the one on the time (RFC 9110, 13.2.2). Unreadable dates count as absent.
+    """
+    if (wanted := headers.get("if-match")) is not None:
+        if not _names(wanted, etag):
+            return Verdict.FAILED
+    elif (limit := _unix_time(headers.get("if-unmodified-since"))) is not None and modified > limit:
+        return Verdict.FAILED
+    if (known := headers.get("if-none-match")) is not None:
+        return Verdict.NOT_MODIFIED if _names(known, etag) else Verdict.PASS
+    limit = _unix_time(headers.get("if-modified-since"))
+    return Verdict.NOT_MODIFIED if limit is not None and modified <= limit else Verdict.PASS
+
+
+def _names(header: str, etag: str) -> bool:
+    tags = [tag.strip().strip('"') for tag in header.split(",")]
+    return etag in tags or "*" in tags
+
+
+def _unix_time(header: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
+    except ValueError:
+        return None
+
+
+_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside of the object: 416 InvalidRange."""
+
+
+def resolve(header: str | None, size: int, *, standard: bool) -> range | None:
+    """Return the bytes to answer with 206, or None for the entire object with 200.
+
+    Of several ranges the first counts. ``standard`` clips at the end of the object and raises
+    `Unsatisfiable` for a range that begins behind it; without it both mean the entire object.
+    """
+    span = _parse(header or "", size)
+    if span is None:
+        return None
+    start, stop = span
+    if 0 <= start < stop <= size:
+        return range(start, stop)
+    if not standard:
+        return None
+    if start >= size:
+        raise Unsatisfiable
+    return range(max(start, 0), min(stop, size))
+
+
+def _parse(header: str, size: int) -> tuple[int, int] | None:
+    """Return [start, stop), possibly outside of the object; None if malformed."""
+    match = _RANGE.fullmatch(header.partition(",")[0].strip())
+    if match is None:
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        return size - int(suffix), size
+    start = int(first)
+    stop = int(last) + 1 if last else max(size, start)
+    return None if last and stop <= start else (start, stop)
+
 
 _UNSUPPORTED = ("acl", "tagging", "uploadId", "x-oss-process", "restore")
 

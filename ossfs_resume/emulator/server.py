@@ -13,9 +13,9 @@ import uvicorn
 
 from ossfs_resume.emulator.app import Endpoint
 from ossfs_resume.emulator.bucket import Bucket
-from ossfs_resume.emulator.connection import Connection
 from ossfs_resume.emulator.faults import Faults
-from ossfs_resume.emulator.invention import Inventions
+from ossfs_resume.emulator.object_facts import Inventions
+from ossfs_resume.emulator.sending import Connection
 from ossfs_resume.emulator.signature import Account
 
 _STATUS = {signal.SIGINT: 130, signal.SIGTERM: 0}

@@ -6,8 +6,8 @@ thread, and a task that waits for it, stay, and with them the hold on the entry:
 under a thread that is about to write could let it write into whatever gets the same descriptor
 next.
 
-Reads, writes, openings and removals have a lane each (`calls`), so that a hanging kind does not
-hold up the others.
+Reads, writes, openings and removals have a lane each (`thread_calls`), so that a hanging kind does
+not hold up the others.
 """
 
 import logging
@@ -16,11 +16,11 @@ from typing import TypeVar
 
 import trio
 
-from ossfs_resume.cache.entry import Absent, Entry
+from ossfs_resume.cache.entry import Absent
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.calls import Call, Hanging, Lane
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.trouble import Trouble
+from ossfs_resume.fetch.thread_calls import Call, Hanging, Lane
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class Disk:
     waited for; ``nursery`` is where threads are waited for."""
 
     def __init__(self, on_idle: Callable[[Download], None]) -> None:
-        self.reading = Trouble("read")
-        self.writing = Trouble("written")
+        self.reading = CircuitBreaker("read")
+        self.writing = CircuitBreaker("written")
         self._on_idle = on_idle
         self._nursery: trio.Nursery | None = None
         self._reads = Lane(READS_AT_ONCE, READ_PATIENCE_SECONDS)
@@ -75,9 +75,8 @@ class Disk:
             task_status.started()
             await trio.sleep_forever()
 
-    async def open(self, acquire: Callable[[], Entry], release: Callable[[Entry], object]) -> Entry:
-        """The entry that ``acquire`` gives. Raises CacheError; an entry that comes too late is
-        released."""
+    async def open(self, acquire: Callable[[], T], release: Callable[[T], object]) -> T:
+        """What ``acquire`` gives. Raises CacheError; what comes too late is released."""
         self._raise_if_resting(self.reading)
         try:
             return await self._call(acquire, self._opens, release)
@@ -149,7 +148,7 @@ class Disk:
         self.reading.succeeded(trio.current_time())
         return result
 
-    def _raise_if_resting(self, trouble: Trouble) -> None:
+    def _raise_if_resting(self, trouble: CircuitBreaker) -> None:
         if trouble.is_resting(trio.current_time()):
             raise CacheError(trouble.error)
 

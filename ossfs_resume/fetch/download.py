@@ -7,7 +7,7 @@ import trio
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CorruptObject, NotFound, ObjectChanged, OssfsError
-from ossfs_resume.fetch.failures import Failures
+from ossfs_resume.fetch.recent_errors import Failures
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.oss.models import ObjectMeta
 

@@ -1,18 +1,7 @@
 """Bytes of object versions for readers and jobs: from the cache, and what is missing fetched.
 
-Here the parts are put together, started and stopped. What they do is told in their modules:
-
-- `opening`: who holds which version;
-- `reading`, `readiness`: a reader's bytes, and waiting until they may be read;
-- `prefetch` (decisions in `readahead`): what a reader will need next;
-- `siblings`: what will be opened next;
-- `filling`: a whole object, in the background;
-- `claiming` (decisions in `plan`): who fetches which part, in which order;
-- `transfers` (decisions in `scheduler`): which requests run;
-- `receiver`, `superseded`, `part_writer`: one request and its bytes;
-- `disk`, `calls`, `loose`: the cache's disk, and memory in its stead;
-- `proof`: the CRC-64 of a complete object;
-- `neighbours`: other processes that share the cache.
+Here the parts of this package are put together, started and stopped; the package's own text tells
+the life of a read. A job's `fill` is here too.
 """
 
 import math
@@ -21,29 +10,29 @@ from typing import Protocol
 
 import trio
 
-from ossfs_resume.errors import OssfsError
-from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.errors import CacheError, OssfsError
+from ossfs_resume.fetch import scheduler
 from ossfs_resume.fetch.disk import Disk
-from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.filling import Filler
-from ossfs_resume.fetch.loose import LooseParts
-from ossfs_resume.fetch.neighbours import Neighbours, PartClaims
-from ossfs_resume.fetch.opening import EntryStore, OpenDownloads
+from ossfs_resume.fetch.download import Download, Transfer
+from ossfs_resume.fetch.in_flight import ClaimQueue
+from ossfs_resume.fetch.memory_parts import MemoryParts
+from ossfs_resume.fetch.open_downloads import EntryStore, OpenDownloads
+from ossfs_resume.fetch.other_processes import OtherProcesses, PartClaims
 from ossfs_resume.fetch.prefetch import Prefetcher
-from ossfs_resume.fetch.proof import Discarder, Prover
 from ossfs_resume.fetch.readahead import AccessPattern
-from ossfs_resume.fetch.readiness import Readiness
-from ossfs_resume.fetch.reading import Data, PartReader
+from ossfs_resume.fetch.reader import Data, PartReader, Readiness
+from ossfs_resume.fetch.receiver import RangeSource, VersionReader
+from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.siblings import CacheView, Siblings
-from ossfs_resume.fetch.superseded import RangeSource, VersionReader
+from ossfs_resume.fetch.siblings import Siblings
 from ossfs_resume.fetch.transfers import TransferPool, TransferStatistics
+from ossfs_resume.fetch.verification import Discarder, Prover
 from ossfs_resume.oss.models import ObjectMeta
 
 CONFIRM_SECONDS = 2.0
 
 
-class PartStore(EntryStore, Discarder, CacheView, Protocol):
+class PartStore(EntryStore, Discarder, Protocol):
     """What the engine needs of the cache."""
 
     @property
@@ -55,9 +44,10 @@ class Engine:
     """Opens downloads and reads through them.
 
     ``on_discarded`` is called, from the event loop, with each version whose cached bytes turned
-    out to be wrong: whoever has copies (the kernel's pages) must drop them. ``width`` says how many
-    requests at once the origin bears at this moment, ``superseded`` how to read on in a version
-    that is not the current one any more. ``in_thread``: see `TransferPool`.
+    out to be wrong: whoever has copies (the kernel's pages) must drop them;
+    ``on_growing`` with each version of which more may be cached from now on. ``width`` says how
+    many requests at once the origin bears at this moment, ``superseded`` how to read on in a
+    version that is not the current one any more. ``in_thread``: see `TransferPool`.
     """
 
     def __init__(
@@ -69,12 +59,13 @@ class Engine:
         width: Callable[[], float] = lambda: math.inf,
         superseded: Callable[[ObjectMeta], ObjectMeta | None] = lambda meta: None,
         *,
+        on_growing: Callable[[ObjectMeta], None] = lambda meta: None,
         in_thread: bool = False,
     ) -> None:
         # Reading whole objects again takes long and must not hold up readers.
         self._rereads = trio.CapacityLimiter(2)
-        loose = LooseParts()
-        self._downloads = OpenDownloads(store, loose, on_discarded)
+        memory = MemoryParts()
+        self._downloads = OpenDownloads(store, memory, on_discarded, on_growing)
         retire = self._downloads.retire
         self._disk = disk = Disk(retire)
         self._prover = Prover(store, disk, self._downloads.discarded)
@@ -83,20 +74,20 @@ class Engine:
             self._claims,
             lambda: VersionReader(source.open_reader(), superseded),
             disk,
-            loose,
+            memory,
             self._prover.prove,
-            Neighbours(store.claims, disk),
+            OtherProcesses(store.claims, disk),
             settings,
             on_idle=retire,
             width=width,
             in_thread=in_thread,
         )
-        self._readiness = Readiness(self._claims, self._pool, disk, loose, self._prover, settings)
-        self._part_reader = PartReader(self._readiness, disk, loose)
+        self._readiness = Readiness(self._claims, self._pool, disk, memory, self._prover, settings)
+        self._part_reader = PartReader(self._readiness, disk, memory)
         self._prefetcher = Prefetcher(
             self._claims, self._readiness, disk, settings, lambda: len(self._downloads)
         )
-        self._siblings = Siblings(store, self._downloads, self._claims, disk, settings, self.close)
+        self._siblings = Siblings(self._downloads, self._claims, disk, settings, self.close)
         self._filler = Filler(self._claims, self._readiness, disk, settings)
 
     def __repr__(self) -> str:
@@ -166,7 +157,12 @@ class Engine:
         """
         run_bytes = pattern.advance(offset, length)
         if not download.proven:
-            self._prefetcher.reads(download, pattern, offset, length, run_bytes)
+            parts = download.entry.geometry.parts(offset, length)
+            is_here = download.entry.progress.trusts(parts.start, parts.stop)
+            if run_bytes or not is_here:
+                self._prefetcher.reads(
+                    download, pattern, offset, length, run_bytes, is_here=is_here
+                )
         return self._part_reader.read_at_once(download, offset, length)
 
     async def read(self, download: Download, offset: int, length: int) -> Data:
@@ -213,3 +209,55 @@ class Engine:
         download.proven = False
         await self._prover.prove(download)
         return len(damaged)
+
+
+class Filler:
+    """Fetches the whole of objects in the background, behind everybody who reads.
+
+    At most as many requests as may run at once are queued at a time: an object may have a million
+    parts, and what lies in the queue can neither be dropped cheaply nor make room for another job.
+    A disk that does not keep what arrives ends it: to fetch for nobody is worse than to fail.
+    """
+
+    def __init__(
+        self, claims: ClaimQueue, readiness: Readiness, disk: Disk, settings: FetchSettings
+    ) -> None:
+        self._claims = claims
+        self._readiness = readiness
+        self._disk = disk
+        self._settings = settings
+
+    async def fill(self, download: Download) -> None:
+        """Fetch all that is missing. Cancelled or failing, it ends the transfers that it asked for
+        and that nobody else waits for."""
+        mine: list[Transfer] = []
+        try:
+            await self._fill(download, mine)
+        finally:
+            self._claims.abandon(mine)
+
+    async def _fill(self, download: Download, mine: list[Transfer]) -> None:
+        entry = download.entry
+        step = scheduler.parts_in(self._settings.request_bytes, entry.geometry.part_size)
+        low, reach = 0, step * (self._settings.connections + 1)
+        failures = self._disk.writing.failures
+        if self._disk.writing.is_resting(trio.current_time()):
+            raise CacheError(self._disk.error)
+        while not entry.progress.is_complete:
+            self._raise_if_hopeless(download, failures)
+            # An object may have a million parts: look only at those that can be under way.
+            missing = entry.missing(low, min(low + reach, entry.part_count))
+            if not missing:
+                low = low + reach if low + reach < entry.part_count else 0
+                continue
+            low = missing[0].start
+            mine[:] = [transfer for transfer in mine if not transfer.done]
+            free = max(self._settings.connections - len(mine), 1)
+            mine += self._claims.claim(download, missing, step, Priority.BACKGROUND, at_most=free)
+            await download.claims[low].moved.wait()
+
+    def _raise_if_hopeless(self, download: Download, failures: int) -> None:
+        """``failures`` is how many writes had failed when it began."""
+        self._readiness.raise_if_hopeless(download, range(download.entry.part_count))
+        if not download.entry.progress.is_open or self._disk.writing.failures != failures:
+            raise CacheError(self._disk.error or "its cached data was discarded")

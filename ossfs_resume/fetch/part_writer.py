@@ -27,12 +27,11 @@ from typing import Protocol
 import trio
 
 from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.fetch.bandwidth import Bandwidth
-from ossfs_resume.fetch.calls import Hanging
 from ossfs_resume.fetch.download import Download, Transfer
+from ossfs_resume.fetch.rates import Bandwidth, Traffic
 from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import Priority
-from ossfs_resume.fetch.traffic import Traffic
+from ossfs_resume.fetch.thread_calls import Hanging
 
 BUFFER_BYTES = MIB
 """No request has more than this in hand (or one part, where parts are larger), 32 of them 32 MiB:
@@ -258,7 +257,7 @@ class PartWriter:
     def _due_s(self, count: int) -> float:
         transfer = self._transfer
         is_background = transfer.priority is Priority.BACKGROUND and not transfer.waiters
-        return self._desk.bandwidth.spend(count, is_background=is_background)
+        return self._desk.bandwidth.spend(count, trio.current_time(), is_background=is_background)
 
     def _excuse(self, until: float) -> None:
         """Our own waiting is no silence of the origin: nobody's patience ends meanwhile."""

@@ -5,12 +5,12 @@ How far ahead is decided in `readahead`; here it is asked for, less what is ther
 
 from collections.abc import Callable
 
-from ossfs_resume.fetch import plan, readahead
-from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch import readahead, scheduler
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
+from ossfs_resume.fetch.in_flight import ClaimQueue
 from ossfs_resume.fetch.readahead import MIB, AccessPattern
-from ossfs_resume.fetch.readiness import Readiness
+from ossfs_resume.fetch.reader import Readiness
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
 
@@ -36,12 +36,19 @@ class Prefetcher:
         self._settings = settings
 
     def reads(
-        self, download: Download, pattern: AccessPattern, offset: int, length: int, run_bytes: int
+        self,
+        download: Download,
+        pattern: AccessPattern,
+        offset: int,
+        length: int,
+        run_bytes: int,
+        *,
+        is_here: bool,
     ) -> None:
-        """Somebody reads ``[offset, offset + length)``, in a run of so many bytes."""
+        """Somebody reads ``[offset, offset + length)``, in a run of so many bytes; ``is_here`` if
+        he can have them at once."""
         entry, part_size = download.entry, download.entry.geometry.part_size
         first, stop, limit = offset // part_size, offset + length, self._settings.read_ahead_bytes
-        is_here = entry.progress.trusts(first, -(-stop // part_size))
         window = min(readahead.window(run_bytes, limit), self._limit(download)) if run_bytes else 0
         if entry.progress.is_complete or (is_here and not window):
             return
@@ -57,7 +64,7 @@ class Prefetcher:
         self._claims.claim(
             download,
             self._readiness.missing(download, parts),
-            plan.parts_in(step, part_size),
+            scheduler.parts_in(step, part_size),
             Priority.READ_AHEAD,
         )
 

@@ -27,11 +27,12 @@ import trio
 
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.calls import Hanging
+from ossfs_resume.fetch.circuit_breaker import CircuitBreaker
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.receiver import Receiver
-from ossfs_resume.fetch.trouble import Trouble
+from ossfs_resume.fetch.thread_calls import Hanging
 from ossfs_resume.loops import Loop, LoopEnded
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ Post = Callable[..., None]
 class DirectWrites:
     """Writes of one receiver, in its thread: where a hop would cost more than it gives."""
 
-    def __init__(self, trouble: Trouble, may_write: Callable[[], bool]) -> None:
+    def __init__(self, trouble: CircuitBreaker, may_write: Callable[[], bool]) -> None:
         self._trouble = trouble
         self._may_write = may_write
         self._began: list[float] = []
@@ -106,12 +107,16 @@ class DirectWrites:
         except CacheError:
             raise
         except Exception as error:
-            log.exception("the cache failed unexpectedly")
+            log_failure(log, "the cache", error)
             raise CacheError(f"{type(error).__name__}: {error}") from error
 
 
 class ReceiverThread:
-    """One thread with its receiver. Methods are for the main loop."""
+    """One thread with its receiver. Methods are for the main loop.
+
+    It may end by itself, or never begin, where the process has no more threads, files or memory:
+    then ``failure`` says why, and it brings nothing.
+    """
 
     def __init__(self, make: Callable[[Post], Receiver], on_end: Callable[[], None]) -> None:
         """``on_end`` is called in the main loop when the thread has ended."""
@@ -120,28 +125,40 @@ class ReceiverThread:
         self._make = make
         self._on_end = on_end
         self._is_given_up = False
+        self._loop: Loop | None = None
         self._ready, self.ended = trio.Event(), trio.Event()
+        self.failure: Exception | None = None
         # A daemon: the interpreter must be able to exit while the disk holds the thread.
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self.failure = error
+            self._ended()
 
     def __repr__(self) -> str:
         return f"<ReceiverThread {'given up' if self._is_given_up else 'receiving'}>"
 
     async def fetch(self, transfer: Transfer) -> None:
         """Bring the parts of a transfer. Raises OriginError, LoopEnded."""
-        await self._ready.wait()
+        await self.ready()
+        if self._loop is None:
+            raise LoopEnded
         await self._loop.call(self._receiver.fetch, transfer)
+
+    async def ready(self) -> None:
+        """Until it receives, or has ended."""
+        await self._ready.wait()
 
     def write_soon(self, transfer: Transfer) -> None:
         """Write what a transfer has gathered."""
-        if self._ready.is_set():
+        if self._ready.is_set() and self._loop is not None:
             self._loop.post(self._receiver.write_soon, transfer)
 
     def give_up(self) -> None:
         """It hangs. Its transfers come back by LoopEnded."""
         self._is_given_up = True
-        if self._ready.is_set():
+        if self._ready.is_set() and self._loop is not None:
             self._loop.post(self._scope.cancel)
             self._loop.give_up()
 
@@ -150,22 +167,23 @@ class ReceiverThread:
         with trio.CancelScope(shield=True):
             with trio.move_on_after(GRACE_SECONDS):
                 await self._ready.wait()
-                self._loop.post(self._scope.cancel)
+                if self._loop is not None:
+                    self._loop.post(self._scope.cancel)
                 await self.ended.wait()
             self.give_up()
 
     def _run(self) -> None:
         try:
             trio.run(self._main, clock=self._clock)
-        except Exception:
-            log.exception("the receiver ended unexpectedly")
+        except Exception as error:
+            self.failure = error
         finally:
             self._home.post(self._ended)
 
     async def _main(self) -> None:
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
-                self._loop, self._receiver = Loop.here(), self._make(self._post)
+                self._receiver, self._loop = self._make(self._post), Loop.here()
                 await nursery.start(self._receiver.run)
                 self._home.post(self._ready.set)
 
@@ -192,7 +210,7 @@ class Receivers:
     def __init__(
         self,
         make: Callable[[Post, DirectWrites], Receiver],
-        trouble: Trouble,
+        trouble: CircuitBreaker,
         on_idle: Callable[[Download], None],
     ) -> None:
         self._make = make
@@ -205,8 +223,11 @@ class Receivers:
         return f"<Receivers {len(self._transfers)} transfers, {self._hanging} hanging>"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start the thread and watch its writes, until cancelled."""
+        """Start the thread and watch its writes, until cancelled. Raises why it cannot start."""
         self._start()
+        await self._thread.ready()
+        if self._thread.failure is not None:
+            raise self._thread.failure
         task_status.started()
         try:
             while True:
@@ -215,7 +236,9 @@ class Receivers:
                 if oldest is not None and now - oldest > WRITE_PATIENCE_SECONDS:
                     self._replace(now)
                 elif self._thread.ended.is_set():
-                    self._start()  # why it ended is in the log
+                    if self._thread.failure is not None:
+                        log_failure(log, "the receiver", self._thread.failure)
+                    self._start()
         finally:
             await self._thread.stop()
 

@@ -1,13 +1,47 @@
-"""Which queued request goes next, and how many run at once.
+"""Which ranged requests to send for the parts that somebody wants, which one goes next, and how
+many run at once: pure decisions.
 
 Order: what a reader waits for, then read-ahead, then siblings, then background. Within a
 priority the objects take turns, so that one reader's long queue does not hold up another's.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import IntEnum
 from typing import Generic, TypeVar
+
+
+def unclaimed(missing: Iterable[range], is_claimed: Callable[[int], bool]) -> Iterator[range]:
+    """The runs of ``missing`` parts that no request, queued or running, covers yet."""
+    for run in missing:
+        start = None
+        for part in run:
+            if is_claimed(part):
+                if start is not None:
+                    yield range(start, part)
+                start = None
+            elif start is None:
+                start = part
+        if start is not None:
+            yield range(start, run.stop)
+
+
+def requests(runs: Iterable[range], request_parts: int) -> Iterator[range]:
+    """Cut runs into requests of at most ``request_parts`` parts that end at multiples of it.
+
+    Cuts at fixed places keep the requests of successive windows apart without remainders.
+    """
+    for run in runs:
+        start = run.start
+        while start < run.stop:
+            stop = min((start // request_parts + 1) * request_parts, run.stop)
+            yield range(start, stop)
+            start = stop
+
+
+def parts_in(size_bytes: int, part_size: int) -> int:
+    """How many parts a request of about this size has; one at least."""
+    return max(size_bytes // part_size, 1)
 
 
 class Priority(IntEnum):

@@ -1,7 +1,8 @@
 """Fetching small files before they are opened: what `vfs.walks` predicts.
 
 A file that is fetched is *held*, as by somebody who has it open: it is not evicted, and whoever
-opens it finds all that opening needs. It is let go when its reader comes, or after a while in vain.
+opens it finds all that opening needs, without a question to the cache. Small ones that are cached
+are held for that alone. It is let go when its reader comes, or after a while in vain.
 
 What may not change:
 
@@ -14,18 +15,15 @@ What may not change:
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import trio
 
 from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch import plan
-from ossfs_resume.fetch.asking import Asking
-from ossfs_resume.fetch.claiming import ClaimQueue
+from ossfs_resume.fetch import scheduler
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download
-from ossfs_resume.fetch.opening import OpenDownloads, version_of
+from ossfs_resume.fetch.in_flight import ClaimQueue
+from ossfs_resume.fetch.open_downloads import OpenDownloads, version_of
 from ossfs_resume.fetch.readahead import MIB
 from ossfs_resume.fetch.scheduler import Priority
 from ossfs_resume.fetch.settings import FetchSettings
@@ -41,13 +39,6 @@ ROOM_SHARE = 8
 """At most this part of a small cache."""
 
 
-class CacheView(Protocol):
-    """What is asked of the cache; it blocks and raises CacheError."""
-
-    def cached_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
-        """How many bytes are present of each version."""
-
-
 @dataclass(eq=False, slots=True)
 class _Held:
     """A file that waits for its reader; ``download`` as soon as it is open."""
@@ -61,21 +52,18 @@ class Siblings:
 
     def __init__(
         self,
-        store: CacheView,
         downloads: OpenDownloads,
         claims: ClaimQueue,
         disk: Disk,
         settings: FetchSettings,
         close: Callable[[Download], None],
     ) -> None:
-        self._store = store
         self._downloads = downloads
         self._claims = claims
         self._disk = disk
         self._settings = settings
         self._close = close
         self._limit = min(MOST_BYTES, settings.room_bytes / ROOM_SHARE) * settings.predicts
-        self._asking = Asking(1)
         self._held: dict[ObjectVersion, _Held] = {}
         self._bytes = 0
         self._nursery: trio.Nursery | None = None
@@ -118,24 +106,16 @@ class Siblings:
         try:
             await self._fetch(batch, is_whole)
             await trio.sleep(HELD_SECONDS)
-        except CacheError as error:
-            log.debug("cannot fetch what will be read next: %s", error)
         finally:
             for version in batch:
                 self._let_go(version)
 
     async def _fetch(self, batch: dict[ObjectVersion, ObjectMeta], is_whole: bool) -> None:
-        """Those of the batch that are not here and still wanted. Raises CacheError."""
-        versions = list(batch)
-        present = await self._asking.ask(lambda: self._store.cached_bytes(versions))
-        for version, cached in zip(versions, present, strict=True):
-            held, meta = self._held.get(version), batch[version]
-            if held is None:
-                continue
-            if cached >= meta.size:
-                self._let_go(version)
-                continue
-            download = await self._downloads.open(meta, self._disk)
+        """Those of the batch that are not here and still wanted."""
+        waiting = {version: self._held[version] for version in batch if version in self._held}
+        metas = [batch[version] for version in waiting]
+        downloads = await self._downloads.open_many(metas, self._disk)
+        for (version, held), download in zip(waiting.items(), downloads, strict=True):
             if self._held.get(version) is not held:
                 self._close(download)  # its reader was faster
                 continue
@@ -145,7 +125,7 @@ class Siblings:
     def _claim(self, download: Download, is_whole: bool) -> None:
         entry = download.entry
         stop = entry.part_count if is_whole else 1
-        step = plan.parts_in(self._settings.request_bytes, entry.geometry.part_size)
+        step = scheduler.parts_in(self._settings.request_bytes, entry.geometry.part_size)
         if not download.failures and download.stale is None:
             self._claims.claim(download, entry.missing(0, stop), step, Priority.SIBLING)
 

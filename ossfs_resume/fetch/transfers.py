@@ -1,6 +1,6 @@
 """Running ranged requests: how many at once, what next, and that each of them ends.
 
-`claiming` says what waits to run; `_dispatch` starts it while the link affords it. What a running
+`in_flight` says what waits to run; `_dispatch` starts it while the link affords it. What a running
 transfer does with its bytes is told in `receiver` and `part_writer`; when it moves it wakes its
 waiters, who look at the bitmap again.
 
@@ -23,19 +23,18 @@ import trio
 
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.errors import BadAnswer, OssfsError, TransientError, forget_frames
-from ossfs_resume.fetch.bandwidth import Bandwidth
-from ossfs_resume.fetch.claiming import ClaimQueue
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
-from ossfs_resume.fetch.loose import LooseParts
-from ossfs_resume.fetch.neighbours import Neighbours
+from ossfs_resume.fetch.in_flight import ClaimQueue
+from ossfs_resume.fetch.memory_parts import MemoryParts
+from ossfs_resume.fetch.other_processes import OtherProcesses
 from ossfs_resume.fetch.part_writer import Buffers, Desk, Passed, Writes
-from ossfs_resume.fetch.receiver import Receiver, Receives
+from ossfs_resume.fetch.rates import Bandwidth, Traffic
+from ossfs_resume.fetch.receiver import Receiver, Receives, VersionReader
 from ossfs_resume.fetch.receiver_thread import Post, Receivers
 from ossfs_resume.fetch.scheduler import Priority, concurrency, least_urgent
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.fetch.superseded import VersionReader
-from ossfs_resume.fetch.traffic import Traffic
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +62,9 @@ class TransferPool:
         claims: ClaimQueue,
         open_reader: Callable[[], VersionReader],
         disk: Disk,
-        memory: LooseParts,
+        memory: MemoryParts,
         prove: Callable[[Download], Awaitable[None]],
-        neighbours: Neighbours,
+        other_processes: OtherProcesses,
         settings: FetchSettings,
         on_idle: Callable[[Download], None],
         width: Callable[[], float] = lambda: math.inf,
@@ -77,7 +76,7 @@ class TransferPool:
         claims.on_change = self._dispatch
         self._memory = memory
         self._prove = prove
-        self._neighbours = neighbours
+        self._other_processes = other_processes
         self._settings = settings
         self._on_idle = on_idle
         self._width = width
@@ -150,7 +149,7 @@ class TransferPool:
     def _dispatch(self) -> None:
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             return
-        while True:
+        while len(self._claims):
             lowest = self._least_urgent()
             transfer = None if lowest is None else self._claims.pop(lowest)
             if transfer is None:
@@ -182,7 +181,7 @@ class TransferPool:
         claimed = transfer.parts
         try:
             with transfer.scope:
-                if self._neighbours.claim(transfer) or await self._is_left(transfer):
+                if self._other_processes.claim(transfer) or await self._is_left(transfer):
                     await self._receiver.fetch(transfer)
             await self._prove(transfer.download)
         except Exception as error:
@@ -202,12 +201,12 @@ class TransferPool:
 
     async def _is_left(self, transfer: Transfer) -> bool:
         """Whether others leave anything to fetch; a transfer that waits for them takes no place."""
-        is_left = await self._neighbours.look(transfer)
+        is_left = await self._other_processes.look(transfer)
         if is_left is not None:
             return is_left
         self._running.discard(transfer)
         self._dispatch()
-        return await self._neighbours.wait(transfer) and await self._has_place_again(transfer)
+        return await self._other_processes.wait(transfer) and await self._has_place_again(transfer)
 
     async def _has_place_again(self, transfer: Transfer) -> bool:
         """Queue up like everybody else; False if it was dropped meanwhile."""
@@ -222,10 +221,10 @@ class TransferPool:
 
     def _unclaim(self, version: ObjectVersion, parts: range) -> None:
         is_ending = self._nursery is None or self._nursery.cancel_scope.cancel_called
-        if self._nursery is None or is_ending or not self._neighbours.has_others():
-            self._neighbours.release(version, parts)
+        if self._nursery is None or is_ending or not self._other_processes.has_others():
+            self._other_processes.release(version, parts)
         else:
-            self._nursery.start_soon(self._neighbours.release_later, version, parts)
+            self._nursery.start_soon(self._other_processes.release_later, version, parts)
 
 
 def _call_here(function: Callable[..., object], *args: object) -> None:
@@ -236,7 +235,7 @@ def _explained(transfer: Transfer, error: Exception) -> OssfsError:
     """An error that nobody thought of fails one range, and not the mount with all its readers."""
     if isinstance(error, OssfsError):
         return error
-    log.error("%s: %r failed unexpectedly", transfer.download.meta.key, transfer, exc_info=error)
+    log_failure(log, f"{transfer.download.meta.key}: {transfer!r}", error)
     return BadAnswer(f"{transfer.download.meta.key}: {type(error).__name__}: {error}")
 
 

@@ -25,6 +25,7 @@ import trio
 
 from ossfs_resume.errors import OssfsError, ShuttingDown
 from ossfs_resume.fuse.errno_map import errno_of, sole_error
+from ossfs_resume.shortages import log_failure
 
 _log = logging.getLogger(__name__)
 
@@ -144,5 +145,5 @@ def _answer(name: str, error: Exception) -> NoReturn:
     if isinstance(error, TimeoutError) and error.errno is None:
         _log.warning("%s: %s", name, error)
         raise pyfuse3.FUSEError(errno.ETIMEDOUT) from error
-    _log.error("%s failed unexpectedly", name, exc_info=error)
+    log_failure(_log, name, error)
     raise pyfuse3.FUSEError(errno.EIO) from error

@@ -14,9 +14,12 @@ import errno
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from enum import Enum
 
+from ossfs_resume.errors import MountError
 from ossfs_resume.fuse.mounts import Mount
+from ossfs_resume.shortages import THREADS
 
 DEADLINE_S = 5.0
 """A process that has not answered by then on a busy machine is taken for one that hangs."""
@@ -49,9 +52,25 @@ class Health(Enum):
 def ask(mount: Mount, deadline_s: float = DEADLINE_S) -> Health:
     """Ask what is on top at the mount's place, as the user who made it if this is root.
 
-    Blocks for ``deadline_s`` seconds at most. Raises OSError if no process can be started.
+    Blocks for ``deadline_s`` seconds at most. Raises OSError, or MountError where the limit of
+    processes is reached.
     """
-    child = subprocess.Popen(
+    try:
+        child = _asking(mount)
+    except BlockingIOError as error:
+        raise MountError(THREADS) from error
+    try:
+        return _health(child.wait(deadline_s))
+    except subprocess.TimeoutExpired:
+        child.kill()
+        # It ends when the kernel lets go of it; somebody must take note.
+        with suppress(RuntimeError):  # or nobody does
+            threading.Thread(target=child.wait, daemon=True).start()
+        return Health.HANGS
+
+
+def _asking(mount: Mount) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", "-c", _QUESTION),
             *(mount.mountpoint, str(mount.user_id), str(mount.group_id)),
@@ -62,13 +81,6 @@ def ask(mount: Mount, deadline_s: float = DEADLINE_S) -> Health:
         cwd="/",
         # In our own process group: below an automount point all others wait for this very mount.
     )
-    try:
-        return _health(child.wait(deadline_s))
-    except subprocess.TimeoutExpired:
-        child.kill()
-        # It ends when the kernel lets go of it; somebody must take note.
-        threading.Thread(target=child.wait, daemon=True).start()
-        return Health.HANGS
 
 
 def _health(status: int) -> Health:

@@ -10,13 +10,18 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ossfs_resume.errors import InUse, MountError
+from ossfs_resume.wording import quoted
 
 SUBTYPE = "ossfs-resume"
 FILE_SYSTEM_TYPE = f"fuse.{SUBTYPE}"
+
+TABLE_OF_HELPER = "/etc/mtab"
+"""Where fusermount3 looks for what it unmounts; it mounts without, and then nobody unmounts."""
+TABLE_REMEDY = f"as root: ln -sf /proc/self/mounts {TABLE_OF_HELPER}"
 
 _MNT_DETACH = 2  # umount2(2)
 _UMOUNT_NOFOLLOW = 8
@@ -27,7 +32,8 @@ _EBUSY = 16
 class Mount:
     """One line of the table. The kernel gives ``mount_id`` and the device numbers out again as soon
     as they are free. ``user_id`` and ``group_id`` are those of who mounted it, if it is FUSE; with
-    ``allows_others`` it answers others than that user, too."""
+    ``allows_others`` it answers others than that user, too. ``parent_id`` is the mount ID of what
+    it is mounted on."""
 
     mount_id: int
     major: int
@@ -38,6 +44,7 @@ class Mount:
     user_id: int = 0
     group_id: int = 0
     allows_others: bool = False
+    parent_id: int = field(default=0, compare=False)
 
     @property
     def is_ours(self) -> bool:
@@ -75,6 +82,7 @@ def _parse_line(line: str) -> Mount | None:
         int(options.get("user_id", 0)),
         int(options.get("group_id", 0)),
         "allow_other" in words.split(","),
+        int(fields[1]),
     )
 
 
@@ -95,6 +103,12 @@ def mounts(process: int | str = "self") -> list[Mount]:
 def mount_at(mountpoint: str) -> Mount | None:
     """The topmost mount at exactly ``mountpoint`` (absolute, without symbolic links)."""
     found = [mount for mount in mounts() if mount.mountpoint == mountpoint]
+    return found[-1] if found else None
+
+
+def located(mount: Mount) -> Mount | None:
+    """The line that ``mount`` has now: it or a directory above it may have been moved."""
+    found = [one for one in mounts() if replace(one, mountpoint=mount.mountpoint) == mount]
     return found[-1] if found else None
 
 
@@ -151,8 +165,15 @@ class Pinned:
     descriptor: int
 
     def detach(self) -> None:
-        """Unmount it lazily, and nothing else. Raises MountError with the reason."""
+        """Unmount it lazily, and nothing else. Raises MountError with the reason; also if anything
+        is mounted inside, which would go with it."""
         mountpoint = self.mount.mountpoint
+        for inside in mounts():
+            if inside.parent_id == self.mount.mount_id:
+                raise MountError(
+                    f"{inside.mountpoint} is mounted inside {mountpoint} and would be taken away "
+                    f"with it; to unmount both: umount -l {quoted(mountpoint)}"
+                )
         if os.geteuid() == 0:
             _unmount(f"/proc/self/fd/{self.descriptor}", mountpoint, _MNT_DETACH)
         elif mount_at(mountpoint) == self.mount:
@@ -200,6 +221,8 @@ def unmount(mountpoint: str, *, lazy: bool) -> None:
     if result.returncode != 0:
         reason = os.fsdecode(result.stderr).strip()
         kind = InUse if reason.endswith(os.strerror(_EBUSY)) else MountError
+        if TABLE_OF_HELPER in reason:
+            reason += f"; {TABLE_REMEDY}"
         raise kind(f"cannot unmount {mountpoint}: {reason}")
 
 

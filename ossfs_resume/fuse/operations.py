@@ -5,7 +5,7 @@ belong to the tree. What the kernel requires of us and the tree cannot know:
 
 - A short answer to a read is padded with zeros by the kernel, so its length is checked here.
 - The lookup count of an inode rises by one for each successful lookup and for each name that
-  ``readdir_reply`` accepted, and falls by what ``forget`` says.
+  `reply` accepted, and falls by what ``forget`` says.
 - The mount does not carry the ``ro`` flag, because the kernel would then refuse every setxattr;
   each modifying request answers EROFS instead, for root too.
 - Attribute names outside ``user.`` answer ENOTSUP: ``ls -l`` then stops asking for them after the
@@ -34,6 +34,7 @@ from ossfs_resume.fuse.attributes import Ownership, absent_entry, entry_attribut
 from ossfs_resume.fuse.guard import Gate, guarded
 from ossfs_resume.fuse.interfaces import Tree, Verbs
 from ossfs_resume.fuse.invalidation import Invalidator
+from ossfs_resume.fuse.listing import reply
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,15 @@ class Operations(pyfuse3.Operations):
 
     # Names and attributes
 
-    @guarded()
+    def _lookup_at_once(
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes | None:
+        found = self._tree.lookup_at_once(parent_inode, name)
+        if found is None:
+            return None
+        return entry_attributes(found.attributes, self._settings.ownership, found.valid_s)
+
+    @guarded(at_once=_lookup_at_once)
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
@@ -146,14 +155,11 @@ class Operations(pyfuse3.Operations):
 
     @guarded()
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        # One batch and no second await: once a name has been accepted nothing may fail, or the
+        # One portion and no second await: once a name has been accepted nothing may fail, or the
         # kernel drops the answer while we have counted its lookups. A short answer is not the end.
-        ownership = self._settings.ownership
-        for listed in await self._tree.list_directory(fh, start_id, _LISTING_BATCH):
-            entry = entry_attributes(listed.attributes, ownership, listed.valid_s)
-            if not pyfuse3.readdir_reply(token, listed.name, entry, listed.next_offset):
-                return
-            self._tree.remember(listed)
+        portion = await self._tree.list_directory(fh, start_id, _LISTING_BATCH)
+        taken = reply(token, portion, self._settings.ownership)
+        self._tree.tell(fh, portion, taken)
 
     @guarded()
     async def releasedir(self, fh: int) -> None:

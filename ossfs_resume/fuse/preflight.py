@@ -7,14 +7,17 @@ a dead or hung file system at the mount point answers late or never.
 import os
 import pwd
 import shutil
+import stat
 from pathlib import Path
 
 from ossfs_resume.errors import MountError
 from ossfs_resume.fuse import dead_mounts
-from ossfs_resume.fuse.mounts import Mount, resolve
+from ossfs_resume.fuse.mounts import TABLE_OF_HELPER, TABLE_REMEDY, Mount, resolve
 from ossfs_resume.wording import quoted
 
 _DEVICE = "/dev/fuse"
+_STATUS = Path("/proc/self/status")
+_NO_NEW_PRIVILEGES = "NoNewPrivs:\t1\n"
 CONFIGURATION = Path("/etc/fuse.conf")
 
 # A trigger: what is asked for is mounted on top of it, and to look into it would wait for that.
@@ -37,6 +40,7 @@ def prepare(mountpoint: str, *, allow_other: bool) -> str:
     check_device()
     if os.geteuid() != 0:
         check_helper()
+        _check_writable(path)
         if allow_other:
             check_allow_other(CONFIGURATION)
     return path
@@ -68,6 +72,14 @@ def _check_directory(path: str) -> None:
         raise MountError(f"{path} is not empty; name an empty directory")
 
 
+def _check_writable(path: str) -> None:
+    """fusermount3 covers what its user could have changed, and nothing else."""
+    status = os.stat(path)
+    is_anothers = status.st_mode & stat.S_ISVTX and status.st_uid != os.getuid()
+    if is_anothers or not os.access(path, os.W_OK):
+        raise MountError(f"{path} may not be written by you; mount on a directory of your own")
+
+
 def check_device() -> None:
     try:
         os.close(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC))
@@ -83,7 +95,8 @@ def check_device() -> None:
 
 
 def check_helper() -> None:
-    """Users mount with fusermount3, which writes their names beside their mounts."""
+    """Users mount with fusermount3, which writes their names beside their mounts, and unmounts only
+    what it finds in its table."""
     if not has_helper():
         raise MountError("fusermount3 is missing, users mount with it; install the package fuse3")
     user = os.getuid()
@@ -94,6 +107,29 @@ def check_helper() -> None:
             f"user {user} has no name, and fusermount3 mounts for nobody without; give it one (as"
             f" root: echo me:x:{user}:{os.getgid()}::/:/bin/sh >>/etc/passwd), or mount as root"
         ) from None
+    if _NO_NEW_PRIVILEGES in _STATUS.read_text(errors="replace"):
+        raise MountError(
+            "fusermount3 gets no privileges here; leave out no-new-privileges (docker"
+            " --security-opt, NoNewPrivileges= of a service), or mount as root"
+        )
+    lack = what_table_lacks()
+    if lack:
+        raise MountError(f"{TABLE_OF_HELPER} {lack}, so fusermount3 cannot unmount; {TABLE_REMEDY}")
+
+
+def what_table_lacks() -> str:
+    """What is wrong with the table of fusermount3, empty if nothing is.
+
+    A file that is no link into /proc does not show what is mounted now.
+    """
+    try:
+        with open(TABLE_OF_HELPER, "rb"):
+            is_of_kernel = os.path.realpath(TABLE_OF_HELPER).startswith("/proc/")
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if is_of_kernel else "is not the kernel's list of mounts"
 
 
 def check_allow_other(configuration: Path) -> None:

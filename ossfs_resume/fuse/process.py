@@ -48,6 +48,28 @@ def standard_descriptors_replaced() -> Iterator[Captured]:
             os.close(descriptor)
 
 
+class Reserve:
+    """Descriptors that are kept for what must not fail for want of one: the unmount at the end."""
+
+    def __init__(self, count: int) -> None:
+        """Raises OSError, holding none, where the process may not open so many."""
+        self._held: list[int] = []
+        try:
+            for _ in range(count):
+                self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            self.release()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Reserve {len(self._held)} descriptors>"
+
+    def release(self) -> None:
+        """From now on others may have them."""
+        while self._held:
+            os.close(self._held.pop())
+
+
 @contextmanager
 def freeze_guard(interval_s: float = _FREEZE_INTERVAL_S) -> Iterator[None]:
     """Interrupt blocking system calls of the main thread twice a second.

@@ -31,6 +31,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from subprocess import Popen
+from typing import TypeVar
 
 import pyfuse3
 import trio
@@ -40,17 +41,21 @@ from ossfs_resume.fuse import health, kernel, owners, preflight, watcher
 from ossfs_resume.fuse.connection import Connection, open_devices
 from ossfs_resume.fuse.health import Health
 from ossfs_resume.fuse.kernel import KernelReport
-from ossfs_resume.fuse.mounts import Pinned, mount_at, pinned
+from ossfs_resume.fuse.mounts import Mount, Pinned, located, mount_at, pinned
 from ossfs_resume.fuse.operations import Operations
 from ossfs_resume.fuse.options import SessionSettings, libfuse_options
 from ossfs_resume.fuse.process import (
+    Reserve,
     enable_stack_dumps,
     freeze_guard,
     pyfuse3_log_filtered,
     standard_descriptors_replaced,
 )
+from ossfs_resume.shortages import log_failure, shortage
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Tasks serve one request each. 3000 stalled readers take 53 MiB; the limit is there for form.
 _MAX_TASKS = 100_000
@@ -60,6 +65,15 @@ _MIN_TASKS = 20
 _PREFLIGHT_LIMIT_S = 30.0
 _READY_LIMIT_S = 30.0
 _JOIN_LIMIT_S = 1.0
+
+_DENIED = ("Operation not permitted", "Permission denied")
+_IF_DENIED = (
+    "; in a container add --cap-add SYS_ADMIN and, where AppArmor forbids it, --security-opt"
+    " apparmor:unconfined"
+)
+
+_DESCRIPTORS_TO_END = 10
+"""The mount table, the pinned mount, and the pipes of fusermount3."""
 
 
 def _nothing() -> None:
@@ -104,13 +118,15 @@ async def _prepare(settings: SessionSettings) -> str:
 
 
 def _mount(operations: Operations, mountpoint: str, settings: SessionSettings) -> Connection:
+    Reserve(2 * _DESCRIPTORS_TO_END).release()  # or what is mounted could not be taken away again
     before = open_devices()
     try:
         with standard_descriptors_replaced() as captured:
             pyfuse3.init(operations, mountpoint, set(libfuse_options(settings)))
     except RuntimeError as error:
         reason = captured.last_line or str(error)
-        raise MountError(f"cannot mount on {mountpoint}: {reason}") from error
+        remedy = _IF_DENIED if reason.endswith(_DENIED) else ""
+        raise MountError(f"cannot mount on {mountpoint}: {reason}{remedy}") from error
     if captured.text:
         _log.debug("libfuse: %s", captured.text.strip())
     return Connection(before)
@@ -136,7 +152,8 @@ class _Session:
         self._abort: int | None = None
         self._watcher: Popen[bytes] | None = None
         self._resources = ExitStack()
-        self._is_to_be_unmounted = False
+        self._reserve = Reserve(_DESCRIPTORS_TO_END)
+        self._is_ready = self._is_to_be_unmounted = False
         self._failure: BaseException | None = None
         self._loop_scope = trio.CancelScope(shield=True)
         self._waiting_scope = trio.CancelScope()
@@ -165,8 +182,9 @@ class _Session:
             with self._loop_scope:
                 await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
         except Exception as error:
-            _log.exception("the main loop of %s failed", self._mountpoint)
+            log_failure(_log, f"the main loop of {self._mountpoint}", error)
             self._failure = error
+            self._is_to_be_unmounted |= not self._is_ready
         finally:
             self._loop_ended.set()
             self._waiting_scope.cancel()
@@ -217,6 +235,7 @@ class _Session:
             _log.warning("%s", warning)
         self._resources.enter_context(owners.recorded(self._mount))
         self._operations.invalidator.start()
+        self._is_ready = True
         self._events.on_ready(report)
         # Only now: before, our standard error was that of the command that waits for us.
         self._start_watcher()
@@ -233,9 +252,11 @@ class _Session:
 
     async def _stop(self) -> None:
         """Invariant 1, up to the unmount."""
+        self._reserve.release()
         with ExitStack() as held:
-            mount = held.enter_context(pinned(self._mount)) if self._mount else None
-            is_ours = mount is not None and not self._connection.is_over
+            place = located(self._mount) if self._mount else None
+            mount = held.enter_context(pinned(place)) if place else None
+            is_ours = not self._connection.is_over
             self._tell_waiters()
             self._operations.invalidator.stop()
             await self._operations.gate.close(self._settings.stop_grace_s)
@@ -243,14 +264,14 @@ class _Session:
             if await self._join_invalidations():
                 # The connection ends here: what waits for an answer gets an error.
                 pyfuse3.close(unmount=False)
-            if mount is not None and is_ours and self._is_to_be_unmounted:
-                _detach(mount)
+            if place is not None and is_ours and self._is_to_be_unmounted:
+                _detach(mount, place)
 
     def _tell_waiters(self) -> None:
         try:
             self._events.on_stop()
-        except Exception:
-            _log.exception("telling the waiting readers to stop failed")
+        except Exception as error:
+            log_failure(_log, "telling the waiting readers to stop", error)
 
     async def _end_loop(self) -> None:
         if self._loop_ended.is_set():
@@ -264,18 +285,18 @@ class _Session:
     async def _join_invalidations(self) -> bool:
         """Invariant 2."""
         join = partial(self._operations.invalidator.join, _JOIN_LIMIT_S)
-        if await trio.to_thread.run_sync(join):
+        if await _at_the_end(join):
             return True
         if self._abort is not None:
             os.write(self._abort, b"1\n")
-        return await trio.to_thread.run_sync(join)
+        return await _at_the_end(join)
 
     async def _say_how_it_ended(self) -> None:
         """The kernel ended the session: somebody unmounted it, or cut the connection."""
-        mount = self._mount
-        if mount is None or mount_at(self._mountpoint) != mount:
+        mount = located(self._mount) if self._mount else None
+        if mount is None:
             _log.info("%s was unmounted", self._mountpoint)
-        elif await trio.to_thread.run_sync(health.ask, mount) is Health.DEAD:
+        elif await _at_the_end(partial(health.ask, mount)) is Health.DEAD:
             raise MountError(f"the kernel's connection of {self._mountpoint} was cut; mount again")
         else:  # another process mounted again at once
             _log.info("%s was unmounted", self._mountpoint)
@@ -288,7 +309,20 @@ class _Session:
             os.close(self._abort)
 
 
-def _detach(mount: Pinned) -> None:
+async def _at_the_end(function: Callable[[], T]) -> T:
+    """Call it in a thread; where none is to be had, here: nobody is served any more."""
+    try:
+        return await trio.to_thread.run_sync(function)
+    except RuntimeError as error:
+        if not shortage(error):
+            raise
+        return function()
+
+
+def _detach(mount: Pinned | None, place: Mount) -> None:
+    if mount is None:
+        _log.warning("%s stays, dead, below what is mounted over it", place.mountpoint)
+        return
     try:
         mount.detach()
     except MountError as error:

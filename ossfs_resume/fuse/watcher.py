@@ -11,6 +11,7 @@ Invariants
        number a later one gets (measured): it can hit no other.
     2. A process is dead when its leader is gone or a zombie: threads may linger.
     3. It ends with the mount's process, whatever the reason.
+    4. Of the five seconds for which a mount may hang after ``kill -9`` it sleeps three at most.
 
 It imports as little as it can, since it lives as long as the mount (5 MiB of its own).
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ossfs_resume.fuse.mounts import Mount
 
 _INTERVAL_S = 1.0
-_LINGERING_S = 3.0
+_LINGERING_S = 2.0
 
 
 def start(mount: "Mount", abort: int | None) -> "subprocess.Popen[bytes]":

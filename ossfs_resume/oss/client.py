@@ -1,12 +1,14 @@
 """The bucket: listings, metadata, and ranges of exactly one version of an object.
 
 Two lanes, each with its own connections and its own limit: metadata, and data. However many ranges
-stall, a listing gets through. Within a lane requests are served in the order they came (`lane`).
+stall, a listing gets through. Within a lane requests are served in the order they came (`sender`).
 
-Every operation retries what another attempt may cure, signing anew each time (`sending`). A
+Every operation retries what another attempt may cure, signing anew each time (`sender`). A
 metadata operation has one budget of time from its call to its end, a range one that each byte
-renews (`range_reading`). What is unusually late, or falls silent in its middle, is asked for a
+renews (`range_reader`). What is unusually late, or falls silent in its middle, is asked for a
 second time (`hedging`).
+
+A mount that was told to be offline has an `OfflineClient` in its stead.
 """
 
 import random
@@ -16,24 +18,71 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
 from types import TracebackType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import trio
 
-from ossfs_resume.errors import BadAnswer, NotFound, OriginError, OriginTimeout
+from ossfs_resume.errors import BadAnswer, NotFound, OriginError, OriginTimeout, Unreachable
 from ossfs_resume.loops import Loop
-from ossfs_resume.oss import listing, request, wire
-from ossfs_resume.oss.attempts import Attempts
+from ossfs_resume.oss import listing, request
 from ossfs_resume.oss.credentials import CredentialsProvider
+from ossfs_resume.oss.headers import parse_meta, parse_symlink
 from ossfs_resume.oss.hedging import Turn
 from ossfs_resume.oss.models import ClientStatistics, ListPage, ObjectMeta, Symlink
-from ossfs_resume.oss.range_reading import RangeReader, Sink
+from ossfs_resume.oss.range_reader import RangeReader, Sink, VersionNotes
 from ossfs_resume.oss.request import Request
-from ossfs_resume.oss.sending import Sender
+from ossfs_resume.oss.retry import Attempts
+from ossfs_resume.oss.sender import Sender
 from ossfs_resume.oss.settings import ClientSettings
-from ossfs_resume.oss.signer import Signer
+from ossfs_resume.oss.signing import Signer
 from ossfs_resume.oss.transport import Answer, tls_context
-from ossfs_resume.oss.version_notes import VersionNotes
+
+
+class OfflineClient:
+    """Stands where an OssClient would; every request is Unreachable."""
+
+    def statistics(self) -> ClientStatistics:
+        """No request was ever sent."""
+        return ClientStatistics()
+
+    async def list_page(
+        self, prefix: str, *, token: str = "", delimiter: str = "/", max_keys: int = 1000
+    ) -> ListPage:
+        """Raises Unreachable."""
+        _refuse()
+
+    async def head(self, key: str) -> ObjectMeta:
+        """Raises Unreachable."""
+        _refuse()
+
+    async def read_link(self, key: str) -> Symlink:
+        """Raises Unreachable."""
+        _refuse()
+
+    def concurrency(self) -> float:
+        """Refusals are free."""
+        return inf
+
+    def failing(self, meta: ObjectMeta) -> str:
+        """Nothing was ever asked for."""
+        return ""
+
+    def superseded(self, meta: ObjectMeta) -> ObjectMeta | None:
+        """There is no way to any version."""
+        return None
+
+    def open_reader(self) -> "OfflineClient":
+        """Itself."""
+        return self
+
+    async def read_range(self, meta: ObjectMeta, stop: int, sink: Sink) -> int | None:
+        """Raises Unreachable."""
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise Unreachable("not cached, and --offline sends no request")
+
 
 METADATA_ATTEMPT_S = 60.0
 """Longest single attempt at a metadata call, for an origin that sends a byte now and then."""
@@ -114,7 +163,7 @@ class OssClient:
         """The current version of ``key``. Raises NotFound if there is none."""
 
         async def parse(answer: Answer) -> ObjectMeta:
-            return wire.parse_meta(key, answer.headers)
+            return parse_meta(key, answer.headers)
 
         return await self._call("head_requests", request.head_request(self._endpoint, key), parse)
 
@@ -122,7 +171,7 @@ class OssClient:
         """The symlink object itself. Raises NotFound; BadRequest if it is none."""
 
         async def parse(answer: Answer) -> Symlink:
-            return wire.parse_symlink(answer.headers)
+            return parse_symlink(answer.headers)
 
         wanted = request.symlink_request(self._endpoint, key)
         return await self._call("link_requests", wanted, parse)

@@ -17,8 +17,8 @@ import httpcore
 import trio
 
 from ossfs_resume.oss import network
+from ossfs_resume.oss.error_text import reason_of
 from ossfs_resume.oss.proxy import Proxy
-from ossfs_resume.oss.reasons import reason_of
 
 HEAD_BYTES = 256 << 10
 """Most that is read before an answer has begun. h11 has a limit for one head, but any number of

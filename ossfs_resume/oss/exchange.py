@@ -29,8 +29,8 @@ from ossfs_resume.errors import (
     Unreachable,
 )
 from ossfs_resume.oss.connections import HEAD_BYTES, TOO_LARGE
+from ossfs_resume.oss.error_text import explain_tls, reason_of
 from ossfs_resume.oss.links import Dialer, Link, Links
-from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import Request
 from ossfs_resume.oss.transport import CONNECT_S, SILENCE_S, TRICKLE_BYTES
 

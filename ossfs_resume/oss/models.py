@@ -1,6 +1,7 @@
 """Values that travel between the OSS client and its callers."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,7 +47,7 @@ class Symlink:
 class ListPage:
     """One answer of ListObjects: keys and common prefixes, each in UTF-8 byte order."""
 
-    objects: tuple[ObjectMeta, ...]
+    objects: Sequence[ObjectMeta]
     prefixes: tuple[str, ...]
     next_token: str = ""
     """Where the next page begins, to be handed back as it is; empty on the last page. A page may be

@@ -14,8 +14,8 @@ from typing import Any
 
 import trio
 
+from ossfs_resume.oss.error_text import reason_of
 from ossfs_resume.oss.proxy import WANTS_A_USER, Proxy
-from ossfs_resume.oss.reasons import reason_of
 
 RECEIVE_BYTES = 1 << 19
 _MOST_HEAD_BYTES = 1 << 16

@@ -9,6 +9,7 @@ it through this module.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from ossfs_resume.errors import BadAnswer
+from ossfs_resume.oss.columns import encoded_keys
 from ossfs_resume.oss.encoding import key_bytes
 from ossfs_resume.oss.models import ListPage
 
@@ -30,7 +31,7 @@ class Trail:
 
         Raises BadAnswer, and stays where it was, if the page does not get on.
         """
-        names = [key_bytes(meta.key) for meta in page.objects] + [*map(key_bytes, page.prefixes)]
+        names = [*encoded_keys(page.objects), *map(key_bytes, page.prefixes)]
         token = hash(page.next_token)
         if names and self._last and min(names) <= self._last:
             raise BadAnswer(f"the listing walks in circles: {min(names)[:100]!r} came again")

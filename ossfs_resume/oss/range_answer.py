@@ -7,8 +7,8 @@ object is replaced between two ranges. An answer that does not pass is never rea
 import re
 
 from ossfs_resume.errors import BadAnswer, ObjectChanged
+from ossfs_resume.oss.headers import Headers, unquoted
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.wire import Headers, unquoted
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/([0-9]{1,20})")
 

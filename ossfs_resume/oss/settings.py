@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.proxy import Proxy
-from ossfs_resume.oss.signer import SignatureVersion
+from ossfs_resume.oss.signing import SignatureVersion
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from ossfs_resume.errors import (
     Unreachable,
 )
 from ossfs_resume.oss.connections import TOO_LARGE, Pool, awaiting_head, open_pool
+from ossfs_resume.oss.error_text import explain_tls, reason_of
 from ossfs_resume.oss.proxy import Proxy
-from ossfs_resume.oss.reasons import explain_tls, reason_of
 from ossfs_resume.oss.request import Request
 
 CONNECT_S = 10.0

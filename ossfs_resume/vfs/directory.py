@@ -5,21 +5,26 @@ time it was asked for; absence found by a lookup only for the negative TTL. What
 last has the word. What has expired is asked for again, and still serves if the origin cannot be
 reached. Only absence does not: an expired "no such name" is never repeated without the origin's
 word, since a program that is told so may act on it.
+
+`Directories` are those that something is known of, the least recently used dropped first.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import trio
 
+from ossfs_resume.errors import OriginError
 from ossfs_resume.vfs.listing import Listing
 from ossfs_resume.vfs.listings import Listings
+from ossfs_resume.vfs.lookup import Found, FoundDirectory, find
+from ossfs_resume.vfs.metadata_requests import SharedCall
 from ossfs_resume.vfs.models import AbsentName
-from ossfs_resume.vfs.names import decode, is_representable
+from ossfs_resume.vfs.names import SHADOW_SUFFIX, decode, encode, is_representable, parent_prefix
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
-from ossfs_resume.vfs.origin import SharedCall
-from ossfs_resume.vfs.probe import Found, FoundDirectory, find
+from ossfs_resume.vfs.page import Page
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
 
 STALE_VALID_S = 1.0
@@ -87,23 +92,46 @@ class Directory:
             raise AbsentName(name, min(remaining_s, self._shared.settings.negative_ttl_s))
         return known.node
 
+    def believed(self, name: bytes) -> tuple[Page, int, Node | None] | None:
+        """Where the newest listing has ``name``, and its node if it has one, if that is believed
+        and nothing else was heard of it; None says nothing."""
+        newest = self.listings.newest
+        if newest is None or name in self._answers:
+            return None
+        place = newest.place(name)
+        if place is None:
+            return None
+        page, row = place
+        node = page.nodes.get(row)
+        expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s
+        if (page if node is None else node).confirmed_at <= expired_at:
+            return None
+        if isinstance(node, FileNode) and node.successor is not None:
+            return None
+        if node is None and not self._shared.table.is_free(page, row):
+            return None
+        self._shared.lookups += 1
+        self._shared.lookups_without_request += 1
+        return page, row, node
+
     def expire(self, only: Node | None = None) -> None:
         """Believe nothing any more, or nothing about the names of one node; what was known serves
         only if the origin cannot be reached."""
         answered = [(name, answer.node) for name, answer in self._answers.items()]
-        for _, node in (*answered, *self.listings.names()):
+        for node in (*(node for _, node in answered), *self.listings.nodes()):
             if node is not None and only in (None, node):
                 self._shared.doubt(node)
         if only is None:
-            self.listings.expire()
+            self.listings.disbelieve()
             self.node.read_at = NEVER
             self._answers = {name: _Answer(node, NEVER) for name, node in answered}
 
-    def valid_s(self, nodes: Sequence[Node]) -> list[float]:
-        """For each node the seconds for which the kernel may keep its connection with a name."""
+    def valid_s(self, shown: Node | Page) -> float:
+        """For how many seconds the kernel may keep the connection of a node with a name, or that of
+        the rows of a page that have no node."""
         expired_at = trio.current_time() - self._shared.settings.metadata_ttl_s
         least_s = STALE_VALID_S if self._shared.origin.is_down else 0.0
-        return [max(node.confirmed_at - expired_at, least_s) for node in nodes]
+        return max(shown.confirmed_at - expired_at, least_s)
 
     async def _renew(self, name: bytes, known: _Known | None) -> _Known:
         """Ask for a name of which nothing, or only something old, is known."""
@@ -165,7 +193,7 @@ class Directory:
         finally:
             del self._asking[name]
         node = self._node_of(found, asked_at)
-        self._replace(name, node, asked_at, None)
+        self._replace(name, node, asked_at)
         self._shared.memory.found(self.node.prefix + decode(name), found)
         self._remember_answer(name, _Answer(node, asked_at))
         return self._knowing(node, asked_at)
@@ -191,20 +219,98 @@ class Directory:
             directory.saw_marker(found.marker.modified * NANOSECONDS)
         return directory
 
-    def _on_page(self, listing: Listing, names: list[bytes], asked_at: float) -> None:
+    def _on_page(self, listing: Listing, page: Page, names: list[bytes], asked_at: float) -> None:
         """A page of a listing is there; it overtakes the lookups that were asked before."""
-        if not self._answers and self.listings.is_only(listing):
+        others = self.listings.besides(listing)
+        if not self._answers and not others:
             return
-        for name in names:
-            self._replace(name, listing.nodes[name], asked_at, listing)
+        table = self._shared.table
+        for row, name in enumerate(names):
             answer = self._answers.get(name)
-            if answer is not None and answer.asked_at <= asked_at:
-                del self._answers[name]
+            if answer is None:
+                old = self._other(name, page, row, others)
+            else:
+                old = answer.node
+                if answer.asked_at <= asked_at:
+                    del self._answers[name]
+            if old is not None:
+                self._shared.replace(current(old), table.node(page, row, name), asked_at)
 
-    def _replace(
-        self, name: bytes, node: Node | None, asked_at: float, source: Listing | None
-    ) -> None:
+    def _other(self, name: bytes, page: Page, row: int, others: Sequence[Listing]) -> Node | None:
+        """The node of ``name`` in the newest of other listings that has it, if anybody has that
+        node, and it is not the one of a row of a newer page."""
+        for listing in others:
+            place = listing.known_place(name)
+            if place is not None:
+                old, at = place
+                is_same = old.inodes[at] == page.inodes[row]
+                return None if is_same else self._shared.table.known_node(old, at)
+        return None
+
+    def _replace(self, name: bytes, node: Node | None, asked_at: float) -> None:
         answer = self._answers.get(name)
-        old = answer.node if answer is not None else self.listings.find(name, besides=source)
+        old = answer.node if answer is not None else self.listings.find(name)
         if old is not None:
             self._shared.replace(current(old), node, asked_at)
+
+
+MAX_DIRECTORIES = 10_000
+"""A walk through a bucket visits each directory once; what it learned need not stay for ever."""
+
+
+class Directories:
+    """One `Directory` for each prefix."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._directories: OrderedDict[str, Directory] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._directories)
+
+    def __repr__(self) -> str:
+        return f"<Directories {len(self)}>"
+
+    def below(self, prefix: str) -> list[Directory]:
+        """What is known of the directories whose prefixes start with this one."""
+        return [one for known, one in self._directories.items() if known.startswith(prefix)]
+
+    def at(self, prefix: str) -> list[Directory]:
+        """What is known of the directory of exactly this prefix: one, or nothing."""
+        return [self._directories[prefix]] if prefix in self._directories else []
+
+    def listing_of(self, prefix: str) -> Listing | None:
+        """The newest listing of the directory of exactly this prefix, if there is one."""
+        directory = self._directories.get(prefix)
+        return None if directory is None else directory.listings.newest
+
+    async def leads_to(self, node: Node) -> bool:
+        """Whether the name of ``node`` still stands for it; yes, if nobody can say."""
+        path = node.prefix[:-1] if isinstance(node, DirectoryNode) else node.meta.key
+        prefix = parent_prefix(path)
+        name = encode(path)[len(encode(prefix)) :]
+        parent = self.of(self._shared.table.directory(prefix, self._shared.now_ns()))
+        try:
+            return await _found(parent, name) is node or (
+                isinstance(node, FileNode) and await _found(parent, name + SHADOW_SUFFIX) is node
+            )
+        except OriginError:
+            return True
+
+    def of(self, node: DirectoryNode) -> Directory:
+        """The directory of this node; a dropped one starts again, knowing nothing."""
+        directory = self._directories.get(node.prefix)
+        if directory is None:
+            directory = self._directories[node.prefix] = Directory(node, self._shared)
+            if len(self._directories) > MAX_DIRECTORIES:
+                self._directories.popitem(last=False)
+        else:
+            self._directories.move_to_end(node.prefix)
+        return directory
+
+
+async def _found(directory: Directory, name: bytes) -> Node | None:
+    try:
+        return await directory.lookup(name)
+    except AbsentName:
+        return None

@@ -1,5 +1,6 @@
 """Open files: each handle is bound to the object version that was current when it was opened."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -33,7 +34,8 @@ class OpenFile:
 
 class OpenFiles:
     """All open file handles, by number. Metadata is not believed for longer than
-    ``metadata_ttl_s``, even by who opens a file that a listing has just shown."""
+    ``metadata_ttl_s``, even by who opens a file that a listing has just shown. ``on_doubt`` is told
+    of inodes that reading showed to be superseded, if the kernel knows them."""
 
     def __init__(
         self,
@@ -41,11 +43,13 @@ class OpenFiles:
         table: InodeTable,
         walks: Walks,
         metadata_ttl_s: float = CONFIRM_AGE_S,
+        on_doubt: Callable[[int], None] = lambda inode: None,
     ) -> None:
         self._confirm_age_s = min(CONFIRM_AGE_S, metadata_ttl_s)
         self._source = source
         self._table = table
         self._walks = walks
+        self._on_doubt = on_doubt
         self._files: dict[int, OpenFile] = {}
         self._downloads: dict[int, Download] = {}
         self._numbers = count(1)
@@ -85,7 +89,7 @@ class OpenFiles:
             return b""
         data = self._source.read_at_once(file.download, file.pattern, offset, stop - offset)
         if data is not None and file.download.superseded is not None:
-            file.node.supersede()  # this handle goes on, the next open looks again
+            self._supersede(file.node)  # this handle goes on, the next open looks again
         return data
 
     async def read(self, handle: int, offset: int, length: int) -> bytes | memoryview:
@@ -102,10 +106,10 @@ class OpenFiles:
         try:
             data = await self._source.read(file.download, offset, stop - offset)
         except (ObjectChanged, NotFound, StaleVersion) as error:
-            file.node.supersede()
+            self._supersede(file.node)
             raise StaleVersion(f"{file.node.meta.key}: {error}") from error
         if file.download.superseded is not None:
-            file.node.supersede()  # this handle goes on, the next open looks again
+            self._supersede(file.node)  # this handle goes on, the next open looks again
         return data
 
     def release(self, handle: int) -> None:
@@ -124,6 +128,13 @@ class OpenFiles:
     def present_bytes(self, node: FileNode) -> int:
         """Bytes of an open file that are cached at this moment."""
         return self._downloads[node.inode].entry.progress.present_bytes
+
+    def _supersede(self, node: FileNode) -> None:
+        """Reading told that the origin has another version; the kernel is to ask which."""
+        if not node.superseded:
+            node.supersede()
+            if node.lookups:
+                self._on_doubt(node.inode)
 
     def _readable(self, handle: int) -> OpenFile:
         file = self._files.get(handle)

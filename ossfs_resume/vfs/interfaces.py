@@ -1,7 +1,7 @@
 """What the tree needs of the origin, of the cache and of the engine between them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ossfs_resume.cache.models import ObjectVersion
@@ -60,10 +60,23 @@ class ByteSource(Predictions, Protocol):
 
 
 class CacheView(Protocol):
-    """What is cached; all of it blocks."""
+    """What is cached; all of it blocks, but for what says that it is in memory."""
+
+    @property
+    def changes(self) -> int:
+        """Rises whenever this process may have changed the catalogue. Memory only."""
+
+    def open_bytes(self, version: ObjectVersion) -> int | None:
+        """Bytes present of a version that is in use; None if it is not. Memory only."""
+
+    def opened(self) -> Mapping[ObjectVersion, int]:
+        """Bytes present of all versions that are in use. Memory only."""
 
     def cached_bytes(self, versions: Sequence[ObjectVersion]) -> Sequence[int]:
         """For each version how many of its bytes are present."""
+
+    def cached_below(self, prefix: str, limit: int) -> Mapping[ObjectVersion, int] | None:
+        """Bytes present of all versions below a prefix; None if there are more than ``limit``."""
 
     def statvfs(self) -> os.statvfs_result:
         """Space of the disk that holds the cache."""

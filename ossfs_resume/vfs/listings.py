@@ -13,21 +13,27 @@ which a listing serves, as all of them would have cost. So it costs never more t
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import inf
 
 import trio
 
-from ossfs_resume.vfs.links import resolve_page
+from ossfs_resume.errors import CacheError
 from ossfs_resume.vfs.listing import Listing
+from ossfs_resume.vfs.lookup import resolve_page
+from ossfs_resume.vfs.metadata_requests import SharedCall
+from ossfs_resume.vfs.metadata_store import pack_page
 from ossfs_resume.vfs.nodes import NEVER, DirectoryNode, FileNode, Node, current
-from ossfs_resume.vfs.origin import SharedCall
-from ossfs_resume.vfs.packing import pack_page
-from ossfs_resume.vfs.shared import Shared
+from ossfs_resume.vfs.page import Page
+from ossfs_resume.vfs.shared import Shared, log
 
 PREFETCH_NAMES = 4000
 """Pages are asked for until a reader who is past the first one has so many names before it,"""
 
 PREFETCH_PAGES = 40
 """or so many pages: not all of their names need be ones that are shown."""
+
+RECALL_PAUSE_S = 5.0
+"""Before the cache is asked again for a listing that it did not give."""
 
 
 def is_worth_listing(lookups: int, pages: int) -> bool:
@@ -38,15 +44,15 @@ def is_worth_listing(lookups: int, pages: int) -> bool:
 class Listings:
     """The newest listing of a directory and the one before.
 
-    ``on_page`` is called with the names that a page added, before they can be looked up, and the
-    time at which the page was asked for.
+    ``on_page`` is called with what a page added and the names of that, before they can be looked
+    up, and the time at which the page was asked for.
     """
 
     def __init__(
         self,
         node: DirectoryNode,
         shared: Shared,
-        on_page: Callable[[Listing, list[bytes], float], None],
+        on_page: Callable[[Listing, Page, list[bytes], float], None],
     ) -> None:
         self.newest: Listing | None = None
         self._node = node
@@ -55,6 +61,7 @@ class Listings:
         self._previous: Listing | None = None
         self._beginning: SharedCall[Listing] | None = None
         self._recalling: SharedCall[None] | None = None
+        self._recall_again_at = inf
         self._reading_anew: SharedCall[None] | None = None
         self._expired_lookups = 0
         self._counting_since = NEVER
@@ -78,15 +85,22 @@ class Listings:
         return await self._shared.origin.insist(self._begin())
 
     async def recall(self) -> None:
-        """Install what an earlier mount kept, unless more is known; done once."""
-        if self._recalling is None:
-            if self.newest is not None:
-                return
+        """Install what an earlier mount kept, unless more is known; done once, and again after a
+        while if the cache did not say what that is."""
+        is_due = self._recalling is None or trio.current_time() >= self._recall_again_at
+        if is_due and self.newest is None:
+            self._recall_again_at = inf
             self._recalling = self._shared.origin.share(self._restore)
-        await self._recalling.result()
+        if self._recalling is not None:
+            await self._recalling.result()
 
     async def _restore(self) -> None:
-        pages = await self._shared.memory.listing(self._node.prefix)
+        try:
+            pages = await self._shared.memory.listing(self._node.prefix)
+        except CacheError as error:
+            log.debug("cannot recall what the origin said: %s", error)
+            self._recall_again_at = trio.current_time() + RECALL_PAUSE_S
+            return
         listing = Listing(self._node, self._shared.table, NEVER)
         for page in pages:
             listing.absorb(page, NEVER, self._shared.now_ns())
@@ -99,9 +113,9 @@ class Listings:
 
         Pages may show nothing but names that are hidden, without end.
         """
-        listing.wanted, listing.wanted_pages = max(listing.wanted, index), listing.pages
+        listing.wanted, listing.wanted_pages = max(listing.wanted, index), len(listing.pages)
         with self._shared.origin.deadline(f"the listing of {self._node.prefix!r}"):
-            while index >= len(listing.names) and not listing.is_complete:
+            while index >= listing.count and not listing.is_complete:
                 await self._next_page(listing).result()
         if self._is_short(listing):
             self._next_page(listing)
@@ -113,55 +127,57 @@ class Listings:
             self._counting_since, self._expired_lookups = now, 0
         self._expired_lookups += 1
         complete = next((one for one in self._known() if one.is_complete), None)
-        if complete is None or not is_worth_listing(self._expired_lookups, complete.pages):
+        if complete is None or not is_worth_listing(self._expired_lookups, len(complete.pages)):
             return
         self._expired_lookups = 0
         if self._reading_anew is None or self._reading_anew.is_done:
-            anew = partial(self._read_anew, 2 * len(complete.names) + PREFETCH_NAMES)
+            anew = partial(self._read_anew, 2 * complete.count + PREFETCH_NAMES)
             self._reading_anew = self._shared.origin.share(anew)
 
     async def _read_anew(self, names: int) -> None:
         """All of the directory, unless it has grown past reason: nobody reads these names."""
         listing = await self.young()
-        while not listing.is_complete and len(listing.names) < names:
-            await self.reach(listing, len(listing.names))
+        while not listing.is_complete and listing.count < names:
+            await self.reach(listing, listing.count)
 
-    def find(self, name: bytes, besides: Listing | None = None) -> Node | None:
+    def find(self, name: bytes) -> Node | None:
         """The node of ``name`` in the newest listing that has it."""
         for listing in self._known():
-            if listing is not besides and name in listing.nodes:
-                return listing.nodes[name]
+            node = listing.find(name)
+            if node is not None:
+                return node
         return None
+
+    def besides(self, listing: Listing) -> list[Listing]:
+        """The other listings that are known, newest first."""
+        return [known for known in self._known() if known is not listing]
 
     def vouches_for(self, name: bytes, node: Node) -> bool:
         """Whether the newest listing has shown this node under ``name``, and nothing is newer."""
         newest = self.newest
         return (
             newest is not None
-            and newest.nodes.get(name) is node
+            and newest.find(name) is node
             and node.confirmed_at >= newest.started_at > NEVER
         )
 
-    def is_only(self, listing: Listing) -> bool:
-        """Whether no other listing is known."""
-        return all(known is listing for known in self._known())
-
     def denied_until(self, name: bytes) -> float | None:
         """Until when the newest listing proves that there is no ``name``; None if it does not."""
-        if self.newest is None or name in self.newest.nodes or not self.newest.has_passed(name):
+        if self.newest is None or name in self.newest or not self.newest.has_passed(name):
             return None
         return self.newest.started_at + self._shared.settings.metadata_ttl_s
 
-    def names(self) -> Iterator[tuple[bytes, Node]]:
-        """All names that are known, some perhaps twice, and their nodes of today."""
+    def nodes(self) -> Iterator[Node]:
+        """The nodes of today of all names for which there is one, some perhaps twice."""
         for listing in self._known():
-            for name, node in listing.nodes.items():
-                yield name, current(node)
+            for page in listing.pages:
+                yield from map(current, page.nodes.values())
 
-    def expire(self) -> None:
+    def disbelieve(self) -> None:
         """Believe no listing any more."""
         for listing in self._known():
-            listing.started_at = NEVER
+            for inode in listing.disbelieve():
+                self._shared.on_doubt(inode)
 
     def _known(self) -> list[Listing]:
         return [listing for listing in (self.newest, self._previous) if listing is not None]
@@ -182,10 +198,10 @@ class Listings:
 
     def _is_short(self, listing: Listing) -> bool:
         """Whether a reader who goes on to the end would soon have to wait."""
-        ahead = len(listing.names) - listing.wanted
-        pages_ahead = listing.pages - listing.wanted_pages
+        ahead = listing.count - listing.wanted
+        pages_ahead = len(listing.pages) - listing.wanted_pages
         is_near = ahead <= PREFETCH_NAMES and pages_ahead < PREFETCH_PAGES
-        return is_near and listing.pages > 1 and not listing.is_complete
+        return is_near and len(listing.pages) > 1 and not listing.is_complete
 
     def _next_page(self, listing: Listing) -> SharedCall[None]:
         if listing.paging is None or listing.paging.is_done:
@@ -197,12 +213,12 @@ class Listings:
         page = await self._shared.origin.list_page(self._node.prefix, token=listing.token)
         shown = await resolve_page(self._shared.origin, page)
         listing.trail.follow(page)
-        names = listing.absorb(shown, asked_at, self._shared.now_ns())
+        added, names = listing.absorb(shown, asked_at, self._shared.now_ns())
         listing.packed.append(pack_page(shown, self._node.prefix))
         self._node.listable = True
         self._shared.hidden.note(listing.take_hidden())
-        self._on_page(listing, names, asked_at)
-        if listing.pages == 1:
+        self._on_page(listing, added, names, asked_at)
+        if len(listing.pages) == 1:
             self._install(listing)
         if listing.is_complete:
             self._shared.memory.listed(self._node.prefix, listing.packed)
@@ -222,8 +238,8 @@ class Listings:
     def _retire_previous(self, listing: Listing) -> None:
         """A complete listing has the last word: what it does not show is gone."""
         if self._previous is not None:
-            for name, node in self._previous.nodes.items():
-                is_seen = name in listing.nodes or node.confirmed_at >= listing.started_at
+            for name, node in self._previous.known_nodes():
+                is_seen = name in listing or node.confirmed_at >= listing.started_at
                 if isinstance(node, FileNode) and not is_seen:
                     node.supersede()
                     self._shared.doubt(node)

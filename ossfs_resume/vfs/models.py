@@ -1,8 +1,9 @@
 """Values that the tree hands to its caller."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from ossfs_resume.errors import NoSuchName
 
@@ -59,6 +60,80 @@ class Listed(NamedTuple):
     attributes: Attributes
     next_offset: int
     valid_s: float
+
+
+class Portion(Sequence[Listed]):
+    """Consecutive entries of a listing, column by column; a million of them pass by.
+
+    ``others`` has the attributes of what is no plain file, or is being fetched, by index; for those
+    the columns mean nothing. ``valid_s`` is for the names, ``attributes_valid_s`` for the
+    attributes of the files.
+    """
+
+    __slots__ = (
+        "allocated_bytes",
+        "attributes_valid_s",
+        "first_offset",
+        "inodes",
+        "modified_s",
+        "names",
+        "others",
+        "place",
+        "sizes",
+        "valid_s",
+    )
+
+    def __init__(
+        self,
+        first_offset: int,
+        names: Sequence[bytes],
+        inodes: Sequence[int],
+        sizes: Sequence[int],
+        allocated_bytes: Sequence[int],
+        modified_s: Sequence[int],
+        others: Mapping[int, tuple[Attributes, float]],
+        valid_s: float,
+        attributes_valid_s: float,
+        place: object = None,
+    ) -> None:
+        self.first_offset = first_offset
+        self.names = names
+        self.inodes = inodes
+        self.sizes = sizes
+        self.allocated_bytes = allocated_bytes
+        self.modified_s = modified_s
+        self.others = others
+        self.valid_s = valid_s
+        self.attributes_valid_s = attributes_valid_s
+        self.place = place
+        """Where it came from, for who told the kernel of it."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"<Portion {len(self)} from {self.first_offset}>"
+
+    @overload
+    def __getitem__(self, index: int) -> Listed: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequence[Listed]": ...
+    def __getitem__(self, index: int | slice) -> "Listed | Sequence[Listed]":
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        attributes, valid_s = self.others.get(index) or (self._file(index), self.valid_s)
+        return Listed(self.names[index], attributes, self.first_offset + index + 1, valid_s)
+
+    def _file(self, index: int) -> Attributes:
+        return Attributes(
+            self.inodes[index],
+            False,
+            self.sizes[index],
+            self.allocated_bytes[index],
+            self.modified_s[index] * 1_000_000_000,
+            self.attributes_valid_s,
+        )
 
 
 class Opened(NamedTuple):

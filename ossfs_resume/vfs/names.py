@@ -16,11 +16,17 @@ come in the order of their UTF-8 bytes, in which ``a``, ``a-1`` and ``a/`` follo
 ``a`` is can be said only once the listing has passed ``a/``, maybe pages later. Names that wait for
 this form a stack, because each starts with the one beneath it, and so the topmost is always the
 first whose wait ends. The shadow ``a~object`` waits in the same way for ``a~object/``.
+
+A `NamesDigest` says whether two listings showed the same names, without keeping either.
 """
 
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import count
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from ossfs_resume.oss.columns import encoded_keys
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 
 MAX_NAME_BYTES = 255
@@ -32,15 +38,9 @@ MAX_KEY_BYTES = 1023
 SHADOW_SUFFIX = b"~object"
 
 
-class Named(NamedTuple):
-    """One directory entry: an object, or a directory if ``meta`` is None.
-
-    A named tuple, here and below, because a listing makes a hundred thousand of them, and a frozen
-    dataclass costs three times as much to make.
-    """
-
-    name: bytes
-    meta: ObjectMeta | None
+Source: TypeAlias = int | ObjectMeta | None
+"""What an entry is of: the object of this number of the page, one of an earlier page, or (None) a
+directory."""
 
 
 def encode(key: str) -> bytes:
@@ -83,6 +83,22 @@ def is_representable(name: bytes) -> bool:
     )
 
 
+def are_apart(names: Sequence[bytes]) -> bool:
+    """Whether all these, in their order, are representable, and none is the beginning of the next:
+    then none has to wait for a directory of its name."""
+    text = b"/".join(names)
+    return (
+        bool(names)
+        and text.count(b"/") == len(names) - 1
+        and b"\0" not in text
+        and len(names[0]) > 0
+        and max(map(len, names)) <= MAX_NAME_BYTES
+        and b"." not in names
+        and b".." not in names
+        and not any(map(bytes.startswith, names[1:], names))
+    )
+
+
 def is_possible(key: str) -> bool:
     """Whether OSS could hold an object of this key, or below this prefix."""
     return len(encode(key)) <= MAX_KEY_BYTES
@@ -104,7 +120,7 @@ class _Waiting(NamedTuple):
 
     limit: bytes
     name: bytes
-    meta: ObjectMeta
+    source: int | ObjectMeta
     is_shadow: bool = False
 
 
@@ -118,6 +134,8 @@ class NameMerger:
     def __init__(self, prefix: str) -> None:
         self.marker: ObjectMeta | None = None
         self._prefix = prefix
+        self._start = len(encode(prefix))
+        self._objects: Sequence[ObjectMeta] = ()
         self._waiting: list[_Waiting] = []
         self._hidden: list[str] = []
         self._position = b""
@@ -126,29 +144,34 @@ class NameMerger:
     def __repr__(self) -> str:
         return f"<NameMerger at={self._position!r} waiting={len(self._waiting)}>"
 
-    def add(self, page: ListPage) -> list[Named]:
-        """The entries that this page, the next one of the listing, makes certain."""
-        start = len(encode(self._prefix))
-        keys: list[tuple[bytes, ObjectMeta | None]] = [
-            (encode(meta.key)[start:], meta) for meta in page.objects
-        ]
-        keys += [(encode(prefix)[start:], None) for prefix in page.prefixes]
-        keys.sort(key=itemgetter(0))
-        named: list[Named] = []
-        waiting = self._waiting
-        for key, meta in keys:
-            while waiting and waiting[-1].limit < key:
-                named.append(self._settle())
-            if meta is not None:
-                self._object(key, meta)
+    def add(self, page: ListPage) -> tuple[list[bytes], Sequence[Source]]:
+        """The entries that this page, the next one of the listing, makes certain: their names, and
+        what each is of."""
+        self._objects = page.objects
+        keys, sources = self._sorted(page)
+        names: list[bytes] = []
+        found: list[Source] = []
+        while keys and self._waiting and self._waiting[-1].limit < keys[0]:
+            self._settle(names, found)
+        if not self._waiting and not page.prefixes and are_apart(keys):
+            names += keys[:-1]
+            found += sources[:-1]
+            keys, sources = keys[-1:], sources[-1:]
+        for key, source in zip(keys, sources, strict=True):
+            while self._waiting and self._waiting[-1].limit < key:
+                self._settle(names, found)
+            if source is not None:
+                self._object(key, source)
             elif self._is_directory(key):
-                named.append(Named(key[:-1], None))
-        if keys:
-            self._position = keys[-1][0]
-        if not page.next_token:
-            self._complete = True
-            named += (self._settle() for _ in range(len(self._waiting)))
-        return named
+                names.append(key[:-1])
+                found.append(None)
+            self._position = key
+        self._complete = not page.next_token
+        while self._complete and self._waiting:
+            self._settle(names, found)
+        self._waiting = [wait._replace(source=self._meta(wait.source)) for wait in self._waiting]
+        self._objects = ()
+        return names, found
 
     def has_passed(self, name: bytes) -> bool:
         """Whether all that the listing can say of ``name`` has been said."""
@@ -159,10 +182,25 @@ class NameMerger:
         hidden, self._hidden = self._hidden, []
         return hidden
 
-    def _settle(self) -> Named:
+    def _sorted(self, page: ListPage) -> tuple[list[bytes], Sequence[int | None]]:
+        """What follows the directory's prefix in the keys of a page, in order, and their objects'
+        numbers, None for common prefixes."""
+        keys = [key[self._start :] for key in encoded_keys(page.objects)]
+        if not page.prefixes and keys == sorted(keys):
+            return keys, range(len(keys))
+        numbered: list[tuple[bytes, int | None]] = list(zip(keys, count(), strict=False))
+        numbered += [(encode(prefix)[self._start :], None) for prefix in page.prefixes]
+        numbered.sort(key=itemgetter(0))
+        return [key for key, _ in numbered], [number for _, number in numbered]
+
+    def _meta(self, source: int | ObjectMeta) -> ObjectMeta:
+        return self._objects[source] if isinstance(source, int) else source
+
+    def _settle(self, names: list[bytes], sources: list[Source]) -> None:
         """The entry whose wait ends first is certain now."""
         wait = self._waiting.pop()
-        return Named(wait.name, wait.meta)
+        names.append(wait.name)
+        sources.append(wait.source)
 
     def _is_directory(self, key: bytes) -> bool:
         """Take note of a common prefix; whether it makes an entry."""
@@ -175,19 +213,40 @@ class NameMerger:
 
     def _displace(self, wait: _Waiting) -> None:
         """A directory has taken an object's name."""
-        shadow = wait.name + SHADOW_SUFFIX
-        if wait.is_shadow or (has_shadow(wait.meta) and not is_representable(shadow)):
-            self._hidden.append(wait.meta.key)
-        elif has_shadow(wait.meta):
-            self._waiting.append(_Waiting(shadow + b"/", shadow, wait.meta, is_shadow=True))
+        shadow, meta = wait.name + SHADOW_SUFFIX, self._meta(wait.source)
+        if wait.is_shadow or (has_shadow(meta) and not is_representable(shadow)):
+            self._hidden.append(meta.key)
+        elif has_shadow(meta):
+            self._waiting.append(_Waiting(shadow + b"/", shadow, meta, is_shadow=True))
 
-    def _object(self, key: bytes, meta: ObjectMeta) -> None:
-        if not key:
-            self.marker = meta
+    def _object(self, key: bytes, source: int) -> None:
         if not is_representable(key):
-            if key or meta.size:
-                self._hidden.append(meta.key)
+            self._unrepresentable(key, self._objects[source])
             return
         if self._waiting and self._waiting[-1].is_shadow and self._waiting[-1].name == key:
-            self._hidden.append(self._waiting.pop().meta.key)
-        self._waiting.append(_Waiting(key + b"/", key, meta))
+            self._hidden.append(self._meta(self._waiting.pop().source).key)
+        self._waiting.append(_Waiting(key + b"/", key, source))
+
+    def _unrepresentable(self, key: bytes, meta: ObjectMeta) -> None:
+        if not key:
+            self.marker = meta
+        if key or meta.size:
+            self._hidden.append(meta.key)
+
+
+class NamesDigest:
+    """The names of a listing in their order, page by page: all at once they may be 100 MB."""
+
+    def __init__(self) -> None:
+        self._hash = blake2b(digest_size=16)
+        self._is_empty = True
+
+    def add(self, names: list[bytes]) -> None:
+        """The names that follow."""
+        if names:
+            self._hash.update(b"/".join(names if self._is_empty else [b"", *names]))
+            self._is_empty = False
+
+    def value(self) -> bytes:
+        """Of all names so far, however they were divided."""
+        return self._hash.digest()

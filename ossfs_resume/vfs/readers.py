@@ -1,5 +1,6 @@
 """Open directories: each handle reads one listing from its start to its end."""
 
+from collections.abc import Mapping
 from itertools import count
 
 import trio
@@ -9,46 +10,91 @@ from ossfs_resume.vfs.attributes import AttributeReader
 from ossfs_resume.vfs.directory import Directory
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.listing import Listing
-from ossfs_resume.vfs.models import Listed
+from ossfs_resume.vfs.models import Portion
 from ossfs_resume.vfs.nodes import DirectoryNode, current
+from ossfs_resume.vfs.page import Page
+from ossfs_resume.vfs.presence import NOTHING, Present
 
-BATCH_NAMES = 1000
-"""Entries prepared at a time, so that a thousand names cost one question to the cache; the kernel
-takes them in smaller portions."""
+END = Portion(0, (), (), (), (), (), {}, 0.0, 0.0)
 
 
 class DirectoryReader:
-    """One handle: its place in a listing, and the batch of entries prepared last."""
+    """One handle: its place in a listing, and the page that it reads, prepared."""
 
-    def __init__(self, directory: Directory, attributes: AttributeReader) -> None:
+    def __init__(
+        self, directory: Directory, attributes: AttributeReader, table: InodeTable
+    ) -> None:
         self.node: DirectoryNode = directory.node
         self._directory = directory
         self._attributes = attributes
+        self._table = table
         self._listing: Listing | None = None
-        self._batch: list[Listed] = []
-        self._batch_start = 0
+        self._page: Page | None = None
+        self._first = 0
+        self._names: list[bytes] = []
+        self._present: Mapping[int, Present] = {}
+        self._allocated: list[int] = []
+        """The page that it reads, the index of its first entry, its names, what is cached of them,
+        and what is to be shown of that."""
 
     def __repr__(self) -> str:
         return f"<DirectoryReader {self._directory.node.prefix!r} {self._listing!r}>"
 
-    async def read(self, offset: int, limit: int) -> list[Listed]:
+    async def read(self, offset: int, limit: int) -> Portion:
         """At most ``limit`` entries from ``offset`` on; none at the end. Raises OriginError."""
         if offset == 0 or self._listing is None:
             self._listing = await self._directory.listings.young()
-        if offset == 0 or not 0 <= offset - self._batch_start < len(self._batch):
-            self._batch = await self._prepare(self._listing, offset)
-            self._batch_start = offset
+        if offset == 0 or not 0 <= offset - self._first < len(self._names):
+            await self._prepare(self._listing, offset)
         self.node.read_at = trio.current_time()
-        start = offset - self._batch_start
-        return self._batch[start : start + limit]
+        if self._page is None:
+            return END
+        start = offset - self._first
+        return self._portion(self._page, range(start, min(start + limit, self._page.count)))
 
-    async def _prepare(self, listing: Listing, offset: int) -> list[Listed]:
+    async def _prepare(self, listing: Listing, offset: int) -> None:
+        """Have the page with the entry ``offset`` at hand."""
         await self._directory.listings.reach(listing, offset)
-        names = listing.names[offset : offset + BATCH_NAMES]
-        nodes = [current(listing.nodes[name]) for name in names]
-        attributes = await self._attributes.of(nodes)
-        offsets = range(offset + 1, offset + len(names) + 1)
-        return list(map(Listed, names, attributes, offsets, self._directory.valid_s(nodes)))
+        if offset >= listing.count:
+            self._page, self._names = None, []
+            return
+        page, row = listing.at(offset)
+        self._present = await self._attributes.present(page)
+        self._allocated = self._attributes.allocated(page, self._present)
+        self._page, self._first, self._names = page, offset - row, page.names()
+
+    def _portion(self, page: Page, rows: range) -> Portion:
+        """Some rows of it, as they are at this moment."""
+        self._table.settle(page, rows)
+        part = slice(rows.start, rows.stop)
+        valid_s = self._directory.valid_s(page)
+        others = {
+            row - rows.start: (self._attributes.of_row(page, row, present), valid_s)
+            for row, present in self._present.items()
+            if present.is_live and row in rows
+        }
+        for row in page.nodes.keys() & set(rows) if page.nodes else ():
+            node = current(page.nodes[row])
+            attributes = self._attributes.of_node(node, self._present.get(row, NOTHING))
+            others[row - rows.start] = attributes, self._directory.valid_s(node)
+        return Portion(
+            self._first + rows.start,
+            self._names[part],
+            page.inodes[part],
+            page.columns.sizes[part],
+            self._allocated[part],
+            page.columns.modified[part],
+            others,
+            valid_s,
+            self._attributes.valid_s,
+            (page, rows.start),
+        )
+
+    def tell(self, portion: Portion, taken: int) -> None:
+        """The kernel took so many entries of what `read` gave, and holds them."""
+        if isinstance(portion.place, tuple):
+            page, start = portion.place
+            self._table.tell(page, range(start, start + taken))
 
 
 class DirectoryReaders:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ossfs_resume.vfs.inodes import InodeTable
-from ossfs_resume.vfs.memory import Memory
+from ossfs_resume.vfs.metadata_requests import Origin
+from ossfs_resume.vfs.metadata_store import MetadataStore
 from ossfs_resume.vfs.models import TreeSettings
 from ossfs_resume.vfs.nodes import FileNode, Node, doubt
-from ossfs_resume.vfs.origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Shared:
     settings: TreeSettings
     wall_clock: Callable[[], float]
     on_doubt: Callable[[int], None]
-    memory: Memory = field(default_factory=Memory)
+    memory: MetadataStore = field(default_factory=MetadataStore)
     hidden: HiddenKeys = field(default_factory=HiddenKeys)
     lookups: int = 0
     lookups_without_request: int = 0

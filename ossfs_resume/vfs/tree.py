@@ -1,6 +1,6 @@
 """The bucket as a tree of inodes: what a file system asks, answered in the bucket's terms.
 
-Two things keep an inode: the kernel's lookup count, which every `lookup` and `remember` raises and
+Two things keep an inode: the kernel's lookup count, which every `lookup` and `tell` raises and
 `forget` lowers, and open handles. The rest of what is known about names is a cache, which may be
 dropped at any time (`directories`).
 """
@@ -18,17 +18,24 @@ from ossfs_resume.errors import BadValue, IsADirectory, NotADirectory, StaleVers
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs import inodes
-from ossfs_resume.vfs.attributes import AttributeReader
-from ossfs_resume.vfs.directories import Directories
-from ossfs_resume.vfs.directory import Directory
+from ossfs_resume.vfs.attributes import AttributeReader, Growing
+from ossfs_resume.vfs.directory import Directories, Directory
 from ossfs_resume.vfs.handles import OpenFiles
 from ossfs_resume.vfs.inodes import InodeTable
 from ossfs_resume.vfs.interfaces import ByteSource, CacheView, Lister
-from ossfs_resume.vfs.memory import Keeper, Memory
-from ossfs_resume.vfs.models import Attributes, Listed, Opened, TreeSettings, TreeStatistics
+from ossfs_resume.vfs.metadata_requests import Origin
+from ossfs_resume.vfs.metadata_store import Keeper, MetadataStore
+from ossfs_resume.vfs.models import (
+    Attributes,
+    Listed,
+    Opened,
+    Portion,
+    TreeSettings,
+    TreeStatistics,
+)
 from ossfs_resume.vfs.names import directory_prefix, encode, parent_prefix
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode, Node, is_doubted
-from ossfs_resume.vfs.origin import Origin
+from ossfs_resume.vfs.presence import Presence
 from ossfs_resume.vfs.readers import DirectoryReader, DirectoryReaders
 from ossfs_resume.vfs.shared import NANOSECONDS, Shared
 from ossfs_resume.vfs.walks import Walks
@@ -66,7 +73,7 @@ class Tree:
     ) -> None:
         settings = settings or TreeSettings()
         now_ns = int(wall_clock() * NANOSECONDS)
-        memory = Memory(keeper, settings.recall_s)
+        memory = MetadataStore(keeper, settings.recall_s)
         self._table = InodeTable(
             directory_prefix(prefix),
             now_ns,
@@ -80,14 +87,34 @@ class Tree:
         self._cache = cache
         self._directories = Directories(self._shared)
         walks = Walks(self._directories.listing_of, source)
-        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s)
+        self._files = OpenFiles(source, self._table, walks, settings.metadata_ttl_s, on_doubt)
         self._readers = DirectoryReaders(self._table)
-        self._attributes = AttributeReader(cache, self._files, settings.metadata_ttl_s)
+        self._growing = Growing(nursery, on_doubt)
+        self._attributes = AttributeReader(Presence(cache), self._files, settings.metadata_ttl_s)
 
     def __repr__(self) -> str:
         return f"<Tree {self._table!r} {self._directories!r} {self._origin!r}>"
 
     # --- names and inodes ---
+
+    def lookup_at_once(self, parent: int, name: bytes) -> Listed | None:
+        """What `lookup` gives, if neither the origin nor the cache's disk need be asked."""
+        node_of_parent = self._table.get(parent)
+        if not isinstance(node_of_parent, DirectoryNode):
+            return None
+        directory = self._directories.of(node_of_parent)
+        believed = directory.believed(name)
+        if believed is None:
+            return None
+        page, row, node = believed
+        attributes = self._attributes.at_once(page, row, node, name)
+        if attributes is None:
+            return None
+        if node is None:
+            self._table.tell(page, range(row, row + 1))
+        else:
+            self._table.remember(node)
+        return Listed(name, attributes, 0, directory.valid_s(node or page))
 
     async def lookup(self, parent: int, name: bytes) -> Listed:
         """What ``name`` stands for in a directory; the kernel holds it until `forget`.
@@ -102,17 +129,18 @@ class Tree:
             node = self._parent(directory.node)
         else:
             node = await directory.lookup(name)
-        [attributes] = await self._attributes.of([node])
-        [valid_s] = directory.valid_s([node])
+        attributes = await self._attributes.of(node)
+        valid_s = directory.valid_s(node)
         if not _is_current(node):
             # Served for want of news; were the kernel to ask for the attributes, it got an error.
             attributes = attributes._replace(valid_s=max(attributes.valid_s, valid_s))
         self._table.remember(node)
         return Listed(name, attributes, 0, valid_s)
 
-    def remember(self, listed: Listed) -> None:
-        """The kernel took this entry of a listing and holds it until `forget`."""
-        self._table.remember(self._table.get(listed.attributes.inode))
+    def tell(self, handle: int, portion: Portion, taken: int) -> None:
+        """The kernel took so many entries of a portion of a listing, and holds them until
+        `forget`; to be called before anything is awaited."""
+        self._readers.get(handle).tell(portion, taken)
 
     def forget(self, inode: int, count: int) -> None:
         """The kernel gives up ``count`` of its holds. Never raises."""
@@ -129,8 +157,7 @@ class Tree:
             await self._settle_doubt(node)
             if not _is_current(node):
                 raise StaleVersion(f"inode {inode} has been superseded")
-        [attributes] = await self._attributes.of([node])
-        return attributes
+        return await self._attributes.of(node)
 
     def read_link(self, inode: int) -> bytes:
         """The path that a symbolic link holds. Raises BadValue if it is none, StaleVersion."""
@@ -157,7 +184,11 @@ class Tree:
 
     def inode_of(self, version: ObjectVersion) -> int:
         """The inode that stands for a version today, whether or not anybody knows it."""
-        return self._table.file(ObjectMeta(version.key, version.size, version.etag, 0)).inode
+        return self._table.inode_of(ObjectMeta(version.key, version.size, version.etag, 0))
+
+    def grows(self, version: ObjectVersion) -> None:
+        """More of it is being fetched into the cache from now on."""
+        self._growing.began(self.inode_of(version))
 
     def refresh(self, inode: int) -> None:
         """Believe nothing any more of what is known about a file's name, or about the names in and
@@ -182,9 +213,9 @@ class Tree:
         """
         directory = self._directory(inode)
         await self._settle_doubt(directory.node)
-        return self._readers.add(DirectoryReader(directory, self._attributes))
+        return self._readers.add(DirectoryReader(directory, self._attributes, self._table))
 
-    async def list_directory(self, handle: int, offset: int, limit: int) -> list[Listed]:
+    async def list_directory(self, handle: int, offset: int, limit: int) -> Portion:
         """At most ``limit`` entries from ``offset`` on (0 starts anew), none at the end.
 
         Raises OriginError (AccessDenied where listing is forbidden).

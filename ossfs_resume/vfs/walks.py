@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ossfs_resume.cache.blobs import MOST_BYTES as MOST_SMALL
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.interfaces import Predictions
 from ossfs_resume.vfs.listing import Listing
@@ -22,7 +23,7 @@ from ossfs_resume.vfs.names import parent_prefix
 from ossfs_resume.vfs.nodes import FileNode, current
 
 GAP = 4
-"""Neighbours may be so far apart: several readers of one walk overtake each other."""
+"""OtherProcesses may be so far apart: several readers of one walk overtake each other."""
 
 LEAST_OPENED = 3
 GROWTH = 4
@@ -84,12 +85,14 @@ class Run:
 
 
 class Order:
-    """The files of a directory in one order, and the run through them."""
+    """The files of a directory in one order, by inode and place in its listing, and the run through
+    them."""
 
-    def __init__(self, files: Sequence[FileNode]) -> None:
-        self.files = files
+    def __init__(self, listing: Listing, files: Sequence[tuple[int, int]]) -> None:
         self.run = Run()
-        self._index = {file.inode: index for index, file in enumerate(files)}
+        self._listing = listing
+        self._places = [place for _, place in files]
+        self._index = {inode: index for index, (inode, _) in enumerate(files)}
 
     def __contains__(self, file: FileNode) -> bool:
         return file.inode in self._index
@@ -97,27 +100,28 @@ class Order:
     def visit(self, file: FileNode) -> tuple[Sequence[FileNode], Sequence[FileNode]]:
         """``file`` is opened: what is given up of the predictions, and what is predicted now."""
         given_up = self.run.visit(self._index[file.inode])
-        predicted = self.run.predict(len(self.files))
+        predicted = self.run.predict(len(self._places))
         return self._of(given_up), self._of(predicted)
 
     def _of(self, indices: range) -> Sequence[FileNode]:
-        return self.files[indices.start : indices.stop]
+        places = self._places[indices.start : indices.stop]
+        nodes = (current(self._listing.node_at(place)) for place in places)
+        return [node for node in nodes if isinstance(node, FileNode)]
 
 
 class Walk:
     """A directory that files are opened of, in both orders."""
 
     def __init__(self, listing: Listing) -> None:
-        nodes = map(current, listing.nodes.values())
-        files = [node for node in nodes if isinstance(node, FileNode)]
-        self.names = len(listing.names)
+        files = list(listing.files())
+        self.names = listing.count
         self.listing = listing
-        self.orders = (Order(files), Order(sorted(files, key=lambda file: file.inode)))
+        self.orders = (Order(listing, files), Order(listing, sorted(files)))
         self.read_to_their_end = 0
 
     def is_of(self, listing: Listing) -> bool:
         """Whether it was made of all that this listing shows."""
-        return self.listing is listing and self.names == len(listing.names)
+        return self.listing is listing and self.names == listing.count
 
 
 class Walks:
@@ -158,7 +162,7 @@ class Walks:
         if isinstance(known, Walk) and file in known.orders[0]:
             return known
         listing = self._listing_of(prefix)
-        if known is None or known is file or listing is None or len(listing.names) > MOST_NAMES:
+        if known is None or known is file or listing is None or listing.count > MOST_NAMES:
             return None
         if isinstance(known, Walk) and known.is_of(listing):
             return None
@@ -183,12 +187,12 @@ class Walks:
 
 
 def _metas(files: Iterable[FileNode]) -> Sequence[ObjectMeta]:
-    """Of those that are worth fetching."""
+    """Of those that are worth fetching, or having at hand: many small ones cost one question."""
     return [
         file.meta
         for file in files
         if 0 < file.meta.size <= MOST_BYTES
         and not file.meta.link
-        and not (file.handles or file.was_cached)
+        and not (file.handles or (file.was_cached and file.meta.size > MOST_SMALL))
         and not file.superseded
     ]

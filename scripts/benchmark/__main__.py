@@ -21,8 +21,19 @@ from peers import LEFT_OUT, OURS, PEERS, Peer
 @click.command()
 @click.option("--rounds", default=3, show_default=True, help="How often everybody takes a turn.")
 @click.option("--quick", is_flag=True, help="Less of everything, once: under two minutes.")
-@click.option("--only", multiple=True, metavar="NAME", help="Scenarios; see scenarios.py.")
-@click.option("--peers", "wanted", multiple=True, metavar="NAME", help="Contestants beside us.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(["limits", *(scenario.__name__ for scenario in SCENARIOS)]),
+    help="This scenario alone, and others named likewise.",
+)
+@click.option(
+    "--peers",
+    "wanted",
+    multiple=True,
+    type=click.Choice([peer.name for peer in PEERS]),
+    help="This contestant beside us, and others named likewise.",
+)
 @click.option("--directory", default=tempfile.gettempdir(), help="A directory on the disk to use.")
 @click.option("--output", default=".", help="Where bench.md, bench.json and bench.png go.")
 def main(

@@ -128,9 +128,9 @@ def reading(path: Path, count: int) -> threading.Thread:
 
 
 @contextlib.contextmanager
-def killed_mount(emulator: EmulatorProcess, place: Path) -> Iterator[Mount]:
+def killed_mount(emulator: EmulatorProcess, place: Path, *options: str) -> Iterator[Mount]:
     """A mount that may be dead or alive at the end, and is gone then; the first start included."""
-    mount = Mount(emulator, place, is_forked=False)
+    mount = Mount(emulator, place, options=options, is_forked=False)
     try:
         yield mount
     finally:

@@ -10,6 +10,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.backlog import Backlog
+from ossfs_resume.cache.catalog import Catalog
 from support.waiting import PATIENCE_S
 
 Parts = Any  # of conftest.py
@@ -87,6 +88,24 @@ def test_no_more_than_the_limit_is_written_while_a_commit_waits_for_the_disk(
         assert store.statistics().uncommitted_bytes <= (6 + 2) * parts.SIZE
     writer.join(PATIENCE_S)
     assert written.is_set()
+    store.release(entry)
+    store.close()
+
+
+def test_in_company_twice_as_much_may_wait_for_the_disk(
+    settings: CacheSettings, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit is so much slower there, and is made for so much more."""
+    monkeypatch.setattr("ossfs_resume.cache.committer._PATIENCE_S", 1e6)
+    monkeypatch.setattr(Catalog, "is_alone", False)
+    store = CacheStore.open(replace(settings, commit_bytes=4 * parts.SIZE))
+    entry = store.acquire(parts.version(64))
+    parts.write(entry, 0, 1)
+    with store._catalog.transaction():
+        writer = threading.Thread(target=parts.write, args=(entry, 1, 12), daemon=True)
+        writer.start()
+        writer.join(PATIENCE_S)
+        assert not writer.is_alive()
     store.release(entry)
     store.close()
 

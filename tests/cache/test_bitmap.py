@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -68,22 +67,6 @@ class BitmapMachine(RuleBasedStateMachine):
 
 
 TestBitmap = BitmapMachine.TestCase
-
-
-@given(SIZES, st.data())
-def test_union_has_the_parts_of_both_and_changes_neither(size: int, data: st.DataObject) -> None:
-    packed = [data.draw(st.binary(max_size=10)) for _ in range(2)]
-    one, other = (PartBitmap.from_bytes(size, each) for each in packed)
-    numbers = [int.from_bytes(each.to_bytes(), "little") for each in (one, other)]
-    both = one.union(other)
-    assert int.from_bytes(both.to_bytes(), "little") == numbers[0] | numbers[1]
-    assert both.count == (numbers[0] | numbers[1]).bit_count()
-    assert [int.from_bytes(each.to_bytes(), "little") for each in (one, other)] == numbers
-
-
-def test_sets_of_different_sizes_have_no_union() -> None:
-    with pytest.raises(ValueError, match="2 and 3"):
-        PartBitmap(2).union(PartBitmap(3))
 
 
 @pytest.mark.parametrize(("first", "stop"), [(-1, 1), (0, 4), (2, 1)])

@@ -117,7 +117,7 @@ class CatalogMachine(RuleBasedStateMachine):
             assert not transaction.apply(old, changes(crc_run(parts.start, 1)))
             assert not transaction.mark_synced(old, [parts])
             assert not transaction.clear_parts(old, [parts])
-        assert self.catalog.load(self.versions[which]) is None
+        assert self.catalog.load([self.versions[which]]) == [None]
         new = add(self.catalog, self.versions[which], old.geometry.part_size)
         assert new.row_id not in self.row_ids
         self.row_ids.add(new.row_id)
@@ -129,7 +129,7 @@ class CatalogMachine(RuleBasedStateMachine):
         for version, generation, written, synced in zip(
             self.versions, self.generations, self.written, self.synced, strict=True
         ):
-            found = self.catalog.load(version)
+            (found,) = self.catalog.load([version])
             assert found is not None
             row, stored = found
             count = generation.geometry.part_count
@@ -202,7 +202,7 @@ def test_a_part_that_is_written_again_is_synced_no_longer(catalog: Catalog) -> N
         transaction.apply(generation, changes(crc_run(0, 1, 2, 3)))
         transaction.mark_synced(generation, [range(3)])
         transaction.apply(generation, changes(crc_run(1, 2)))
-    loaded = catalog.load(version)
+    (loaded,) = catalog.load([version])
     assert loaded is not None
     assert (loaded[1].written[0], loaded[1].synced[0]) == (0b111, 0b101)
 

@@ -118,6 +118,52 @@ def test_each_untruth_is_found_and_repaired(
     assert look(filled).problems == []
 
 
+def execute_small(settings: CacheSettings, statement: str) -> None:
+    path = settings.directory / settings.identity / "small.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def overwrite_small(settings: CacheSettings) -> None:
+    path = settings.directory / settings.identity / "small.sqlite3"
+    path.write_bytes(b"this is no database" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind", "text"),
+    [
+        ("UPDATE blob SET data = zeroblob(length(data))", "part", "damaged: wrong CRC-64"),
+        ("DELETE FROM blob", "part", "damaged: its bytes are missing"),
+        ("INSERT INTO blob VALUES (77, x'00')", "orphan", "of 1 small object belong to no object"),
+        ("", "small", "file is not a database"),
+    ],
+)
+def test_each_untruth_of_small_objects_is_found_and_repaired(
+    filled: CacheSettings, parts: Parts, harm: str, kind: str, text: str
+) -> None:
+    store = CacheStore.open(filled)
+    entry = store.acquire(parts.version(1, key="small"))
+    parts.write(entry, 0, 1)
+    store.release(entry)
+    store.close()
+    assert look(filled).problems == []
+    if harm:
+        execute_small(filled, harm)
+    else:
+        overwrite_small(filled)
+    for repair in (False, True):
+        report = look(filled, repair=repair)
+        problem = report.problems[0]
+        assert problem.kind == kind
+        assert text in problem.text
+        assert report.is_good is repair
+    assert look(filled).problems == []
+    store = CacheStore.open(filled)
+    assert store.cached_bytes([parts.version(5)]) == [3 * parts.SIZE]
+    store.close()
+
+
 def test_a_living_store_is_neither_blamed_nor_harmed(filled: CacheSettings, parts: Parts) -> None:
     store = CacheStore.open(filled)
     entry = store.acquire(parts.version(5))

@@ -1,5 +1,6 @@
 """Commits that fail, and are made up for."""
 
+import errno
 import logging
 import sqlite3
 import threading
@@ -12,6 +13,8 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.directory import Directory
+from ossfs_resume.cache.segmentfiles import SegmentFiles
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
 
@@ -59,6 +62,29 @@ def test_what_could_not_be_committed_is_committed_the_next_time(
     assert catalog.present_bytes([parts.version(3)]) == [3 * parts.SIZE]
 
 
+@pytest.mark.parametrize("opened", ["file", "folder"])
+def test_what_could_not_be_opened_to_be_synced_is_synced_later_and_not_discarded(
+    store: CacheStore, parts: Parts, monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    """A process without descriptors knows nothing bad of its disk."""
+
+    def no_more(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    entry = store.acquire(parts.version(3))
+    parts.write(entry, 0, 3)
+    with monkeypatch.context() as limited:
+        place = SegmentFiles if opened == "file" else Directory
+        limited.setattr(place, "_open_all" if opened == "file" else "enter", no_more)
+        store.sync()
+    assert entry.read(0, 3 * parts.SIZE) == parts.whole(entry.geometry)
+    assert store.statistics().unsynced_bytes == 3 * parts.SIZE
+    assert entry._backing.file._has_new_names
+    store.sync()
+    assert store.statistics().unsynced_bytes == 0
+    store.release(entry)
+
+
 def test_what_could_not_be_marked_synced_is_synced_again(
     failing: tuple[CacheStore, FailingCatalog], parts: Parts
 ) -> None:
@@ -70,7 +96,7 @@ def test_what_could_not_be_marked_synced_is_synced_again(
     assert store.statistics().unsynced_bytes == 3 * parts.SIZE
     store.sync()
     assert store.statistics().unsynced_bytes == 0
-    loaded = catalog.load(parts.version(3))
+    (loaded,) = catalog.load([parts.version(3)])
     assert loaded is not None
     assert loaded[1].synced[0] == 0b111
 

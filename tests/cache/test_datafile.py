@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.directory import Directory
+from support.machine import NO_TMPFS
 
 
 class ShortSegments(DataFile):
@@ -62,7 +63,7 @@ def test_nowait_gives_everything_or_nothing(folder: DataFolder) -> None:
     file.close()
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a tmpfs")
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason=NO_TMPFS)
 def test_a_file_system_without_nowait_is_asked_once_or_answers_rightly(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from ossfs_resume.cache import delayed as module
 from ossfs_resume.cache.delayed import DelayedWork
-from support.waiting import PATIENCE_S
+from support.waiting import PATIENCE_S, eventually
 
 NEVER_S = 1e6
 
@@ -56,3 +57,32 @@ def test_a_failure_is_logged_and_the_next_work_is_done(caplog: pytest.LogCapture
             delayed.notify(1)
             assert calls.acquire(timeout=PATIENCE_S)
     assert "first" in caplog.text
+
+
+@pytest.mark.parametrize(("took_s", "rests_s"), [(0.01, 0.2), (0.1, 0.4), (60.0, 0.8)])
+def test_work_that_takes_long_is_done_less_often(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, rests_s: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    work = DelayedWork(
+        "test", lambda: clock.advance(took_s), interval_s=0.2, limit=1, longest_s=0.8
+    )
+    work.interval_s = 0.0
+    work.start()
+    work.notify(1)
+    eventually(lambda: work.interval_s == pytest.approx(rests_s))
+    work.stop()
+
+
+class Clock:
+    """A clock that only work advances."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds

@@ -1,6 +1,7 @@
 """Nothing in a cache is followed, and nothing used that belongs to others."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.directory import Directory, NotOurs
 from ossfs_resume.cache.workbench import clear, opened
 from ossfs_resume.errors import CacheError
+from support.machine import needs_root
+from support.waiting import PATIENCE_S
 
 SOMEBODY = 12345
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
 def content(folder: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -86,6 +87,32 @@ def test_a_file_with_another_name_elsewhere_is_not_written(
     os.link(catalog, precious / "copy")
     with pytest.raises(NotOurs, match="hard links"):
         CacheStore.open(settings)
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_CREAT])
+def test_a_pipe_is_refused_and_nobody_waits_for_its_other_end(tmp_path: Path, flags: int) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    refused: list[Exception] = []
+
+    def use() -> None:
+        try:
+            os.close(Directory.at(tmp_path).open("pipe", flags))
+        except NotOurs as error:
+            refused.append(error)
+
+    user = threading.Thread(target=use, daemon=True)
+    user.start()
+    user.join(PATIENCE_S)
+    assert [str(error) for error in refused] == [
+        f"{tmp_path}/pipe is neither a file nor a directory; remove it from the cache"
+    ]
+
+
+def test_nobody_is_told_to_remove_what_he_named_himself() -> None:
+    """``--cache-dir /dev/null``, for instance."""
+    with pytest.raises(CacheError, match="/dev/null: not a directory") as refused:
+        CacheStore.open(CacheSettings(Path("/dev/null"), "bucket"))
+    assert "remove" not in str(refused.value)
 
 
 def test_removing_a_tree_removes_links_and_not_what_they_lead_to(

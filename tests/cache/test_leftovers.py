@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore, leftovers
+from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.datafolder import DataFolder
 from ossfs_resume.cache.directory import Directory
@@ -18,9 +19,11 @@ def run(settings: CacheSettings) -> None:
     """One whole pass."""
     folder = settings.directory / settings.identity
     catalog = Catalog(folder / "catalog.sqlite3").open()
-    one_pass = Leftovers(catalog, DataFolder(lambda: Directory.at(folder / "data")))
+    blobs = Blobs(folder / "small.sqlite3").open()
+    one_pass = Leftovers(catalog, DataFolder(lambda: Directory.at(folder / "data")), blobs)
     one_pass.start()
     one_pass.wait()
+    blobs.close()
     catalog.close()
 
 

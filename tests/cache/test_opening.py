@@ -1,7 +1,6 @@
 """A catalogue is opened in the first way that its disk allows, and never emptied."""
 
 import fcntl
-import os
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.failure import LockedOut
 from ossfs_resume.cache.opening import open_connections
 from ossfs_resume.errors import CacheError
+from support.disks import tmpfs
+from support.machine import is_root
 
 NAME = "catalog.sqlite3"
 OPEN = """
@@ -29,7 +30,7 @@ except Exception as error:
     print(error.__cause__)
 """
 WITHOUT_PRIVILEGES = (
-    ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if is_root() else []
 )
 """Root may write every file, unless he goes without that."""
 
@@ -54,16 +55,9 @@ def add_many(catalog: Catalog) -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 2 MiB with a catalogue that knows one fact."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a disk for this")
-    try:
+    with tmpfs(tmp_path / "disk", 2 << 20) as disk:
         add(disk / NAME, "before")
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def fill(disk: Path) -> None:

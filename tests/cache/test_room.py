@@ -1,7 +1,6 @@
 """A cache can always give room, and a disk in trouble keeps nobody from opening it."""
 
 import errno
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,8 @@ from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.cache.workbench import opened
 from ossfs_resume.errors import CacheError, DiskFull
+from support.disks import tmpfs
+from support.machine import NO_FLAGS, needs_ordinary_user
 from support.waiting import eventually
 
 Parts = Any  # of conftest.py
@@ -25,13 +26,8 @@ MIB = 1 << 20
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 10 MiB."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", directory]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a disk for this")
-    yield directory
-    subprocess.run(["umount", "-l", directory], check=True)
+    with tmpfs(tmp_path / "disk", 10 * MIB) as disk:
+        yield disk
 
 
 def fill(disk: Path) -> None:
@@ -128,7 +124,7 @@ def immutable(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "immutable"
     directory.mkdir()
     if subprocess.run(["chattr", "+i", directory], capture_output=True, check=False).returncode:
-        pytest.skip("no file here can be made immutable")
+        pytest.skip(NO_FLAGS)
     yield directory
     subprocess.run(["chattr", "-i", directory], check=True)
 
@@ -153,7 +149,41 @@ def test_a_disk_in_trouble_at_the_start_is_gone_without_until_it_is_over(
     assert (immutable / "cache/bucket/catalog.sqlite3").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("name", ["catalog.sqlite3", "lock", "owners"])
+def test_a_file_that_nobody_can_change_is_the_trouble_of_a_disk(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """And not of a user who chose a place that he may not use."""
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    settings = parts.quiet(tmp_path)
+    CacheStore.open(settings).close()
+    file = tmp_path / "bucket" / name
+    if subprocess.run(["chattr", "+i", file], capture_output=True, check=False).returncode:
+        pytest.skip(NO_FLAGS)
+    try:
+        store = CacheStore.open(settings)
+        with pytest.raises(CacheError):
+            store.acquire(parts.version(2))
+    finally:
+        subprocess.run(["chattr", "-i", file], check=True)
+    eventually(lambda: store._catalog.is_open)
+    store.close()
+
+
+def test_an_empty_disk_that_is_read_only_is_gone_without_until_it_is_writable(
+    tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    with monkeypatch.context() as disk:
+        disk.setattr("ossfs_resume.cache.folder.is_read_only", lambda _path: True)
+        store = CacheStore.open(parts.quiet(tmp_path))
+        with pytest.raises(CacheError):
+            store.acquire(parts.version(2))
+    eventually(lambda: store._catalog.is_open)
+    store.close()
+
+
+@needs_ordinary_user
 def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path, parts: Parts) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(CacheError, match="ermission denied"):

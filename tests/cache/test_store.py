@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.datafile import DataFile
 from ossfs_resume.errors import CacheError
+from support.disks import tmpfs
 from support.waiting import PATIENCE_S, eventually
 
 Parts = Any  # of conftest.py
@@ -170,15 +170,8 @@ def test_readers_and_writers_go_on_while_a_sync_waits_for_the_disk(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs")
-    mountpoint = tmp_path / "tiny"
-    mountpoint.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mountpoint)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield mountpoint
-    subprocess.run(["umount", "-l", str(mountpoint)], check=True)
+    with tmpfs(tmp_path / "tiny", 4 << 20) as disk:
+        yield disk
 
 
 def test_a_full_disk_costs_only_what_was_not_stored(tiny_disk: Path, parts: Parts) -> None:
@@ -250,3 +243,60 @@ def test_a_closed_store_gives_no_entries_and_takes_late_releases(
 
 def test_the_space_of_the_disk_is_told(store: CacheStore) -> None:
     assert store.statvfs().f_blocks > 0
+
+
+def open_files(directory: Path) -> list[str]:
+    """The files that this process has open below a directory."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:
+            continue
+        if path.startswith(str(directory)) and os.path.isfile(path):
+            found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("allowed", range(4))
+def test_a_store_that_gets_no_threads_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    before = threading.active_count()
+    start, left = threading.Thread.start, iter(range(allowed))
+
+    def refuse(thread: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        CacheStore.open(CacheSettings(tmp_path, "bucket"))
+    assert open_files(tmp_path) == []
+    assert threading.active_count() == before
+
+
+def test_what_is_cached_below_a_prefix_is_told_with_one_question(
+    store: CacheStore, parts: Parts
+) -> None:
+    for key in ("d/stored", "d/e/stored", "e/stored"):
+        entry = store.acquire(parts.version(2, key=key))
+        parts.write(entry, 0, 2)
+        parts.close(store, entry)
+    in_use = store.acquire(parts.version(2, key="d/in use"))
+    parts.write(in_use, 0, 1)
+    changes = store.changes
+    assert store.opened() == {in_use.version: parts.SIZE}
+    assert [store.open_bytes(parts.version(2, key=key)) for key in ("d/in use", "d/stored")] == [
+        parts.SIZE,
+        None,
+    ]
+    expected = {parts.version(2, key=key): 2 * parts.SIZE for key in ("d/stored", "d/e/stored")}
+    assert store.cached_below("d/", 3) == {**expected, in_use.version: parts.SIZE}
+    assert store.cached_below("d/", 2) is None
+    assert len(store.cached_below("", 4) or ()) == 4
+    assert store.changes == changes, "questions change nothing"
+    store.commit()
+    assert store.changes > changes
+    store.release(in_use)

@@ -1,5 +1,6 @@
 """Trust that outlives an open file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,18 @@ def test_a_new_process_and_a_new_row_trust_nothing(
 
 
 def test_an_object_of_one_part_is_never_synced_and_so_checked_each_time(
-    store: CacheStore, parts: Parts, settings: CacheSettings
+    parts: Parts, settings: CacheSettings
 ) -> None:
-    entry = store.acquire(parts.version(1))
+    store = CacheStore.open(replace(settings, part_size=2 * parts.SIZE))
+    entry = store.acquire(parts.version(2))
     parts.write(entry, 0, 1)
     parts.close(store, entry)
     path: Path = parts.data_file(settings.directory)
     parts.damage(path, 77)
-    again = store.acquire(parts.version(1))
+    again = store.acquire(parts.version(2))
     assert again.check(0, 1) == [0]
     store.release(again)
+    store.close()
 
 
 def test_the_longest_closed_is_forgotten_first_and_each_is_recalled_once() -> None:

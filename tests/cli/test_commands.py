@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ossfs_resume.cli import PURPOSES
 from ossfs_resume.option_table import GROUPS, OPTIONS
+from support.emulator import EmulatorProcess
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,6 +26,42 @@ def test_help_is_complete_and_quiet(arguments: list[str]) -> None:
     assert result.returncode == 0
     assert result.stdout.startswith("Usage:")
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("mnt", "no such command: mnt; did you mean mount?"),
+        ("umonut", "no such command: umonut; did you mean umount?"),
+        ("nonsense", "no such command: nonsense"),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_nearest(typed: str, told: str) -> None:
+    result = run(typed)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == f"Error: {told}"
+
+
+@pytest.mark.parametrize("limit", ["--nofile=12", "--nofile=24", "--as=50000000"])
+def test_a_limit_that_is_too_low_is_told_in_the_last_line(
+    emulator: EmulatorProcess, tmp_path: Path, limit: str
+) -> None:
+    (tmp_path / "mnt").mkdir()
+    words = ["mount", "--endpoint", emulator.url, "--region", emulator.region]
+    words += ["--cache-dir", str(tmp_path / "cache"), "oss://sample", str(tmp_path / "mnt")]
+    result = subprocess.run(
+        ["prlimit", limit, sys.executable, "-m", "ossfs_resume", *words],
+        env=os.environ | emulator.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    *_, line = result.stderr.splitlines()
+    assert line.startswith("ossfs-resume: ")
+    assert "raise the limit" in line
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -176,3 +177,9 @@ def test_a_log_that_is_stuck_holds_up_nobody_and_says_what_was_lost(
         target.may_go_on.set()
         logger.removeHandler(spool)
         spool.close()
+
+
+def test_a_pipe_that_nobody_reads_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="No such device or address"):
+        logs.configure("info", "text", tmp_path / "pipe", background=False)

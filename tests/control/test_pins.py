@@ -13,8 +13,9 @@ from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.control.errands import Errands
 from ossfs_resume.control.pins import Pins
-from ossfs_resume.errors import BadAnswer, NoSpace
+from ossfs_resume.errors import BadAnswer, NoSpace, Throttled, Unreachable
 from ossfs_resume.oss.models import ListPage, ObjectMeta
+from support.threads import answer_without_threads
 
 
 class Circles:
@@ -89,6 +90,28 @@ def pinned_bytes(keeper: Keeper) -> int:
         except NoSpace:
             return COUNT * BLOCK - room
         room += BLOCK
+
+
+async def test_a_directory_is_pinned_although_the_origin_is_away_for_a_while(
+    nursery: trio.Nursery,
+    tmp_path: Path,
+    autojump_clock: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer_without_threads(monkeypatch)
+    outages = iter([Unreachable("no route"), Throttled("slow down")])
+
+    def fail() -> None:
+        if (error := next(outages, None)) is not None:
+            raise error
+
+    with keeper_of(tmp_path) as keeper:
+        jobs = NoJobs()
+        lister = ByPages([BLOCK], fail)
+        pins = Pins(lister, keeper, jobs, Errands(nursery))  # type: ignore[arg-type]
+        await pins.pin("d/", None)
+        await trio.sleep(60)
+        assert (jobs.paths, pinned_bytes(keeper)) == (["d/"], BLOCK)
 
 
 async def test_a_directory_of_many_pages_is_pinned_as_a_whole_or_not_at_all(

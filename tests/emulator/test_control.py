@@ -1,13 +1,17 @@
-"""Counters, request log, start and end of the process."""
+"""Counters, request log, start and end of the process. Temporary keys, accepted beside the
+emulator's own until they expire.
+"""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import oss2
 import pytest
 from click.testing import CliRunner
 
@@ -155,3 +159,38 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         result = CliRunner().invoke(emulate, [str(tmp_path), "--port", str(port)])
     assert result.exit_code == 1
     assert result.output == f"Error: port {port} is taken; choose another with --port\n"
+
+
+pytestmark = pytest.mark.peers
+
+KEY = {"access_key_id": "STS.1", "access_key_secret": "s", "security_token": "t"}
+
+
+def read(emulator: EmulatorProcess, token: str = "t") -> bytes:
+    provider = oss2.credentials.StaticCredentialsProvider("STS.1", "s", token)
+    auth = oss2.ProviderAuthV4(provider)
+    bucket = oss2.Bucket(auth, emulator.url, emulator.bucket, region=emulator.region)
+    return bytes(bucket.get_object("x").read())
+
+
+def test_a_key_until_it_expires(emulator: EmulatorProcess) -> None:
+    (emulator.directory / "x").write_bytes(b"1")
+    emulator.accounts({**KEY, "expires_at": time.time() + 60})
+    assert read(emulator) == b"1"
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        read(emulator, "other")
+    assert caught.value.code == "InvalidSecurityToken"
+    emulator.accounts({**KEY, "expires_at": time.time() - 1})
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        read(emulator)
+    assert caught.value.code == "SecurityTokenExpired"
+    emulator.accounts()
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        read(emulator)
+    assert caught.value.code == "InvalidAccessKeyId"
+
+
+@pytest.mark.parametrize("nonsense", [[1], [{}], [{"access_key_id": "a"}], [{**KEY, "x": 1}]])
+def test_nonsense_is_refused(emulator: EmulatorProcess, nonsense: list[dict[str, object]]) -> None:
+    with pytest.raises(ValueError, match="wanted"):
+        emulator.accounts(*nonsense)

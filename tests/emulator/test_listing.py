@@ -1,5 +1,7 @@
 """Pages of a listing: properties of the pure function, then the two protocols on the wire."""
 
+import os
+import re
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
@@ -156,6 +158,16 @@ def test_changes_show_at_once(emulator: EmulatorProcess) -> None:
     emulator.request("DELETE", emulator.target("d/put"))
     (emulator.directory / "written").rename(emulator.directory / "d" / "renamed")
     assert texts(list_page(emulator, list_type=2), "Contents/Key") == ["d/renamed"]
+
+
+def test_what_is_no_file_is_no_object(emulator: EmulatorProcess) -> None:
+    """A link to itself made the whole listing fail."""
+    (emulator.directory / "file").write_bytes(b"x")
+    (emulator.directory / "loop").symlink_to("loop")
+    (emulator.directory / "dangling").symlink_to("nothing")
+    os.mkfifo(emulator.directory / "pipe")
+    body = emulator.request("GET", "/sample?list-type=2").body
+    assert re.findall(rb"<Key>(.*?)</Key>", body) == [b"file"]
 
 
 def test_an_empty_bucket_lists_nothing(emulator: EmulatorProcess) -> None:

@@ -14,7 +14,7 @@ from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.range_reading import Sink
+from ossfs_resume.oss.range_reader import Sink
 from support.waiting import PATIENCE_S
 
 PART = 64 * 1024

@@ -1,9 +1,47 @@
-"""Whether a version is still there is asked before it is opened."""
+"""A whole object is fetched behind its readers. Whether a version is still there is asked before
+it is opened.
+"""
 
 import pytest
+import trio
 
 from ossfs_resume.errors import ObjectChanged, ServerFailed
-from support.fetching import PART, SIZE, Running
+from support.fetching import PART, SIZE, Running, read
+from support.waiting import PATIENCE_S
+
+
+async def test_fill_completes_and_proves_an_object_behind_its_readers(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        await read(engine, download, 7 * PART, PART)
+        await engine.fill(download)
+        assert download.entry.progress.is_verified
+        assert origin.fetched == SIZE
+        assert origin.most_running <= 8
+
+
+async def test_a_cancelled_fill_ends_its_transfers_and_keeps_what_arrived(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", 200 * PART)
+    origin.allow = 3 * PART
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.fill, download)
+            await origin.started.wait()
+            while engine.statistics().bytes_received < 3 * PART:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(PATIENCE_S):
+            while engine.statistics().running:
+                await trio.lowlevel.checkpoint()
+        assert engine.statistics().queued == 0
+        assert download.entry.progress.present_count >= 2
+        assert download.claims == {}
 
 
 async def test_confirm_tells_a_changed_object_and_costs_one_part(

@@ -9,8 +9,6 @@ import trio
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.fetch.bandwidth import Bandwidth
-from ossfs_resume.fetch.calls import Hanging
 from ossfs_resume.fetch.download import Download, Transfer
 from ossfs_resume.fetch.part_writer import (
     BUFFER_BYTES,
@@ -20,8 +18,9 @@ from ossfs_resume.fetch.part_writer import (
     PartWriter,
     Passed,
 )
+from ossfs_resume.fetch.rates import Bandwidth, Traffic
 from ossfs_resume.fetch.scheduler import Priority
-from ossfs_resume.fetch.traffic import Traffic
+from ossfs_resume.fetch.thread_calls import Hanging
 from ossfs_resume.oss.models import ObjectMeta
 from support.fetching import PART
 

@@ -20,7 +20,7 @@ from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.receiver_thread import MOST_HANGING
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.range_reading import Sink
+from ossfs_resume.oss.range_reader import Sink
 from support.fetching import PART, SIZE, read, read_all
 from support.waiting import PATIENCE_S
 
@@ -180,7 +180,7 @@ async def test_a_write_that_hangs_holds_up_neither_loop_nor_readers(
 async def test_two_hang_at_most_and_then_nothing_is_written(
     origin, store, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.fetch.trouble.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ossfs_resume.fetch.circuit_breaker.RETRY_SECONDS", 0.0)
     async with running(origin, store) as engine:
         GatedFile.gate.clear()
         before = GatedFile.begun
@@ -254,4 +254,4 @@ async def test_a_receiver_that_ends_unexpectedly_is_replaced(
         await thread._ready.wait()
         thread._loop._token.run_sync_soon(lambda: 1 // 0)
         assert await read_all(engine, download) == origin.content["a"]
-    assert "the receiver ended unexpectedly" in caplog.text
+    assert "the receiver failed unexpectedly" in caplog.text

@@ -5,6 +5,7 @@ import trio
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import Unreachable
 from ossfs_resume.fetch import siblings
+from ossfs_resume.fetch.readahead import AccessPattern
 from ossfs_resume.fetch.settings import FetchSettings
 from ossfs_resume.fetch.siblings import MOST_BYTES, ROOM_SHARE
 from support.fetching import PART, Running, read
@@ -64,17 +65,32 @@ async def test_a_reader_who_comes_meanwhile_waits_for_the_same_bytes(
     assert len(origin.ranges) == 1
 
 
-async def test_what_is_cached_is_not_opened(origin, store: CacheStore, running: Running) -> None:
-    meta = origin.put("a", 1000)
+async def test_what_is_cached_is_at_hand_when_its_reader_comes(
+    origin, store: CacheStore, running: Running, monkeypatch
+) -> None:
+    metas = [origin.put(f"f{number}", 1000 + number) for number in range(8)]
     async with running(origin, store) as engine:
-        download = await engine.open(meta)
-        await engine.fill(download)
-        engine.close(download)
-        engine.predict([meta], is_whole=True)
-        while engine._siblings._held:
+        for meta in metas:
+            download = await engine.open(meta)
+            await engine.fill(download)
+            engine.close(download)
+    store.commit()
+    questions: list[int] = []
+    ask = store.acquire_many
+    monkeypatch.setattr(
+        store, "acquire_many", lambda versions: questions.append(len(versions)) or ask(versions)
+    )
+    async with running(origin, store) as engine:
+        engine.predict(metas, is_whole=True)
+        while not all(engine.find(meta) for meta in metas):
             await trio.lowlevel.checkpoint()
-        assert engine.find(meta) is None
-    assert len(origin.ranges) == 1
+        for meta in metas:
+            download = await engine.open(meta)
+            pattern = AccessPattern()
+            assert engine.read_at_once(download, pattern, 0, meta.size) == origin.content[meta.key]
+            engine.close(download)
+    assert questions == [8], "one for all of them"
+    assert len(origin.ranges) == 8
 
 
 async def test_what_nobody_opens_is_let_go(

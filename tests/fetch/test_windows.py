@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ossfs_resume.fetch import plan, readahead
+from ossfs_resume.fetch import readahead, scheduler
+from ossfs_resume.fetch.rates import RateMeter
 from ossfs_resume.fetch.readahead import KIB, MIB, AccessPattern
 from ossfs_resume.fetch.scheduler import Priority, concurrency, least_urgent
-from ossfs_resume.fetch.traffic import RateMeter
 
 PART = 256 * KIB
 READ = 512 * KIB
@@ -69,8 +69,8 @@ class Link:
             self._claim(parts, step, Priority.READ_AHEAD)
 
     def _claim(self, parts: range, step: int, priority: Priority) -> None:
-        free = plan.unclaimed([parts], self.claimed.__contains__)
-        for each in list(plan.requests(free, plan.parts_in(step, PART))):
+        free = scheduler.unclaimed([parts], self.claimed.__contains__)
+        for each in list(scheduler.requests(free, scheduler.parts_in(step, PART))):
             self.claimed.update(each)
             self.queue.append(Request(each, priority))
 

@@ -19,6 +19,7 @@ from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.invalidation import Invalidator
 from ossfs_resume.fuse.mounts import detach, mount_at
 from ossfs_resume.fuse.operations import Operations, OperationsSettings
+from support.machine import NO_DEVICE
 from support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +135,7 @@ class Mounts:
 def mounts_in() -> type[Mounts]:
     """For mounts that several tests share: the class to make with a folder and a stack."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("needs /dev/fuse")
+        pytest.skip(NO_DEVICE)
     return Mounts
 
 

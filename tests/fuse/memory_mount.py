@@ -30,6 +30,7 @@ from ossfs_resume.errors import (
     ShuttingDown,
     StaleVersion,
 )
+from ossfs_resume.vfs.models import Portion
 
 MODIFIED_NS = 1_700_000_000_000_000_000
 STALLED_SIZE = 1 << 30
@@ -144,6 +145,9 @@ class MemoryTree:
     def _count(self, inode: int, count: int) -> None:
         self.lookups[inode] = self.lookups.get(inode, 0) + count
 
+    def lookup_at_once(self, parent: int, name: bytes) -> None:
+        """Every name has to be waited for."""
+
     async def lookup(self, parent: int, name: bytes) -> MemoryListed:
         child = self._node(parent).children.get(name)
         if child is None:
@@ -165,18 +169,27 @@ class MemoryTree:
             raise NotADirectory(str(inode))
         return self._handle(self._node(inode))
 
-    async def list_directory(self, handle: int, offset: int, limit: int) -> list[MemoryListed]:
+    async def list_directory(self, handle: int, offset: int, limit: int) -> Portion:
         node = self._handles[handle]
         if self._sorted is None or self._sorted[0] is not node:
             self._sorted = (node, sorted(node.children.items(), key=lambda item: item[0]))
         batch = self._sorted[1][offset : offset + limit]
-        return [
-            MemoryListed(name, child.attributes, number)
-            for number, (name, child) in enumerate(batch, offset + 1)
-        ]
+        files = [child.attributes for _, child in batch]
+        return Portion(
+            offset,
+            [name for name, _ in batch],
+            [file.inode for file in files],
+            [file.size for file in files],
+            [file.allocated_bytes for file in files],
+            [file.modified_ns // 10**9 for file in files],
+            {index: (file, 60.0) for index, file in enumerate(files) if file.is_directory},
+            60.0,
+            60.0,
+        )
 
-    def remember(self, listed: MemoryListed) -> None:
-        self._count(listed.attributes.inode, 1)
+    def tell(self, handle: int, portion: Portion, taken: int) -> None:
+        for inode in portion.inodes[:taken]:
+            self._count(inode, 1)
 
     def close_directory(self, handle: int) -> None:
         del self._handles[handle]
@@ -310,6 +323,7 @@ class Broken:
 
 
 def main() -> int:
+    from ossfs_resume.fuse import kernel
     from ossfs_resume.fuse.attributes import Ownership
     from ossfs_resume.fuse.invalidation import Invalidator
     from ossfs_resume.fuse.kernel import KernelReport
@@ -325,11 +339,18 @@ def main() -> int:
     parser.add_argument("--deaf", action="store_true", help="readers are not told of a stop")
     parser.add_argument("--leak", action="store_true", help="leave the device open in a child")
     parser.add_argument("--fail", action="store_true", help="at SIGHUP and SIGUSR2")
+    parser.add_argument("--reckless", action="store_true", help="drop pages that are being read")
+    parser.add_argument("--without-fusectl", action="store_true", help="nobody can cut it")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
 
     async def run() -> None:
         tree, invalidator = MemoryTree(arguments.names), Invalidator()
+        if arguments.reckless:
+            invalidator.read_started = lambda inode: None
+            invalidator.read_finished = lambda inode: None
+        if arguments.without_fusectl:
+            kernel.open_abort = lambda minor: None
         verbs = MemoryVerbs(tree, invalidator.data)
         ownership = Ownership(os.getuid(), os.getgid())
         operations = Operations(tree, verbs, OperationsSettings(ownership), invalidator)

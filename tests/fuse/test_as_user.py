@@ -40,6 +40,20 @@ process = serve()
 process.stdout.readline()
 subprocess.run(["fusermount3", "-u", mnt], check=True)
 facts["unmounted"] = [process.wait(30), mounted()]
+process = serve("--deaf")
+process.stdout.readline()
+code = "import os, sys; os.pread(os.open(sys.argv[1], os.O_RDONLY), 1, 0)"
+command = [sys.executable, "-c", code, mnt + "/stalled.bin"]
+reader = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+os.getxattr(mnt, "user.ossfs.stalled.1")
+subprocess.run(["fusermount3", "-u", "-z", mnt], check=True)
+other = serve()
+other.stdout.readline()
+process.terminate()
+facts["unmounted while it waits"] = [process.wait(30), reader.wait(30) != 0, mounted()]
+facts["what came after"] = open(mnt + "/small.txt").read()
+other.terminate()
+other.wait(30)
 process = serve()
 process.stdout.readline()
 process.kill()
@@ -100,6 +114,8 @@ def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
     assert facts["stopped"] == [0, False]
     assert "read-ahead" not in facts["log"]  # root alone could change it
     assert facts["unmounted"] == [0, False]
+    assert facts["unmounted while it waits"] == [0, True, True]
+    assert facts["what came after"] == "hello\n"
     assert facts["again"]
     assert facts["stopped again"] == [0, False]
     assert facts["lingering"] is False

@@ -33,7 +33,7 @@ EXPECTED = {
             *("NotReadable", "BadRequest", "TransientError", "Unreachable", "Throttled"),
             *("TlsFailed", "Disconnected"),
             *("ServerFailed", "ClockSkewed", "BadAnswer", "CacheError", "CorruptObject"),
-            *("ShuttingDown", "TreeError"),
+            *("ShuttingDown", "TreeError", "TargetError", "TargetInUse"),
         ],
         errno.EIO,
     ),

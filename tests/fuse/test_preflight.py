@@ -16,6 +16,8 @@ def _device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = tmp_path / "device"
     device.touch()
     monkeypatch.setattr(preflight, "_DEVICE", str(device))
+    (tmp_path / "mtab").symlink_to("/proc/self/mounts")
+    monkeypatch.setattr(preflight, "TABLE_OF_HELPER", str(tmp_path / "mtab"))
 
 
 def refusal(path: Path, *, allow_other: bool = False) -> str:
@@ -100,6 +102,59 @@ def test_users_need_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
     assert "echo me:x:54321:" in refusal(tmp_path / "mnt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lack"),
+    [
+        ("absent", "mtab does not exist, so"),
+        ("a directory", "mtab cannot be read (Is a directory), so"),
+        ("a file", "mtab is not the kernel's list of mounts, so"),
+    ],
+)
+def test_users_need_the_table_of_mounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, lack: str
+) -> None:
+    """fusermount3 mounts without, and then finds nothing to unmount."""
+    table = tmp_path / "mtab"
+    table.unlink()
+    if kind == "a directory":
+        table.mkdir()
+    elif kind == "a file":
+        table.write_text("/dev/root / ext4 rw 0 0\n")
+    (tmp_path / "mnt").mkdir()
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 0)  # who has a name everywhere
+    said = refusal(tmp_path / "mnt")
+    assert lack in said
+    assert said.endswith("as root: ln -sf /proc/self/mounts /etc/mtab")
+
+
+def test_users_need_privileges_for_the_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "status").write_text("Seccomp:\t0\nNoNewPrivs:\t1\n")
+    monkeypatch.setattr(preflight, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert "leave out no-new-privileges" in refusal(tmp_path / "mnt")
+
+
+@pytest.mark.parametrize(("mode", "may_write"), [(0o555, False), (0o1777, True)])
+def test_users_cover_what_they_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, may_write: bool
+) -> None:
+    """Of a directory like /tmp its owner alone."""
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "mnt").chmod(mode)
+    monkeypatch.setattr(preflight, "has_helper", lambda: True)
+    monkeypatch.setattr(os, "access", lambda *_: may_write)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 1)
+    assert "mount on a directory of your own" in refusal(tmp_path / "mnt")
 
 
 @pytest.mark.parametrize("text", [None, "", "#user_allow_other\n", "user_allow_other_not\n"])

@@ -16,7 +16,8 @@ from ossfs_resume.fuse.dead_mounts import is_dead
 from ossfs_resume.fuse.health import Health, ask
 from ossfs_resume.fuse.kernel import abort_connection
 from ossfs_resume.fuse.mounts import Mount, detach, mount_at, pinned
-from support.waiting import PATIENCE_S, eventually
+from support.waiting import PATIENCE_S, all_within, eventually
+from support.waits import until_dead
 
 pytestmark = pytest.mark.fuse
 
@@ -35,6 +36,9 @@ for thread in threads: thread.join()
 sys.exit(set(numbers) - {errno.EIO, errno.ECONNABORTED, errno.ENOTCONN} != set() or
          len(numbers) != len(threads))
 """
+
+LIMIT_S = 5.0
+"""How long a mount may hang after ``kill -9``; `all_within` says by which clock."""
 
 WITHOUT_HELPER = {"PATH": "/nonexistent"}
 
@@ -221,6 +225,40 @@ def test_a_process_that_lingers_when_killed_hangs_nobody(mounts: Any) -> None:
         mounted.process.kill()
         mounted.process.wait()
         eventually(lambda: ask(mount_of(mounted), 1.0) is Health.DEAD)
+
+
+def held_in_the_kernel(mounts: Any, *arguments: str) -> tuple[Any, int]:
+    """A mount of which a thread is to drop pages that are locked by a read that nobody answers: it
+    cannot be killed, and keeps the device open. With the pidfd of the mount's watcher."""
+    mounted = mounts.ready("--deaf", "--reckless", *arguments)
+    stall(mounts, mounted, 1)
+    watcher = os.pidfd_open(watcher_of(mounted))
+    os.setxattr(mounted.path / "stalled.bin", "user.ossfs.invalidate", b"1")
+    tasks = Path(f"/proc/{mounted.process.pid}/task")
+    eventually(lambda: any(") D " in (task / "stat").read_text() for task in tasks.iterdir()))
+    return mounted, watcher
+
+
+def test_kill_9_of_a_process_that_the_kernel_does_not_let_go_of(mounts: Any) -> None:
+    mounted, watcher = held_in_the_kernel(mounts)
+    process = os.pidfd_open(mounted.process.pid)
+    with until_dead(mounted.path) as dead:
+        mounted.process.kill()
+        all_within([process, watcher, dead], LIMIT_S)
+    os.close(process)
+    os.close(watcher)
+
+
+def test_where_nobody_can_cut_the_connection_the_mount_is_detached(mounts: Any) -> None:
+    mounted, watcher = held_in_the_kernel(mounts, "--without-fusectl")
+    mount = mount_of(mounted)
+    mounted.process.kill()
+    try:
+        all_within([watcher], LIMIT_S)
+        assert not mounted.is_mounted
+    finally:
+        abort_connection(mount.minor)
+    os.close(watcher)
 
 
 @pytest.mark.parametrize("what", ["mount", "umount"])

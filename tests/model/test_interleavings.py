@@ -333,7 +333,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def stored(self) -> dict[int, Path]:
         """The parts that the catalogue has, and where they are."""
-        found = self.processes[0].store._catalog.load(VERSION)
+        found = self.processes[0].store._catalog.load([VERSION])[0]
         if found is None:
             return {}
         paths = list((self.root / "cache").glob(f"bucket/data/*/{found[0].row_id}-*"))

@@ -46,7 +46,7 @@ def test_a_directory_is_watched_to_its_end(
     status = json.loads(mount.attribute("d", "status"))
     assert (status["state"], status["jobs"]) == (
         "fetching",
-        {"queued": 0, "running": 1, "failed": 0},
+        {"queued": 0, "running": 1, "paused": 0, "failed": 0},
     )
     assert tree.statistics()["requests"] == lists
     tree.faults()
@@ -97,6 +97,7 @@ def test_a_job_waits_for_a_mount_that_covers_it(
     assert json.loads(other.attribute("", "status"))["jobs"] == {
         "queued": 0,
         "running": 0,
+        "paused": 0,
         "failed": 0,
     }
     first.start()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.disks import ext4_disk, mounted
+from support.disks import ext4_disk, tmpfs
 from support.emulator import EmulatorProcess
 from support.mount import PROGRAM, Mount, wait_for_end
 from support.waiting import PATIENCE_S, eventually
@@ -30,7 +30,7 @@ def small_disk(tmp_path: Path, emulator: EmulatorProcess) -> Iterator[Path]:
     """A cache directory of 8 MiB; the bucket has an object of 24 and one of 3."""
     (emulator.directory / "large").write_bytes(DATA)
     (emulator.directory / "small").write_bytes(SMALL)
-    with mounted("-t", "tmpfs", "-o", "size=8m", "tmpfs", at=tmp_path / "cache"):
+    with tmpfs(tmp_path / "cache", 8 * MIB):
         yield tmp_path / "cache"
 
 

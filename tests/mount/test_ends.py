@@ -1,48 +1,24 @@
-"""However a mount ends, nothing hangs, and nothing of anybody else's is touched.
+"""However a mount ends, nothing hangs, and nothing of anybody else's is touched."""
 
-Each kind of wait: a lookup, a listing, an open or a read that the origin does not answer, or an
-attribute of a file whose lookup is unanswered; with invalidations of attributes, names and pages
-asked for at that moment.
-"""
-
-import errno
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ossfs_resume.fuse.kernel import abort_connection
-from ossfs_resume.fuse.mounts import detach, mount_at
+from ossfs_resume.fuse.mounts import mount_at
 from support.emulator import EmulatorProcess
 from support.mount import Mount, wait_for_end
 from support.waiting import PATIENCE_S, eventually
+from support.waits import MIB, WAITS, answer_of, waiting
 
 pytestmark = pytest.mark.fuse
 
-MIB = 1 << 20
-
-LIST = """
-import os, sys
-try:
-    print(os.listdir(sys.argv[1]))
-except OSError as error:
-    print(error.errno)
-"""
-
-# What waits, which requests of the origin hang meanwhile, and which of them tells that it waits.
-WAITS = {
-    "lookup": ("os.stat(M + '/e/new')", "metadata", "head"),
-    "readdir": ("os.listdir(M + '/e')", "metadata", "list"),
-    "open": ("while True: os.close(os.open(M + '/d/old', os.O_RDONLY))", "data", "get"),
-    "read": ("open(M + '/d/big', 'rb').read()", "data", "get"),
-    "getxattr": ("os.getxattr(M + '/e/new', 'user.ossfs.state')", "metadata", "head"),
-}
 OUTSIDE = {
     "umount -l": lambda mount: subprocess.run(["umount", "-l", mount.point], check=True),
     "fusermount3 -uz": lambda mount: subprocess.run(
@@ -51,6 +27,7 @@ OUTSIDE = {
     "umount --lazy": lambda mount: subprocess.run(
         [sys.executable, "-m", "ossfs_resume", "umount", "--lazy", mount.point], check=True
     ),
+    "umount -f": lambda mount: subprocess.run(["umount", "-f", mount.point], check=False),
     "abort": lambda mount: cut(mount),
 }
 
@@ -59,116 +36,6 @@ def cut(mount: Mount) -> None:
     found = mount_at(str(mount.point))
     assert found is not None
     assert abort_connection(found.minor)
-
-
-@contextmanager
-def waiting(
-    wait: str, emulator: EmulatorProcess, mounts: Callable[..., Mount], *options: str
-) -> Iterator[tuple[Mount, subprocess.Popen[bytes]]]:
-    """A mount, and a process that waits for it while invalidations are asked for."""
-    for name in ("d", "e"):
-        (emulator.directory / name).mkdir()
-        (emulator.directory / name / "old").write_bytes(b"x" * 100_000)
-    (emulator.directory / "d/big").write_bytes(os.urandom(8 * MIB))
-    (emulator.directory / "d/kept").write_bytes(os.urandom(100_000))
-    code, hanging, kind = WAITS[wait]
-    mount = mounts(options=["--timeout", "600", *options]).start()
-    os.listdir(mount.point / "d")
-    os.stat(mount.point / "e")  # or else its lookup would hang, and lock the root
-    read_and_damage(mount, mount.point / "d/kept")
-    emulator.reset()
-    emulator.faults(hang=hanging)
-    user = subprocess.Popen(
-        [sys.executable, "-c", f"import os, sys\nM = sys.argv[1]\n{code}", mount.point],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        eventually(lambda: emulator.requests(kind))
-        os.setxattr(mount.point, "user.ossfs.refresh", b"1")
-        os.setxattr(mount.point / "d/kept", "user.ossfs.verify", b"1")
-        yield mount, user
-    finally:
-        emulator.faults()
-        if (there := mount_at(str(mount.point))) is not None and there.is_ours:
-            detach(str(mount.point))
-        user.kill()
-        user.wait(PATIENCE_S)
-
-
-def read_and_damage(mount: Mount, path: Path) -> None:
-    """So that verifying it will find bad bytes, and the kernel is to drop its pages."""
-    path.read_bytes()
-    [file] = mount.cache.glob("*/data/*/*")
-    with file.open("r+b") as data:
-        data.write(b"damage")
-        os.fsync(data.fileno())
-
-
-def error_of(path: Path) -> bytes:
-    """What the mount says of a file; nothing if all is well."""
-    try:
-        return os.getxattr(path, "user.ossfs.error")
-    except OSError as error:
-        if error.errno != errno.ENODATA:
-            raise
-        return b""
-
-
-def answer_of(path: Path) -> str:
-    """What a process gets that lists ``path``; it must not wait."""
-    command = [sys.executable, "-c", LIST, path]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-    return run.stdout.strip()
-
-
-@pytest.mark.parametrize("wait", WAITS)
-def test_kill_9_leaves_neither_a_process_nor_a_mount_that_hangs(
-    emulator: EmulatorProcess, mounts: Callable[..., Mount], wait: str
-) -> None:
-    with waiting(wait, emulator, mounts) as (mount, user):
-        descriptor = os.pidfd_open(mount.pid)
-        os.kill(mount.pid, signal.SIGKILL)
-        wait_for_end(descriptor, PATIENCE_S)
-        os.close(descriptor)
-        mount.pid = 0
-        assert answer_of(mount.point) == "107"
-        assert user.wait(PATIENCE_S) != 0
-        emulator.faults()
-        mount.start()  # clears the dead one by itself
-        assert sorted(os.listdir(mount.point)) == ["d", "e"]
-        mount.stop()
-
-
-def test_kill_9_while_the_pages_of_a_file_that_is_being_read_are_to_be_dropped(
-    emulator: EmulatorProcess, mounts: Callable[..., Mount]
-) -> None:
-    (emulator.directory / "big").write_bytes(os.urandom(8 * MIB))
-    mount = mounts(options=["--timeout", "600"]).start()
-    big = mount.point / "big"
-    with big.open("rb", buffering=0) as file:
-        file.read(4096)
-    os.setxattr(big, "user.ossfs.evict", b"1")
-    with big.open("rb", buffering=0) as file:
-        file.read(4096)
-    [data] = mount.cache.glob("*/data/*/*")
-    with data.open("r+b") as file:
-        file.write(b"damage")
-        os.fsync(file.fileno())
-    emulator.faults(hang="data")
-    asked = emulator.requests("get")
-    code = "import os, sys; os.pread(os.open(sys.argv[1], os.O_RDONLY), 4096, 6 << 20)"
-    user = subprocess.Popen([sys.executable, "-c", code, big], stderr=subprocess.DEVNULL)
-    eventually(lambda: emulator.requests("get") > asked)
-    os.setxattr(big, "user.ossfs.verify", b"1")
-    eventually(lambda: b"damaged" in error_of(big))
-    descriptor = os.pidfd_open(mount.pid)
-    os.kill(mount.pid, signal.SIGKILL)
-    wait_for_end(descriptor, PATIENCE_S)
-    os.close(descriptor)
-    mount.pid = 0
-    assert answer_of(mount.point) == "107"
-    assert user.wait(PATIENCE_S) != 0
-    detach(str(mount.point))
 
 
 @pytest.mark.parametrize("how", OUTSIDE)
@@ -187,7 +54,7 @@ def test_an_unmount_from_outside_ends_the_process_and_touches_nothing_else(
         # A cut connection leaves its mount, below what comes.
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", mount.point], check=True)
         (mount.point / "file").write_bytes(b"of somebody else")
-        if how != "abort":
+        if how not in ("abort", "umount -f"):
             # A lazy unmount is not over before its last user, who cannot be killed while he waits.
             emulator.faults()
             user.kill()
@@ -234,6 +101,61 @@ def test_what_is_mounted_at_once_after_an_unmount_stays(
         subprocess.run(["umount", "-l", mount.point], check=True)
     if kind == "ossfs-resume":
         mount.pid = 0
+
+
+@pytest.mark.parametrize("how", ["mount --move", "mv"])
+def test_a_mount_that_was_moved_is_taken_away_where_it_is(
+    mounts: Callable[..., Mount], tmp_path: Path, how: str
+) -> None:
+    mount: Mount = mounts()
+    mount.point = tmp_path / "parent/mnt"
+    mount.point.mkdir(parents=True)
+    mount.start()
+    moved = tmp_path / "moved/mnt"
+    if how == "mv":
+        mount.point.parent.rename(moved.parent)
+    else:
+        moved.mkdir(parents=True)
+        subprocess.run(["mount", "--move", mount.point, moved], check=True)
+    assert mount_at(str(moved)) is not None
+    mount.stop()
+    assert mount_at(str(moved)) is None
+
+
+def test_what_is_mounted_over_a_mount_stays_and_the_log_says_what_is_below(
+    mount: Mount, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").touch()
+    subprocess.run(["mount", "--bind", tmp_path / "other", mount.point], check=True)
+    mount.stop()
+    assert os.listdir(mount.point) == ["file"]
+    assert f"{mount.point} stays, dead, below what is mounted over it" in mount.log.read_text()
+    subprocess.run(["umount", mount.point], check=True)
+    mount.start()  # clears it
+    mount.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_mounted_inside_a_mount_stays(
+    emulator: EmulatorProcess, mounts: Callable[..., Mount], number: signal.Signals
+) -> None:
+    """A lazy unmount would take it along."""
+    (emulator.directory / "d").mkdir()
+    (emulator.directory / "d/x").touch()
+    mount = mounts().start()
+    inside = mount.point / "d"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", inside], check=True)
+    (inside / "file").write_bytes(b"of somebody else")
+    files = os.open(inside, os.O_RDONLY)
+    mount._end(number)
+    told = mount.run()
+    assert told.returncode == 1
+    assert f"{inside} is mounted inside" in told.stderr
+    assert mount_at(str(inside)) is not None
+    assert os.listdir(files) == ["file"]
+    os.close(files)
+    subprocess.run(["umount", "-l", mount.point], check=True)
 
 
 def test_a_killed_reader_on_a_slow_mount_keeps_no_process_alive(

@@ -11,6 +11,7 @@ import pytest
 
 from ossfs_resume.cli.logs import SYSTEM_LOG
 from support.emulator import EmulatorProcess
+from support.machine import A_SYSTEM_LOG
 from support.mount import Mount
 from support.waiting import eventually
 
@@ -63,7 +64,21 @@ def test_debug_lines_name_range_and_bytes(
     assert f"bytes {first['first']} to {first['stop']} ({first['bytes']})" in first["message"]
 
 
-@pytest.mark.skipif(SYSTEM_LOG.exists(), reason="this machine has a system log")
+def test_the_log_gets_no_standard_descriptor(mounts: Callable[..., Mount]) -> None:
+    """Who starts it may have closed them all; in their places comes /dev/null, not in the log's."""
+    mount = mounts()
+    without = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    environment = os.environ | mount.emulator.environment
+    result = subprocess.run([*without, *mount.command()], env=environment, check=False)
+    assert result.returncode == 0
+    mount.pid = mount.statistics()["pid"]
+    assert [os.readlink(f"/proc/{mount.pid}/fd/{number}") for number in range(3)] == [
+        "/dev/null"
+    ] * 3
+    eventually(lambda: "is mounted on" in mount.log.read_text())
+
+
+@pytest.mark.skipif(SYSTEM_LOG.exists(), reason=A_SYSTEM_LOG)
 def test_a_log_that_nobody_keeps_is_told(mounts: Callable[..., Mount]) -> None:
     mount = mounts()
     (mount.emulator.directory / "object").write_bytes(b"content")

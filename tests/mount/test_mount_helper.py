@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
+from support.machine import NO_AUTOFS, NO_SETFATTR, needs_root
 
 pytestmark = [
     pytest.mark.fuse,
-    pytest.mark.skipif(os.geteuid() != 0, reason="root is needed for mount(8)"),
+    needs_root,
 ]
 
 HELPER = Path(sys.executable).with_name("mount.ossfs-resume")
@@ -135,7 +136,7 @@ def test_what_cannot_be_mounted_is_told_as_mount_does(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.skipif(shutil.which("setfattr") is None, reason="setfattr is missing")
+@pytest.mark.skipif(shutil.which("setfattr") is None, reason=NO_SETFATTR)
 def test_the_flags_of_mount(place: Path, emulator: EmulatorProcess) -> None:
     """Fake: nothing is mounted. Sloppy: unknown words are no matter. No mtab. Verbose."""
     story = """
@@ -179,9 +180,7 @@ visitor.wait()
 """
 
 
-@pytest.mark.skipif(
-    "\tautofs\n" not in Path("/proc/filesystems").read_text(), reason="needs autofs in the kernel"
-)
+@pytest.mark.skipif("\tautofs\n" not in Path("/proc/filesystems").read_text(), reason=NO_AUTOFS)
 def test_below_an_automount_point(place: Path, emulator: EmulatorProcess) -> None:
     """As with ``x-systemd.automount``: the mount is made because somebody waits for a name in it.
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ossfs_resume.emulator.invention import content
+from ossfs_resume.emulator.object_facts import content
 from support.emulator import EmulatorProcess
 from support.mount import Mount
 from support.objects import bytes_now

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
+from support.machine import needs_root
 from support.mount import PROGRAM, Mount
 from support.objects import write
 
 pytestmark = pytest.mark.fuse
 
-ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="root alone becomes another user")
 MEMBER, STRANGER, GROUP = 12345, 12346, 23456
 
 
@@ -59,7 +59,7 @@ def as_user(uid: int, groups: str, mount: Mount, name: str) -> int:
     return subprocess.run([*drop, *command], check=False).returncode
 
 
-@ONLY_ROOT
+@needs_root
 def test_members_of_the_control_group_start_downloads(
     mounts: Callable[..., Mount], tmp_path: Path
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_log_that_is_there_keeps_its_mode(mounts: Callable[..., Mount]) -> Non
     assert "is mounted on" in mount.log.read_text()
 
 
-@ONLY_ROOT
+@needs_root
 def test_a_log_that_is_another_user_s_link_is_refused(
     mounts: Callable[..., Mount], tmp_path: Path
 ) -> None:

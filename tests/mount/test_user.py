@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from support.emulator import EmulatorProcess
+from support.machine import ANOTHER_PYTHON, needs_root
 from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
-pytestmark = [
-    pytest.mark.fuse,
-    pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to become somebody else"),
-]
+pytestmark = [pytest.mark.fuse, needs_root]
 
 USER, OTHER = NOBODY, 1  # fusermount3 wants them known by name: nobody and daemon
 
@@ -43,6 +41,44 @@ as_user $PROGRAM umount "$PLACE/home/mnt"
 as_user ls "$PLACE/home/mnt"
 trap - EXIT
 """
+
+
+TABLE_SCRIPT = """
+as_user() { setpriv --reuid $USER_ID --regid $USER_ID --clear-groups "$@"; }
+as_user mkdir "$PLACE/home/second"
+as_user $PROGRAM mount --endpoint "$URL" --region cn-hangzhou oss://sample "$PLACE/home/mnt"
+trap 'umount -l "$PLACE/home/mnt"' EXIT
+umount /etc && mkdir "$PLACE/without" && mknod "$PLACE/without/mtab" c 0 0
+mount -t overlay -o lowerdir="$PLACE/without:/etc" overlay /etc
+set +e
+as_user $PROGRAM mount --endpoint "$URL" --region cn-hangzhou oss://sample "$PLACE/home/second"
+as_user $PROGRAM check --endpoint "$URL" --region cn-hangzhou oss://sample | grep mtab >&2
+as_user $PROGRAM umount "$PLACE/home/mnt"
+"""
+"""A character device 0:0 hides a name of the layer below."""
+
+
+def as_root(
+    script: str, emulator: EmulatorProcess, place: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run it where users may mount."""
+    environment = emulator.environment | {
+        "PATH": os.environ["PATH"],
+        "HOME": str(place / "home"),
+        "PLACE": str(place),
+        "PROGRAM": f"env PYTHONPATH={readable_library(place)} {PYTHON} -m ossfs_resume",
+        "URL": emulator.url,
+        "USER_ID": str(USER),
+        "OTHER_ID": str(OTHER),
+    }
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-euc", user_mounts_possible(place) + script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -99,7 +135,7 @@ def as_nameless(
     return run
 
 
-@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
+@pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)
 def test_what_a_user_lacks_is_told_in_one_line(
     as_nameless: Callable[..., subprocess.CompletedProcess[str]], place: Path
 ) -> None:
@@ -119,7 +155,7 @@ def test_what_a_user_lacks_is_told_in_one_line(
         ("HOME={place}/foreign", mine, 1000, "foreign/.ossutilconfig: Permission denied"),
         ("HOME={place}/foreign", mine + " --credentials ossutil", 1000, "--credentials ossutil: "),
         (f"{key} HOME=/", "", 1000, "may not be written by the user 12345; choose another with"),
-        (f"{key} HOME={{place}}/home", "", 1, "cannot start a process"),
+        (f"{key} HOME={{place}}/home", "", 1, "raise the limit of processes"),
         (f"{key} HOME={{place}}/home", "", 3, "raise the limit of processes"),
     )
     for settings, options, threads, said in cases:
@@ -132,28 +168,12 @@ def test_what_a_user_lacks_is_told_in_one_line(
     assert "fuse" in line  # it came as far as to the device, which is not his here
 
 
-@pytest.mark.skipif(not is_same_python(), reason="the system's Python is of another version")
+@pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)
 def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
     emulator: EmulatorProcess, place: Path
 ) -> None:
     (emulator.directory / "file").write_bytes(b"content\n")
-    environment = emulator.environment | {
-        "PATH": os.environ["PATH"],
-        "HOME": str(place / "home"),
-        "PLACE": str(place),
-        "PROGRAM": f"env PYTHONPATH={readable_library(place)} {PYTHON} -m ossfs_resume",
-        "URL": emulator.url,
-        "USER_ID": str(USER),
-        "OTHER_ID": str(OTHER),
-    }
-    result = subprocess.run(
-        ["unshare", "--mount", "sh", "-euc", user_mounts_possible(place) + SCRIPT],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = as_root(SCRIPT, emulator, place)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [
         f"{USER} {USER} -rw-r--r--",
@@ -165,3 +185,17 @@ def test_he_mounts_with_the_defaults_and_nobody_else_sees_it(
         "700",
     ]
     assert result.stderr.count("permission denied") == 1
+
+
+@pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON)
+def test_where_there_is_no_mtab_he_is_told_before_he_cannot_unmount(
+    emulator: EmulatorProcess, place: Path
+) -> None:
+    result = as_root(TABLE_SCRIPT, emulator, place)
+    *_, mounted, checked, unmounted = result.stderr.splitlines()
+    remedy = "as root: ln -sf /proc/self/mounts /etc/mtab"
+    lack = "/etc/mtab does not exist, so fusermount3 cannot unmount"
+    assert mounted == f"ossfs-resume: {lack}; {remedy}"
+    assert lack in checked
+    assert unmounted.startswith(f"ossfs-resume: cannot unmount {place}/home/mnt: ")
+    assert unmounted.endswith(remedy)

@@ -15,8 +15,8 @@ from ossfs_resume.errors import OriginError
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import StaticCredentials
 from ossfs_resume.oss.models import Credentials, ListPage, ObjectMeta
-from ossfs_resume.oss.range_reading import MemorySink
-from ossfs_resume.oss.sending import ERROR_BODY_S
+from ossfs_resume.oss.range_reader import MemorySink
+from ossfs_resume.oss.sender import ERROR_BODY_S
 from ossfs_resume.oss.transport import SILENCE_S
 from support.waiting import PATIENCE_S
 

@@ -16,7 +16,7 @@ from ossfs_resume.oss.exchange import Exchange, Exchanges
 from ossfs_resume.oss.hedging import LEAST_S, LEAST_SAMPLES
 from ossfs_resume.oss.links import KEEPALIVE_S, Dialer
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.range_reading import MemorySink
+from ossfs_resume.oss.range_reader import MemorySink
 from ossfs_resume.oss.request import Request
 from support.waiting import PATIENCE_S
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from ossfs_resume.errors import BadAnswer, OriginError
 from ossfs_resume.oss.encoding import percent_encode
 from ossfs_resume.oss.endpoint import parse_endpoint
+from ossfs_resume.oss.headers import LATEST_S
 from ossfs_resume.oss.listing import check_listing, parse_listing
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.oss.request import list_request
-from ossfs_resume.oss.wire import LATEST_S
 
 
 def listing(inside: str, namespace: str = "") -> bytes:

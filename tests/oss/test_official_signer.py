@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ossfs_resume.oss import request, sign
+from ossfs_resume.oss import request, signing
 from ossfs_resume.oss.endpoint import Endpoint, parse_endpoint
 from ossfs_resume.oss.models import Credentials, ObjectMeta
 from ossfs_resume.oss.request import Request
@@ -67,7 +67,7 @@ def signature_of_v2(
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_alibabacloud_oss_v2_signs_alike(endpoint: Endpoint, odd: str, keys: Credentials) -> None:
     for wanted, key in requests(endpoint, odd):
-        ours = sign.sign_v4(wanted, keys, sign.Scope("cn-hangzhou"), NOW).headers
+        ours = signing.sign_v4(wanted, keys, signing.Scope("cn-hangzhou"), NOW).headers
         theirs = signature_of_v2(wanted, endpoint, key, keys)
         assert {name: theirs[name] for name in ours} == ours
 
@@ -86,7 +86,7 @@ def test_oss2_signs_alike(odd: str, keys: Credentials, monkeypatch: pytest.Monke
     token = keys.security_token or None
     provider = oss2.credentials.StaticCredentialsProvider("ak", "sk", token)
     for wanted, key in requests(ENDPOINTS[0], odd):
-        ours = sign.sign_v4(wanted, keys, sign.Scope("cn-hangzhou"), NOW).headers
+        ours = signing.sign_v4(wanted, keys, signing.Scope("cn-hangzhou"), NOW).headers
         http = oss2.http.Request(
             wanted.method,
             ENDPOINTS[0].base_url + urlsplit(wanted.target).path,

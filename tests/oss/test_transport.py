@@ -12,7 +12,7 @@ from ossfs_resume import errors
 from ossfs_resume.oss import network
 from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.oss.range_reading import MemorySink
+from ossfs_resume.oss.range_reader import MemorySink
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
 from support.waiting import PATIENCE_S

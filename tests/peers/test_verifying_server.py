@@ -12,7 +12,7 @@ from ossfs_resume.oss.client import OssClient
 from ossfs_resume.oss.credentials import StaticCredentials
 from ossfs_resume.oss.endpoint import parse_endpoint
 from ossfs_resume.oss.models import Credentials
-from ossfs_resume.oss.range_reading import MemorySink
+from ossfs_resume.oss.range_reader import MemorySink
 from ossfs_resume.oss.settings import ClientSettings
 
 pytestmark = pytest.mark.peers

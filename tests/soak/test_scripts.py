@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.machine import NO_FIO
 from support.sick_disks import missing
 
 pytestmark = pytest.mark.fuse
@@ -37,3 +39,11 @@ def test_a_moment_of_stress() -> None:
     result = soak("stress", "--minutes", "0.1", "--readers", "11")
     assert re.search(r"^\d+ faults$", result.stdout, re.M), result.stdout + result.stderr
     assert not re.search("wrong bytes|dead mount|stuck", result.stdout), result.stdout
+
+
+@pytest.mark.skipif(not shutil.which("fio"), reason=NO_FIO)
+def test_a_moment_of_fio() -> None:
+    result = soak("fio", "--minutes", "0.1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "that one was made on purpose" in result.stdout
+    assert "\n0 faults\n" in result.stdout

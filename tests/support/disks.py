@@ -1,14 +1,11 @@
 """File systems of a test's own."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-NO_LOOP_DEVICE = "needs a loop device, and containers have none"
+from support.machine import require_loop_device, require_mounting
 
 
 @contextmanager
@@ -23,13 +20,21 @@ def mounted(*command: str | Path, at: Path) -> Iterator[None]:
 
 
 @contextmanager
-def ext4_disk(at: Path, size: int) -> Iterator[None]:
-    """An ext4 file system of ``size`` bytes; without loop devices the test is skipped."""
-    if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
-        pytest.skip(NO_LOOP_DEVICE)
+def tmpfs(at: Path, size: int) -> Iterator[Path]:
+    """A tmpfs of ``size`` bytes; who may not mount one skips the test."""
+    require_mounting()
+    with mounted("-t", "tmpfs", "-o", f"size={size}", "tmpfs", at=at):
+        yield at
+
+
+@contextmanager
+def ext4_disk(at: Path, size: int) -> Iterator[Path]:
+    """An ext4 file system of ``size`` bytes and the image that it is in; without loop devices the
+    test is skipped."""
+    require_loop_device()
     image = at.with_name(f"{at.name}.image")
     with image.open("wb") as file:
         file.truncate(size)
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
     with mounted("-o", "loop", image, at=at):
-        yield
+        yield image

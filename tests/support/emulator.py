@@ -104,7 +104,7 @@ class EmulatorProcess:
     def accounts(self, *accounts: Mapping[str, object]) -> None:
         """Accept these temporary keys, and no others, beside the account of the process.
 
-        Names and values are those of `ossfs_resume.emulator.accounts.Accounts.issue`.
+        Names and values are those of `ossfs_resume.emulator.control.Accounts.issue`.
         """
         answer = self.request("PUT", "/-/accounts", body=json.dumps(accounts).encode())
         if answer.status != 204:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.readahead import AccessPattern
-from ossfs_resume.fetch.reading import Data
+from ossfs_resume.fetch.reader import Data
 
 PART = 64 * 1024
 SIZE = 40 * PART + 777

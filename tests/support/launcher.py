@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 _STARTUP_VARIABLES = ("LD_", "PYTHON", "MALLOC_", "GLIBC_")
 _MESSAGE_BYTES = 1 << 18
@@ -48,6 +48,37 @@ def run(
     return subprocess.CompletedProcess(arguments, int(status.split()[1]), out, err)
 
 
+class Running:
+    """A command that runs; ``pid`` may be killed. `end` returns how it ended and what it said."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._arguments = arguments
+        self._stack = ExitStack()
+        message = {"arguments": [*arguments], "environment": os.environ | environment}
+        self._outputs = _send(self._stack, message | {"directory": os.getcwd()})
+        self._status = _read_until(self._outputs[0], b" ")
+        self._said = b""
+        self.pid = int(self._status)
+
+    def line(self) -> str:
+        """The next line on stderr, once it is there."""
+        line = _read_until(self._outputs[2], b"\n")
+        self._said += line
+        return line.decode()
+
+    def kill(self) -> None:
+        """Kill it -9, if it still runs."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def end(self, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+        """Wait for its end, and that of its output."""
+        with self._stack:
+            begun = (self._status, b"", self._said)
+            status, out, err = _read_all(self._arguments, self._outputs, timeout_s, begun)
+        return subprocess.CompletedProcess(self._arguments, int(status.split()[1]), out, err)
+
+
 def _send(stack: ExitStack, message: object) -> list[int]:
     """Ask for a process; its status, standard output and standard error can be read from these."""
     pipes = [os.pipe() for _ in range(3)]
@@ -62,8 +93,20 @@ def _send(stack: ExitStack, message: object) -> list[int]:
     return [reader for reader, _ in pipes]
 
 
-def _read_all(arguments: Sequence[str], outputs: list[int], timeout_s: float) -> Iterator[str]:
-    texts = dict.fromkeys(outputs, b"")
+def _read_until(descriptor: int, end: bytes) -> bytes:
+    text = b""
+    while not text.endswith(end) and (one := os.read(descriptor, 1)):
+        text += one
+    return text
+
+
+def _read_all(
+    arguments: Sequence[str],
+    outputs: list[int],
+    timeout_s: float,
+    begun: Sequence[bytes] = (b"", b"", b""),
+) -> Iterator[str]:
+    texts = dict(zip(outputs, begun, strict=True))
     deadline = time.monotonic() + timeout_s
     with selectors.DefaultSelector() as selector:
         for output in outputs:
@@ -104,6 +147,8 @@ def _serve(channel: socket.socket) -> None:
     import ossfs_resume.checkup
     import ossfs_resume.cli.cache
     import ossfs_resume.cli.check
+    import ossfs_resume.cli.get
+    import ossfs_resume.cli.get_run
     import ossfs_resume.cli.materialize
     import ossfs_resume.cli.mount
     import ossfs_resume.cli.serving

@@ -84,8 +84,13 @@ class Mount:
 
     def kill(self) -> None:
         """End the process as a crash would, and detach what it leaves behind."""
-        self._end(signal.SIGKILL)
+        self.crash()
         self._detach()
+
+    def crash(self) -> None:
+        """End the process as a crash would; what it leaves answers ENOTCONN until it is mounted
+        again."""
+        self._end(signal.SIGKILL)
 
     def stop(self) -> None:
         """End the process as a service manager would; it unmounts by itself."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from support.machine import NO_LOOP_DEVICE, NO_ROOT, has_loop_device, is_root
+
 MIB = 1 << 20
 _SHUT_DOWN = 0x8004587D
 """XFS_IOC_GOINGDOWN, which ext4 takes as EXT4_IOC_SHUTDOWN."""
@@ -27,10 +29,10 @@ _OPTIONS = {"ext4": ("errors=remount-ro",)}
 
 def missing(kind: str) -> str:
     """Why no image of this kind can be made and mounted here, empty if it can."""
-    if os.geteuid() != 0:
-        return "only root mounts a file system"
-    if not os.path.exists("/dev/loop-control"):
-        return "needs a loop device, and containers have none"
+    if not is_root():
+        return NO_ROOT
+    if not has_loop_device():
+        return NO_LOOP_DEVICE
     if not shutil.which(_MAKE[kind][0]):
         return f"{_MAKE[kind][0]} is not installed"
     if f"\t{kind}\n" not in Path("/proc/filesystems").read_text():

@@ -131,7 +131,9 @@ class Cache:
     predicted: list[list[str]] = field(default_factory=list)
     given_up: list[list[str]] = field(default_factory=list)
     downloads: list[FakeDownload] = field(default_factory=list)
+    in_use: set[ObjectVersion] = field(default_factory=set)
     questions: int = 0
+    asked_below: int = 0
     confirmations: int = 0
 
     def of(self, key: str) -> CachedObject:
@@ -176,6 +178,27 @@ class Cache:
             raise ObjectChanged("412", status=412)
         return body[offset : offset + length]
 
+    @property
+    def changes(self) -> int:
+        """Another one whenever anything is another."""
+        return hash(tuple(entry.present_bytes for entry in self.entries.values()))
+
+    def open_bytes(self, version: ObjectVersion) -> int | None:
+        return self.opened().get(version)
+
+    def opened(self) -> dict[ObjectVersion, int]:
+        return {version: self.entries[version].present_bytes for version in self.in_use}
+
+    def cached_below(self, prefix: str, limit: int) -> dict[ObjectVersion, int] | None:
+        self.questions += 1
+        self.asked_below += 1
+        found = {
+            version: entry.present_bytes
+            for version, entry in self.entries.items()
+            if version.key.startswith(prefix)
+        }
+        return None if len(found) > limit else found
+
     def cached_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
         self.questions += 1
         return [self.entries.get(version, CachedObject()).present_bytes for version in versions]
@@ -199,17 +222,21 @@ class World:
     async def lookup(self, path: str) -> Listed:
         parent, found = Tree.ROOT, None
         for name in path.encode().split(b"/"):
-            found = await self.tree.lookup(parent, name)
+            found = self.tree.lookup_at_once(parent, name) or await self.tree.lookup(parent, name)
             parent = found.attributes.inode
         assert found is not None
         return found
 
-    async def entries(self, inode: int = Tree.ROOT, limit: int = 100) -> list[Listed]:
+    async def entries(
+        self, inode: int = Tree.ROOT, limit: int = 100, *, told: int = 0
+    ) -> list[Listed]:
+        """All; of each portion the kernel takes ``told``."""
         handle = await self.tree.open_directory(inode)
         listed: list[Listed] = []
         while batch := await self.tree.list_directory(
             handle, listed[-1].next_offset if listed else 0, limit
         ):
+            self.tree.tell(handle, batch, min(told, len(batch)))
             listed += batch
         self.tree.close_directory(handle)
         return listed

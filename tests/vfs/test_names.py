@@ -1,9 +1,12 @@
+""" """
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.names import (
     NameMerger,
+    NamesDigest,
     decode,
     directory_prefix,
     encode,
@@ -72,9 +75,9 @@ def naive_is_legal(name: bytes) -> bool:
 def merge(prefix: str, listing: list[ListPage]) -> tuple[dict[bytes, str], NameMerger, int]:
     merger, emitted, count = NameMerger(prefix), {}, 0
     for page in listing:
-        for named in merger.add(page):
-            key = named.meta.key if named.meta else prefix + decode(named.name) + "/"
-            emitted[named.name] = key
+        for name, source in zip(*merger.add(page), strict=True):
+            meta = page.objects[source] if isinstance(source, int) else source
+            emitted[name] = meta.key if meta else prefix + decode(name) + "/"
             count += 1
     return emitted, merger, count
 
@@ -112,7 +115,7 @@ def test_a_name_the_listing_has_passed_is_never_emitted_later(
     merger, seen, probes = NameMerger(""), set(), naive_directory(sizes, "")
     denied: set[bytes] = set()
     for page in pages(sizes, "", lengths):
-        seen |= {named.name for named in merger.add(page)}
+        seen |= set(merger.add(page)[0])
         assert not seen & denied
         denied |= {name for name in probes if merger.has_passed(name) and name not in seen}
     assert not denied
@@ -134,10 +137,10 @@ def test_hidden_keys_are_exactly_those_without_a_path(sizes: dict[str, int]) -> 
 def test_an_object_is_held_back_until_a_directory_of_its_name_is_ruled_out() -> None:
     merger = NameMerger("")
     first = ListPage((ObjectMeta("a", 1, "E", 0), ObjectMeta("a-1", 1, "E", 0)), (), "more")
-    assert merger.add(first) == []
-    names = merger.add(ListPage((ObjectMeta("b", 1, "E", 0),), (), "more"))
-    assert [named.name for named in names] == [b"a-1", b"a"]
-    assert [named.name for named in merger.add(ListPage((), ()))] == [b"b"]
+    assert merger.add(first) == ([], [])
+    names, _ = merger.add(ListPage((ObjectMeta("b", 1, "E", 0),), (), "more"))
+    assert names == [b"a-1", b"a"]
+    assert merger.add(ListPage((), ()))[0] == [b"b"]
 
 
 def test_the_marker_of_the_directory_is_kept_and_not_an_entry() -> None:
@@ -173,3 +176,13 @@ def test_a_key_longer_than_the_origin_accepts_is_impossible() -> None:
 @given(st.binary(max_size=20))
 def test_any_bytes_survive_as_a_key(name: bytes) -> None:
     assert encode(decode(name)) == name
+
+
+@given(st.lists(st.lists(st.binary(min_size=1)), max_size=4))
+def test_the_digest_of_names_does_not_depend_on_their_pages(pages: list[list[bytes]]) -> None:
+    paged, whole = NamesDigest(), NamesDigest()
+    for page in pages:
+        paged.add(page)
+    whole.add([name for page in pages for name in page])
+    assert paged.value() == whole.value()
+    assert (paged.value() == NamesDigest().value()) == (not any(pages))

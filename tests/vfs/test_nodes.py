@@ -1,7 +1,7 @@
 """What the origin says of a node, and when a directory's time rises."""
 
 from ossfs_resume.oss.models import ObjectMeta
-from ossfs_resume.vfs.names_digest import NamesDigest
+from ossfs_resume.vfs.names import NamesDigest
 from ossfs_resume.vfs.nodes import DirectoryNode, FileNode
 
 

@@ -127,6 +127,14 @@ async def test_a_file_just_seen_or_wholly_cached_opens_without_asking(
     assert world.cache.confirmations == 0
 
 
+async def test_an_open_asks_the_cache_for_no_attributes(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    [listed] = await world.entries(told=1)
+    questions = world.cache.questions
+    opened = await world.tree.open(listed.attributes.inode)
+    assert (opened.size, world.cache.questions) == (4, questions)
+
+
 async def test_an_open_that_fails_leaves_nothing_open(world, autojump_clock, monkeypatch) -> None:
     async def confirm(download: object) -> None:
         raise NoProgress("silence")
@@ -151,6 +159,7 @@ async def test_a_reader_of_a_changed_object_gets_stale_and_the_next_lookup_asks(
         world.bucket.put("a", b"2")
     requests = len(world.bucket.requests)
     assert isinstance(await error_of(world.tree.read(handle, 0, 1)), StaleVersion)
+    assert len(world.doubted) == 1, "the kernel keeps attributes as long as names"
     if change == "replaced":
         assert await world.tree.read(await world.open("a"), 0, 1) == b"2"
     else:
@@ -344,8 +353,35 @@ async def test_allocated_bytes_are_what_is_cached_but_never_zero(world, autojump
     world.cache.of("whole").present_bytes = 5000
     attributes = [listed.attributes for listed in await world.entries()]
     assert [found.allocated_bytes for found in attributes] == [2000, 512, 5000, 0]
-    assert [found.valid_s for found in attributes] == [1.0, 1.0, TTL, TTL]
+    assert {found.valid_s for found in attributes} == {TTL}
     assert world.cache.questions == 1
+
+
+async def test_a_file_that_is_being_fetched_is_shown_anew_every_second(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a", b"x" * 5000)
+    world.bucket.put("b", b"x" * 5000)
+    world.cache.of("a").present_bytes = 2000
+    world.cache.of("b").present_bytes = 2000
+    world.cache.in_use.add(version(world, "a"))
+    listed = [listed.attributes for listed in await world.entries()]
+    found = [(await world.lookup(name)).attributes for name in "ab"]
+    for attributes in (listed, found):
+        assert [each.valid_s for each in attributes] == [1.0, TTL]
+        assert [each.allocated_bytes for each in attributes] == [2000, 2000]
+
+
+async def test_the_kernel_asks_again_soon_after_somebody_began_to_fetch(
+    world, autojump_clock
+) -> None:
+    world.bucket.put("a")
+    [listed] = await world.entries(told=1)
+    world.tree.grows(version(world, "a"))
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.doubted == []
+    await trio.sleep(1.1)
+    assert world.doubted == [listed.attributes.inode]
 
 
 async def test_an_open_files_allocated_bytes_are_live_and_short_lived(
@@ -367,13 +403,41 @@ async def test_an_open_files_allocated_bytes_are_live_and_short_lived(
 async def test_a_cache_that_cannot_say_fails_no_stat(
     world, autojump_clock, monkeypatch, caplog
 ) -> None:
-    def cached_bytes(versions: object) -> list[int]:
+    def cached_below(prefix: str, limit: int) -> None:
         raise CacheError("disk")
 
-    monkeypatch.setattr(world.cache, "cached_bytes", cached_bytes)
+    monkeypatch.setattr(world.cache, "cached_below", cached_below)
     world.bucket.put("a")
     assert (await world.lookup("a")).attributes.allocated_bytes == 512
     assert "disk" in caplog.text
+
+
+async def test_a_listed_name_is_looked_up_without_a_question(world, autojump_clock) -> None:
+    world.bucket.put("a")
+    world.bucket.put("d/b")
+    await world.entries()
+    questions, requests = world.cache.questions, len(world.bucket.requests)
+    found = [world.tree.lookup_at_once(world.tree.ROOT, name) for name in (b"a", b"d")]
+    assert found == [await world.tree.lookup(world.tree.ROOT, name) for name in (b"a", b"d")]
+    assert (world.cache.questions, len(world.bucket.requests)) == (questions, requests)
+    assert world.tree.statistics().nodes == 3
+    world.tree.refresh(world.tree.ROOT)
+    assert world.tree.lookup_at_once(world.tree.ROOT, b"a") is None
+
+
+async def test_where_files_are_being_fetched_each_name_is_asked_for_by_itself(
+    world, autojump_clock
+) -> None:
+    for name in "ab":
+        world.bucket.put(name, b"x" * 5000)
+    await world.entries()
+    world.cache.of("a").present_bytes = 3000
+    asked = world.cache.asked_below
+    assert [(await world.lookup(name)).attributes.allocated_bytes for name in "ab"] == [3000, 512]
+    assert world.cache.asked_below == asked
+    await trio.sleep(1)
+    assert [(await world.lookup(name)).attributes.allocated_bytes for name in "ab"] == [3000, 512]
+    assert world.cache.asked_below == asked + 1
 
 
 # --- lifetime ---
@@ -382,8 +446,7 @@ async def test_a_cache_that_cannot_say_fails_no_stat(
 async def test_a_listed_entry_is_held_only_once_the_kernel_took_it(world, autojump_clock) -> None:
     world.bucket.put("a")
     world.bucket.put("b")
-    first, second = await world.entries()
-    world.tree.remember(first)
+    first, second = await world.entries(told=1)
     assert world.tree.statistics().nodes == 2
     world.tree.forget(first.attributes.inode, 1)
     world.tree.forget(second.attributes.inode, 1)

@@ -2,7 +2,7 @@
 
 ``recipes`` says what a source amounts to (a key, a role to assume, a server or program to ask);
 ``environment``, ``ossutil``, ``aliyun_cli`` and ``shared_file`` read sources into recipes,
-``replies`` and ``sts`` know the formats: all of these are values in, values out. ``files`` opens
+``sts`` knows the formats of answers: all of these are values in, values out. ``files`` opens
 what sources stand in, ``fetching`` does what a recipe says, ``rotating`` does it again in time,
 ``chain`` chooses the source.
 

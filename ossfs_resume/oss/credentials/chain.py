@@ -27,8 +27,8 @@ from ossfs_resume.oss.credentials import aliyun_cli, environment, files, ossutil
 from ossfs_resume.oss.credentials.fetching import Fetcher
 from ossfs_resume.oss.credentials.provider import StaticCredentials
 from ossfs_resume.oss.credentials.recipes import EcsRole, Keys, Process, Recipe, keys
-from ossfs_resume.oss.credentials.replies import Issued
 from ossfs_resume.oss.credentials.rotating import RotatingCredentials
+from ossfs_resume.oss.credentials.sts import Issued
 from ossfs_resume.oss.models import Credentials
 
 SERVICE_DIRECTORY = "CREDENTIALS_DIRECTORY"

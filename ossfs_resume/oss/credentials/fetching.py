@@ -20,7 +20,6 @@ from ossfs_resume.errors import (
     TransientError,
     Unreachable,
 )
-from ossfs_resume.oss import wire
 from ossfs_resume.oss.credentials import sts
 from ossfs_resume.oss.credentials.files import working_directory
 from ossfs_resume.oss.credentials.recipes import (
@@ -32,8 +31,9 @@ from ossfs_resume.oss.credentials.recipes import (
     Recipe,
     Uri,
 )
-from ossfs_resume.oss.credentials.replies import Issued, parse_issued, refusal
+from ossfs_resume.oss.credentials.sts import Issued, parse_issued, refusal
 from ossfs_resume.oss.endpoint import DEFAULT_PORTS
+from ossfs_resume.oss.headers import parse_http_date
 from ossfs_resume.oss.proxy import Proxy, choose
 from ossfs_resume.oss.request import USER_AGENT, Request
 from ossfs_resume.oss.transport import Transport
@@ -159,7 +159,7 @@ class Fetcher:
         """This machine's time, which is finer, unless the server's shows that it is wrong."""
         now = self.clock()
         with suppress(ValueError):
-            told = wire.parse_http_date(date)
+            told = parse_http_date(date)
             return now if abs(told - now) < WRONG_CLOCK_S else told + 1.0
         return now
 

@@ -17,8 +17,7 @@ from ossfs_resume.oss.credentials.recipes import (
     server_url,
     sts_url,
 )
-from ossfs_resume.oss.endpoint import Addressing
-from ossfs_resume.oss.location import Location
+from ossfs_resume.oss.endpoint import Addressing, Location
 
 
 def parse(text: str, environment: Mapping[str, str], where: str) -> Recipe | None:

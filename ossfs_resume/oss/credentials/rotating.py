@@ -21,8 +21,9 @@ from math import inf
 import trio
 
 from ossfs_resume.errors import BadAnswer, OssfsError
-from ossfs_resume.oss.credentials.replies import Issued
+from ossfs_resume.oss.credentials.sts import Issued
 from ossfs_resume.oss.models import Credentials
+from ossfs_resume.shortages import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class RotatingCredentials:
         except OssfsError as error:
             self._failed(error)
         except Exception as error:
-            log.exception("fetching a key from %s failed unexpectedly", self.origin)
+            log_failure(log, f"fetching a key from {self.origin}", error)
             self._failed(BadAnswer(f"{self.origin}: {type(error).__name__}"))
         finally:
             self._fetched = None

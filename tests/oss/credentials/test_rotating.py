@@ -5,8 +5,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ossfs_resume import errors
-from ossfs_resume.oss.credentials.replies import Issued
-from ossfs_resume.oss.credentials.rotating import RotatingCredentials
+from ossfs_resume.oss.credentials.provider import RotatingCredentials
+from ossfs_resume.oss.credentials.sts import Issued
 from ossfs_resume.oss.models import Credentials
 
 

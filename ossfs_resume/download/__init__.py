@@ -1,0 +1,1 @@
+"""Objects to files, with the engine of a mount: for `ossfs-resume get` and Python programs."""
