@@ -56,10 +56,14 @@ class Mounted:
         self.mount = mount
         self._is_waiting = False
         self._channel, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
-            self._channel.close()
-            _serve(mount, theirs)
+        # An interrupt of the child before it ignores them would be handled as the command's own.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                _serve(mount, self._channel, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def set(self, place: Place, verb: str) -> None:
@@ -177,8 +181,9 @@ def asked() -> Iterator[MountedAll]:
 # --- the process that asks ---
 
 
-def _serve(mount: Mount, channel: socket.socket) -> NoReturn:
+def _serve(mount: Mount, not_ours: socket.socket, channel: socket.socket) -> NoReturn:
     try:
+        not_ours.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command decides what an interrupt means
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):

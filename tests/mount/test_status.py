@@ -13,6 +13,7 @@ import pytest
 from support import launcher
 from support.emulator import EmulatorProcess
 from support.mount import PROGRAM, Mount
+from support.terminal import OnTerminal
 from support.waiting import eventually
 
 pytestmark = pytest.mark.fuse
@@ -45,7 +46,8 @@ def mount(emulator: EmulatorProcess, mounts: Callable[..., Mount]) -> Mount:
 
 
 def test_a_file_shows_which_parts_are_here_open_or_not(mount: Mount) -> None:
-    eventually(lambda: json.loads(mount.attribute("dir", "status")) is not None)
+    # What the root says is the catalogue's, which the kill leaves as it is.
+    eventually(lambda: json.loads(mount.attribute("", "status"))["bytes_present"] >= 2 * PART)
     for _ in range(2):
         [found] = documents(mount.point / "file")
         assert (found["kind"], found["status"]["state"]) == ("file", "partial")
@@ -115,3 +117,15 @@ def test_watching_shows_what_changes(emulator: EmulatorProcess, mount: Mount) ->
         assert "verified" in states
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
+
+
+def test_on_a_terminal_it_is_drawn_over_what_was_there(mount: Mount) -> None:
+    command = OnTerminal("status", "--watch", mount.point / "dir/a")
+    command.until(b"remote:")
+    (mount.point / "dir/a").read_bytes()
+    command.until(b"####")
+    command.interrupt()
+    assert command.end() == 130
+    first, *others = command.shown.split(b"\x1b[H")
+    assert first == b""
+    assert all(one.count(b"/dir/a") == 1 for one in others)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ import pytest
 
 from support import launcher
 from support.emulator import EmulatorProcess
-from support.mount import PROGRAM, TIMEOUT_S, Mount, wait_for_end
+from support.mount import Mount
+from support.terminal import OnTerminal
 from support.waiting import eventually
 
 pytestmark = pytest.mark.fuse
@@ -100,43 +100,12 @@ def test_a_large_directory_is_counted_before_all_of_it_is_fetched(
     assert len(emulator.requests("list")) <= 6
 
 
-class OnTerminal:
-    """The command on a terminal of its own."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self.pid, self._terminal = pty.fork()
-        if self.pid == 0:
-            os.environ.update(COLUMNS="100", LINES="30", TERM="xterm-256color")
-            os.execv(PROGRAM[0], [*PROGRAM, "materialize", *map(str, arguments)])
-        self.shown = b""
-
-    def until(self, text: bytes) -> None:
-        while text not in self.shown:
-            piece = os.read(self._terminal, 65536)
-            assert piece, self.shown
-            self.shown += piece
-
-    def interrupt(self) -> None:
-        os.write(self._terminal, b"\x03")
-
-    def end(self) -> int:
-        descriptor = os.pidfd_open(self.pid)
-        try:
-            while True:
-                self.shown += os.read(self._terminal, 65536)
-        except OSError:  # EIO: nobody has the other side open any more
-            wait_for_end(descriptor, TIMEOUT_S)
-        os.close(descriptor)
-        os.close(self._terminal)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
 def test_a_terminal_shows_bars_and_an_interrupt_leaves_the_download_running(
     emulator: EmulatorProcess, mount: Mount
 ) -> None:
     assert materialize(mount.point / "dir/0").returncode == 0
     emulator.faults(total_bytes_per_s=2e6)
-    command = OnTerminal(mount.point / "dir")
+    command = OnTerminal("materialize", mount.point / "dir")
     command.until(b"left")
     command.interrupt()
     assert command.end() == 130
@@ -150,7 +119,7 @@ def test_a_terminal_shows_bars_and_an_interrupt_leaves_the_download_running(
 
 
 def test_a_terminal_has_nothing_but_the_last_line_in_the_end(mount: Mount) -> None:
-    command = OnTerminal(mount.point / "dir")
+    command = OnTerminal("materialize", mount.point / "dir")
     assert command.end() == 0
     last = command.shown.rpartition(b"\x1b[2K")[2].decode()
     assert last.startswith("6 files: 12.0 MiB fetched in 0:0")
@@ -160,7 +129,7 @@ def test_a_download_that_is_cancelled_elsewhere_ends_the_wait(
     emulator: EmulatorProcess, mount: Mount
 ) -> None:
     emulator.faults(hang="data")
-    command = OnTerminal(mount.point / "dir")
+    command = OnTerminal("materialize", mount.point / "dir")
     command.until(b"dir/5")
     assert launcher.run(["cancel", str(mount.point / "dir")], {}).returncode == 0
     assert command.end() == 1
@@ -169,7 +138,7 @@ def test_a_download_that_is_cancelled_elsewhere_ends_the_wait(
 
 def test_a_mount_that_dies_ends_the_wait(emulator: EmulatorProcess, mount: Mount) -> None:
     emulator.faults(hang="data")
-    command = OnTerminal(mount.point / "dir")
+    command = OnTerminal("materialize", mount.point / "dir")
     command.until(b"dir/5")
     os.kill(mount.pid, signal.SIGKILL)
     mount.pid = 0
@@ -179,7 +148,7 @@ def test_a_mount_that_dies_ends_the_wait(emulator: EmulatorProcess, mount: Mount
 
 def test_who_waits_keeps_nobody_from_unmounting(emulator: EmulatorProcess, mount: Mount) -> None:
     emulator.faults(hang="data")
-    command = OnTerminal(mount.point / "dir")
+    command = OnTerminal("materialize", mount.point / "dir")
     command.until(b"dir/5")
     mount.stop()
     assert command.end() == 1
