@@ -26,6 +26,8 @@ VERSIONS = tuple(
         ("large", "2", 5 * PART + 1234),
         ("second", "1", 3 * PART),
         ("small", "1", 5000),
+        ("small", "2", 5000),
+        ("tiny", "1", 700),
     )
 )
 
@@ -99,7 +101,7 @@ class Workload:
             + [self._sync] * 4
             + [self._sync_while_writing] * 2
             + [self._prove, self._check, self._job, self._end_job, self._known]
-            + [self._discard, self._remount, self._die, self._checkpoint]
+            + [self._discard, self._evict, self._remount, self._die, self._checkpoint]
         )
         self._chance.choice(steps)()
 
@@ -179,10 +181,21 @@ class Workload:
             self.promises.removed.add(entry.stock.row_id)
         self._promise()
 
+    def _evict(self) -> None:
+        """Several at once, small objects among them; whatever nobody has open."""
+        for version in [one for one in self._entries if one.size <= PART]:
+            self._store.release(self._entries.pop(version))
+        for version in VERSIONS:
+            if version not in self._entries:
+                self._written.pop(version, None)
+                self.promises.synced.pop(version, None)
+        self._promise()
+        self._store.keeper.evict_below("")
+        self._promise()
+
     def _checkpoint(self) -> None:
-        self._store._catalog._require().checkpointer.execute(
-            "PRAGMA wal_checkpoint(PASSIVE)"
-        ).fetchall()
+        self._store._catalog.checkpoint()
+        self._store._blobs.checkpoint()
 
     def _remount(self) -> None:
         self._store.close()
