@@ -32,8 +32,8 @@ def combine(first: int, second: int, second_length: int) -> int:
 
 def combine_parts(crcs: Sequence[int], part_size: int, last_length: int) -> int:
     """The CRC of a sequence of parts of ``part_size`` bytes, the last of ``last_length``."""
-    if not crcs:
-        return 0
+    if len(crcs) <= 1:
+        return crcs[0] if crcs else 0
     t0, t1, t2, t3, t4, t5, t6, t7 = _shift_tables(part_size)
     crc = 0
     for part in crcs[:-1]:
