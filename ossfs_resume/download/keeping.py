@@ -143,7 +143,7 @@ def _close(store: CacheStore) -> None:
 
 def _give_away(store: CacheStore, download: Download, target: Target) -> None:
     """Let the complete object be the target. Raises TargetError, CacheError."""
-    dress = partial(target.dress, meta=download.meta)
+    dress = partial(target.dress, meta=download.meta, is_private=True)
     try:
         try:
             store.give_away(download.entry, target.path, dress)

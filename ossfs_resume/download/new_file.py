@@ -32,7 +32,7 @@ class NewFile:
             view = memoryview(chunk)
             while view:
                 view = view[os.write(self.descriptor, view) :]
-        target.dress(self.descriptor, meta)
+        target.dress(self.descriptor, meta, is_private=False)
 
     def publish(self) -> None:
         """Give it the target's name; whatever had that is replaced. Its bytes are on the disk."""
@@ -56,12 +56,12 @@ class NewFile:
     def _open(self) -> int:
         folder = self._path.parent
         try:
-            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
         except OSError as error:
             if error.errno not in _NO_TMPFILE:
                 raise
         name = self._unused_name()
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._name = name
         return descriptor
 

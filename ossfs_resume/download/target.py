@@ -75,13 +75,16 @@ class Target:
             return checksum(iter(lambda: file.read(_READ_BYTES), b"")) == meta.crc64
         return False
 
-    def dress(self, descriptor: int, meta: ObjectMeta) -> None:
-        """Give a new file its mode and time. Raises OSError."""
+    def dress(self, descriptor: int, meta: ObjectMeta, *, is_private: bool) -> None:
+        """Give a new file its mode and time. Raises OSError.
+
+        One that is not private was made with 0666, and has what the umask leaves of that.
+        """
         status = self.status
-        is_file = status is not None and stat.S_ISREG(status.st_mode)
-        with suppress(PermissionError):  # of a file system that has no modes
-            mode = status.st_mode & 0o777 if status and is_file else 0o666 & ~_umask()
-            os.fchmod(descriptor, mode)
+        if status is not None and stat.S_ISREG(status.st_mode):
+            _change_mode(descriptor, status.st_mode & 0o777)
+        elif is_private:
+            _change_mode(descriptor, 0o666 & ~_umask())
         os.utime(descriptor, ns=(meta.modified * 1_000_000_000,) * 2)
 
 
@@ -106,6 +109,11 @@ def sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _change_mode(descriptor: int, mode: int) -> None:
+    with suppress(PermissionError):  # of a file system that has no modes
+        os.fchmod(descriptor, mode)
 
 
 def _umask() -> int:
