@@ -7,7 +7,8 @@ What the store promises
 -----------------------
 
 *One authority.* A part is present only if the catalogue (``catalog.sqlite3``) says so. The data
-files are sparse and say nothing by themselves.
+files are sparse and say nothing by themselves, nor do the rows of ``small.sqlite3``, which are the
+bytes of objects of up to 64 KiB (``blobs``).
 
 *Data before bitmap.* A part is **written** in the catalogue only after its ``pwritev`` returned,
 and **synced** only after an ``fdatasync`` that began later has succeeded. A failed ``fdatasync``
@@ -57,6 +58,10 @@ after ``fdatasync``, before          bytes safe, bit *written*       synced agai
 during the commit of *synced*        all of the transaction or none  the row above
 after the row is removed, before     a file that no row names        removed in the background
 the unlink
+between the commits of a small       bytes without a mark            removed in the background
+object's bytes and its mark
+after those (power: bytes lost)      a mark without bytes            absent at first use, or before,
+                                                                     in the background
 after parts were cleared, before     bytes that no bit claims        fetched again, written over
 they are punched
 during the unlink of segments        some segments that no row names removed in the background
@@ -70,8 +75,8 @@ owner dies                           ``owners/<uuid>``, unlocked     unlinked at
 ===================================  ==============================  ==============================
 
 Locks, in the order in which they may be taken together: the reclaimer's pass, the committer's
-passes, ``CacheStore._opening``, the lock of a data file, a backing's, the catalogue's writer, the
-entry table's, an entry's. The last two are held for memory operations only, so that ``release`` and
+passes, ``CacheStore._opening``, the lock of a data file, the catalogue's writer, a backing's, the
+small objects' writer, the entry table's, an entry's. The last two are held for memory operations only, so that ``release`` and
 everything documented as *memory only* never wait for a disk. None is held during an ``fdatasync``
 except that of the sync pass itself.
 """

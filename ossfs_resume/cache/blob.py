@@ -105,6 +105,11 @@ class Blob:
         is_there = self._unstored is not None or self._exists()
         return allocated(self._size) if is_there else 0
 
+    @staticmethod
+    def takes(size: int) -> int:
+        """What a row of so many bytes takes of the disk."""
+        return allocated(size)
+
     def _exists(self) -> bool:
         return self.row_id is not None and bool(
             self._blobs.ids(range(self.row_id, self.row_id + 1))

@@ -92,6 +92,12 @@ class Entry:
         """How its file looked when this process opened it or last wrote to it."""
         return self._backing.file.seen if self.stock is not None else {}
 
+    @property
+    def uncounted_bytes(self) -> int:
+        """What takes room on the disk, or is going to, and is not in the catalogue yet."""
+        size = min(self.progress.uncommitted_bytes, self.progress.present_bytes)
+        return self._backing.file.takes(size) if size else 0
+
     def stands_on(self, row: EntryRow | None) -> bool:
         """Whether what was loaded is still what the catalogue has; None if it has nothing."""
         return self._backing.stands_on(row)

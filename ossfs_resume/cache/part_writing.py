@@ -53,7 +53,7 @@ class PartWriting:
         epoch = progress.begin_writing(numbers)
         try:
             file = self._backed_file()
-            with self._room(stop - offset):
+            with self._room(file.takes(stop - offset)):
                 with self._trust.translated(f"write {self._version.key!r}"):
                     self._write(file, offset, parts)
                 progress.wrote(first, crcs, epoch)

@@ -99,10 +99,7 @@ class Reclaimer:
         return self._catalog.allocated_with(self._uncommitted)
 
     def _uncommitted(self) -> int:
-        return sum(
-            min(entry.progress.uncommitted_bytes, entry.progress.present_bytes)
-            for entry in self._table.entries()
-        )
+        return sum(entry.uncounted_bytes for entry in self._table.entries())
 
     def capacity(self) -> int:
         """How many bytes the cache may take at this moment. Raises CacheError."""

@@ -96,6 +96,11 @@ class SegmentFiles:
         for descriptor in self._opened():
             lock(descriptor, fcntl.F_RDLCK, is_patient=True)
 
+    @staticmethod
+    def takes(size: int) -> int:
+        """What a write of so many bytes takes of the disk."""
+        return size
+
     def allocated(self) -> int:
         """The bytes that the disk has given to them."""
         return sum(map(self._blocks, range(self._count))) * 512

@@ -1,10 +1,5 @@
 """Small objects: bytes in rows, in one commit with their marks."""
 
-import os
-import shutil
-import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,42 +7,12 @@ from typing import Any
 
 import pytest
 
-from ossfs_resume.cache import CacheSettings, CacheStore, Entry, ObjectVersion, blobs
-from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.cache.eviction import Limits
+from ossfs_resume.cache import CacheSettings, CacheStore, blobs
 from ossfs_resume.errors import CacheError
+from support.small_objects import SIZE, content, fill, rows, version, write
 from support.waiting import eventually
 
 Parts = Any  # of conftest.py
-
-SIZE = 5000
-
-
-def version(number: int, size: int = SIZE) -> ObjectVersion:
-    return ObjectVersion(f"small-{number}", "etag", size)
-
-
-def content(number: int, size: int = SIZE) -> bytes:
-    return number.to_bytes(4, "big") * (size // 4)
-
-
-def write(store: CacheStore, number: int, size: int = SIZE) -> Entry:
-    """A proven object, acquired once."""
-    entry = store.acquire(version(number, size))
-    entry.expect_crc64(checksum([content(number, size)]))
-    entry.write_parts(0, [(content(number, size),)])
-    assert entry.prove()
-    return entry
-
-
-def fill(store: CacheStore, count: int) -> None:
-    for number in range(count):
-        store.release(write(store, number))
-    store.commit()
-
-
-def rows(store: CacheStore) -> int:
-    return len(store._blobs.ids(range(1, 1 << 20)))
 
 
 @pytest.fixture
@@ -211,22 +176,6 @@ def test_an_old_store_with_files_is_read_as_it_is(settings: CacheSettings) -> No
     store.close()
 
 
-def test_eviction_deletes_and_gives_back(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    for number in range(100):
-        store.release(write(store, number, 60_000))
-    store.commit()
-    store.sync()
-    path = settings.directory / "bucket" / "small.sqlite3"
-    eventually(lambda: path.stat().st_size > 6_000_000)
-    assert store.keeper.evict_below("") == 100
-    assert rows(store) == 0
-    assert store._catalog.allocated() == 0
-    eventually(lambda: store._blobs.free_bytes() <= blobs.VACUUM_PAGES * 4096)
-    eventually(lambda: path.stat().st_size < 2_000_000)
-    store.close()
-
-
 def test_who_has_it_open_reads_on_when_it_is_evicted(settings: CacheSettings) -> None:
     store = CacheStore.open(settings)
     entry = write(store, 1)
@@ -263,83 +212,6 @@ def test_a_discard_during_its_commit_leaves_nothing(settings: CacheSettings) -> 
     store.close()
 
 
-def test_damage_is_moved_aside_and_costs_nothing_else(
-    settings: CacheSettings, parts: Parts
-) -> None:
-    store = CacheStore.open(settings)
-    fill(store, 10)
-    parts.write(store.acquire(parts.version(3)), 0, 3)
-    store.close()
-    path = settings.directory / "bucket" / "small.sqlite3"
-    path.write_bytes(b"this is no database" * 1000)
-    store = CacheStore.open(settings)
-    assert len(list(settings.directory.glob("bucket/damaged-*/small.sqlite3"))) == 1
-    assert store.cached_bytes([parts.version(3)]) == [3 * parts.SIZE]
-    store._leftovers.wait()
-    assert store.cached_bytes([version(1)]) == [0], "the catalogue was told"
-    store.release(write(store, 1))
-    store.commit()
-    assert rows(store) == 1
-    store.close()
-
-
-def test_damage_in_use_is_noticed_and_moved_aside(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    error = sqlite3.DatabaseError("malformed")
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    with pytest.raises(CacheError), store._blobs._writing():
-        raise error
-    suspect = settings.directory / "bucket" / "suspect-small"
-    assert suspect.exists()
-    assert not (settings.directory / "bucket" / "suspect").exists()
-    eventually(lambda: not suspect.exists())  # looked through, and found sound
-    store.release(write(store, 1))
-    store.commit()
-    store.close()
-
-
-def test_a_database_that_was_removed_is_begun_anew(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    fill(store, 3)
-    for path in settings.directory.glob("bucket/small.sqlite3*"):
-        path.unlink()
-    eventually(lambda: (settings.directory / "bucket" / "small.sqlite3").exists())
-    eventually(lambda: store._blobs.is_usable and not store._blobs.is_displaced())
-    store.release(write(store, 9))
-    store.commit()
-    assert rows(store) == 1
-    store.close()
-
-
-def test_the_cache_directory_was_removed(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    fill(store, 3)
-    held = store.acquire(version(1))
-    shutil.rmtree(settings.directory / "bucket")
-    eventually(lambda: (settings.directory / "bucket" / "small.sqlite3").exists())
-    eventually(lambda: store._blobs.is_usable and not store._catalog.is_displaced())
-    assert held.read_nowait(0, SIZE) == content(1)
-    store.release(held)
-    fill(store, 3)
-    assert rows(store) == 3
-    store.close()
-
-
-def test_what_a_crash_left_without_its_other_half_goes(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    fill(store, 10)
-    row = store._catalog.find(version(4))
-    assert row is not None
-    store._blobs.delete([row.row_id])
-    store._blobs.store([(500, b"rubbish"), (3000, b"rubbish")])
-    store.close()
-    store = CacheStore.open(settings)
-    store._leftovers.wait()
-    assert rows(store) == 9
-    assert store.cached_bytes([version(4), version(5)]) == [0, SIZE]
-    store.close()
-
-
 def test_what_a_row_takes_is_not_understated(settings: CacheSettings, tmp_path: Path) -> None:
     for size in (1, 100, 3000, 4000, 4096, 5000, 20_000, blobs.MOST_BYTES):
         path = tmp_path / f"{size}.sqlite3"
@@ -349,151 +221,3 @@ def test_what_a_row_takes_is_not_understated(settings: CacheSettings, tmp_path: 
         counted = 300 * blobs.allocated(size)
         assert path.stat().st_size <= counted * 1.005 + 8 * 4096
         assert counted <= path.stat().st_size * 1.3 + 8 * 4096
-
-
-SCRIPT = """
-import os, sys
-from pathlib import Path
-from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion
-store = CacheStore.open(CacheSettings(Path(sys.argv[1]), "bucket", part_size=65536))
-def version(number):
-    return ObjectVersion(f"small-{number}", "etag", 5000)
-def write(number):
-    entry = store.acquire(version(number))
-    if entry.missing(0, 1):
-        entry.write_parts(0, [(number.to_bytes(4, "big") * 1250,)])
-    store.release(entry)
-"""
-
-
-def elsewhere(settings: CacheSettings, script: str) -> subprocess.Popen[str]:
-    """Another process that uses the store; it says what it has done, and goes on when it is told
-    to."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT + script, str(settings.directory)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_two_processes_share_what_each_has_stored(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    store.release(write(store, 1))
-    store.commit()
-    held = store.acquire(version(7))
-    with elsewhere(
-        settings,
-        """
-entry = store.acquire(version(1))
-assert entry.read(0, 5000) == (1).to_bytes(4, "big") * 1250
-store.release(entry)
-write(7)
-store.commit()
-print("stored", flush=True)
-sys.stdin.readline()
-store.keeper.evict(version(1))
-store.close()
-print("closed", flush=True)
-sys.stdin.read()
-""",
-    ) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        assert other.stdout.readline() == "stored\n"
-        held.refresh(range(1))
-        assert held.read(0, SIZE) == content(7)
-        used = store.acquire(version(1))
-        other.stdin.write("\n")
-        other.stdin.flush()
-        assert other.stdout.readline() == "closed\n"
-        assert used.read_nowait(0, SIZE) == content(1), "evicted by the other, held by us"
-        assert store.cached_bytes([version(7)]) == [SIZE]
-        store.release(used)
-        store.commit()
-        store.commit()
-        fresh = store.acquire(version(1))
-        assert fresh.missing(0, 1)
-        store.release(fresh)
-    store.release(held)
-    store.close()
-
-
-def test_kill_9_costs_what_was_not_committed_and_no_byte_is_wrong(settings: CacheSettings) -> None:
-    with elsewhere(
-        settings,
-        """
-for number in range(100000):
-    write(number)
-    print(number, flush=True)
-""",
-    ) as other:
-        assert other.stdout is not None
-        written = 0
-        while written < 3000:
-            written = int(other.stdout.readline())
-        other.kill()
-    store = CacheStore.open(settings)
-    store._leftovers.wait()
-    versions = [version(number) for number in range(written)]
-    there = [number for number, size in enumerate(store.cached_bytes(versions)) if size]
-    assert len(there) >= written - 64 * 32, "all but the last fraction of a second"
-    for number in there:
-        entry = store.acquire(version(number))
-        assert entry.read(0, SIZE) == content(number)
-        store.release(entry)
-    store.close()
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", place], check=False)
-    if made.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def test_a_full_disk_costs_progress_and_no_reader(full_disk: Path, parts: Parts) -> None:
-    store = CacheStore.open(parts.quiet(full_disk))
-    fill(store, 200)
-    (full_disk / "other").write_bytes(bytes(os.statvfs(full_disk).f_bavail * 4096))
-    entry = write(store, 1000)
-    entries = [write(store, number, 60_000) for number in range(1001, 1030)]
-    with pytest.raises(CacheError):
-        store.commit()
-    assert entry.read_nowait(0, SIZE) == content(1000)
-    assert store.keeper.evict_below("") > 0, "there is always room to remove"
-    (full_disk / "other").unlink()
-    store.commit()
-    assert store.cached_bytes([version(1000)]) == [SIZE]
-    for held in (entry, *entries):
-        store.release(held)
-    store.close()
-
-
-def test_a_cache_with_a_size_keeps_to_it(settings: CacheSettings) -> None:
-    store = CacheStore.open(replace(settings, limits=Limits(size=2 << 20)))
-    for number in range(600):
-        store.release(write(store, number))
-        if number % 16 == 0:
-            store.commit()
-        assert store._catalog.allocated() <= 2 << 20
-    assert store.statistics().evicted > 100
-    store.commit()
-    entry = store.acquire(version(599))
-    assert not entry.missing(0, 1)
-    store.release(entry)
-    store.close()
-
-
-def test_a_pinned_one_stays(settings: CacheSettings) -> None:
-    store = CacheStore.open(settings)
-    fill(store, 10)
-    store.keeper.pin([(version(3).key, SIZE)])
-    assert store.keeper.evict_below("") == 9
-    assert store.cached_bytes([version(3), version(4)]) == [SIZE, 0]
-    store.close()
