@@ -14,23 +14,19 @@ from math import inf
 
 import trio
 
-from ossfs_resume.bucket_cache import directory_times, noted_as_known, opened_store, room_in
 from ossfs_resume.cache.freeing import RemovalListener
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.remembered import DirectoryTime
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.config import Options, Source
-from ossfs_resume.control.care import Care
-from ossfs_resume.control.errands import Errands
+from ossfs_resume.control.actions import Care, Errands, Pins
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.overview import Overview
-from ossfs_resume.control.pins import Pins
-from ossfs_resume.control.verbs import Verbs
+from ossfs_resume.control.xattrs import Verbs
 from ossfs_resume.errors import MountError
 from ossfs_resume.fetch.engine import Engine
 from ossfs_resume.fetch.open_downloads import version_of
 from ossfs_resume.fetch.settings import FetchSettings
-from ossfs_resume.first_question import FIRST_ANSWER_SECONDS, await_key, check_bucket
 from ossfs_resume.fuse.attributes import Ownership
 from ossfs_resume.fuse.errno_map import sole_error
 from ossfs_resume.fuse.invalidation import Invalidator
@@ -43,6 +39,15 @@ from ossfs_resume.origin import origin_credentials, origin_settings
 from ossfs_resume.oss.client import OfflineClient, OssClient
 from ossfs_resume.oss.endpoint import Endpoint
 from ossfs_resume.oss.models import ObjectMeta
+from ossfs_resume.startup import (
+    FIRST_ANSWER_SECONDS,
+    await_key,
+    check_bucket,
+    directory_times,
+    noted_as_known,
+    opened_store,
+    room_in,
+)
 from ossfs_resume.supervision import kept_running
 from ossfs_resume.vfs.models import OFFLINE_RECALL_S, RECALL_S, TreeSettings
 from ossfs_resume.vfs.names import directory_prefix

@@ -1,6 +1,6 @@
 """Settings: flag, then ``-o`` option, then environment, then TOML file, then default.
 
-Which options there are says `option_table`; here each is taken from the first source that has it.
+Which options there are says `options`; here each is taken from the first source that has it.
 Every value arrives as text and is parsed by the option's own parser; an error names the option and
 where the value came from.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ossfs_resume.errors import SettingsError
-from ossfs_resume.option_table import (
+from ossfs_resume.options import (
     ACCESS_KEY_NAMES,
     BY_NAME,
     IGNORED_MOUNT_OPTIONS,

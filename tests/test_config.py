@@ -14,8 +14,7 @@ from ossfs_resume.config import (
     resolve,
 )
 from ossfs_resume.errors import SettingsError
-from ossfs_resume.option_parsers import path
-from ossfs_resume.option_table import OPTIONS, Option
+from ossfs_resume.options import OPTIONS, Option, path
 
 
 def test_defaults_alone_are_a_whole_configuration() -> None:

@@ -6,7 +6,7 @@ import click
 
 from ossfs_resume.cli.options import WithTable, gather, with_some_options
 from ossfs_resume.errors import SettingsError
-from ossfs_resume.option_parsers import path
+from ossfs_resume.options import path
 
 _OPTIONS = (
     "endpoint", "region", "addressing", "signature", "credentials", "credentials-process", "proxy",

@@ -16,7 +16,7 @@ from ossfs_resume.config import (
     resolve,
 )
 from ossfs_resume.errors import SettingsError
-from ossfs_resume.option_table import BY_NAME, GROUPS, OPTIONS, UNITS, Option
+from ossfs_resume.options import BY_NAME, GROUPS, OPTIONS, UNITS, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -15,7 +15,7 @@ import click
 from ossfs_resume.cli.lines import printable
 from ossfs_resume.errors import MountError, OssfsError, SettingsError
 from ossfs_resume.fuse.mounts import Mount, mount_of, mounts
-from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
+from ossfs_resume.options import NO_WORKING_DIRECTORY
 from ossfs_resume.wording import quoted, reason
 
 Command = TypeVar("Command", bound=Callable[..., Any])

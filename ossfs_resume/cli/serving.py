@@ -24,7 +24,7 @@ from ossfs_resume.cli.notify import notify
 from ossfs_resume.cli.outcome import outcome
 from ossfs_resume.config import Options
 from ossfs_resume.errors import OssfsError, SettingsError
-from ossfs_resume.option_parsers import NO_WORKING_DIRECTORY
+from ossfs_resume.options import NO_WORKING_DIRECTORY
 from ossfs_resume.shortages import log_failure, shortage
 
 log = logging.getLogger(__name__)

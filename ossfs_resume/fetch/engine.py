@@ -10,7 +10,7 @@ from typing import Protocol
 
 import trio
 
-from ossfs_resume.errors import CacheError, OssfsError
+from ossfs_resume.errors import CacheError, CorruptObject, OssfsError
 from ossfs_resume.fetch import scheduler
 from ossfs_resume.fetch.disk import Disk
 from ossfs_resume.fetch.download import Download, Transfer
@@ -194,12 +194,14 @@ class Engine:
             raise error.with_traceback(None)
 
     async def fill(self, download: Download) -> None:
-        """Fetch all that is missing, behind everybody who reads. Raises like `read`.
+        """Fetch all that is missing, behind everybody who reads, and prove it. Raises like `read`.
 
         Cancelled, it ends the transfers that it asked for and that nobody else waits for.
         """
         await self._filler.fill(download)
         await self._prover.prove(download)
+        if isinstance(download.stale, CorruptObject):  # another one's proof may have discarded it
+            raise download.stale.with_traceback(None)
 
     async def verify(self, download: Download) -> int:
         """Read all that is cached again and compare it, a complete object with the origin's CRC-64

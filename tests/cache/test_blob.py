@@ -13,6 +13,7 @@ import pytest
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.errors import CacheError
+from support.machine import NO_TMPFS
 from support.small_objects import SIZE, content, fill, version, write
 
 Parts = Any  # of conftest.py
@@ -119,7 +120,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", place], check=False)
     if made.returncode:
-        pytest.skip("no file system can be mounted here")
+        pytest.skip(NO_TMPFS)
     yield place
     subprocess.run(["umount", "-l", place], check=True)
 

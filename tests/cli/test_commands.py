@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ossfs_resume.cli import PURPOSES
-from ossfs_resume.option_table import GROUPS, OPTIONS
+from ossfs_resume.options import GROUPS, OPTIONS
 from support.emulator import EmulatorProcess
 
 

@@ -10,7 +10,7 @@ import trio
 from ossfs_resume.cache.models import CacheSettings, ObjectVersion
 from ossfs_resume.cache.records import Totals
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.control.care import Care
+from ossfs_resume.control.actions import Care
 from ossfs_resume.control.jobs import Jobs, JobsBelow
 from ossfs_resume.control.overview import Overview, progress, state
 from ossfs_resume.errors import AccessDenied, Unreachable

@@ -4,8 +4,10 @@ it is opened.
 
 import pytest
 import trio
+import trio.testing
 
-from ossfs_resume.errors import ObjectChanged, ServerFailed
+from ossfs_resume.errors import CorruptObject, ObjectChanged, ServerFailed
+from ossfs_resume.fetch.download import Transfer
 from support.fetching import PART, SIZE, Running, read
 from support.waiting import PATIENCE_S
 
@@ -21,6 +23,37 @@ async def test_fill_completes_and_proves_an_object_behind_its_readers(
         assert download.entry.progress.is_verified
         assert origin.fetched == SIZE
         assert origin.most_running <= 8
+
+
+async def test_what_another_one_has_discarded_is_not_filled(
+    origin, store, running: Running
+) -> None:
+    meta = origin.put("a", SIZE)
+    origin.wrong_crc = True
+    async with running(origin, store) as engine:
+        download = await engine.open(meta)
+        outcomes: list[Exception] = []
+
+        async def fill() -> None:
+            try:
+                await engine.fill(download)
+            except CorruptObject as error:
+                outcomes.append(error)
+
+        transfers: set[Transfer] = set()
+        async with trio.open_nursery() as nursery:
+            await download.proof.acquire()
+            nursery.start_soon(fill)
+            while not download.entry.progress.is_complete:
+                transfers |= set(download.claims.values())
+                await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked()
+            for transfer in transfers:  # the filler sees that all is here, and waits for a proof
+                transfer.wake()
+            await trio.testing.wait_all_tasks_blocked()
+            download.proof.release()
+        assert len(outcomes) == 1
+        assert not download.entry.progress.is_open
 
 
 async def test_a_cancelled_fill_ends_its_transfers_and_keeps_what_arrived(

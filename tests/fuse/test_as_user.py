@@ -10,9 +10,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from support.machine import ANOTHER_PYTHON, needs_root
 from support.users import NOBODY, PYTHON, is_same_python, readable_library, user_mounts_possible
 
-pytestmark = pytest.mark.fuse
+pytestmark = [
+    pytest.mark.fuse,
+    needs_root,
+    pytest.mark.skipif(not is_same_python(), reason=ANOTHER_PYTHON),
+]
 
 # The mounts of a private namespace are seen only inside, so the whole story is told by a script.
 STORY = """
@@ -91,8 +96,6 @@ def folder() -> Iterator[Path]:
 
 
 def test_a_user_mounts_stops_unmounts_and_recovers(folder: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("unshare") is None or not is_same_python():
-        pytest.skip("needs root, unshare(1) and a system Python of the same version")
     (folder / "story.py").write_text(STORY)
     identity = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups"
     shutil.copy(Path(__file__).with_name("memory_mount.py"), folder)

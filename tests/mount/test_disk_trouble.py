@@ -185,8 +185,8 @@ def test_a_disk_that_hangs_holds_up_nobody_for_long_and_not_the_unmounting(
 
 # The command, but with three seconds where it has thirty.
 IMPATIENT = """
-from ossfs_resume import bucket_cache, cli
-bucket_cache.OPEN_PATIENCE_SECONDS = 3.0
+from ossfs_resume import startup, cli
+startup.OPEN_PATIENCE_SECONDS = 3.0
 cli.main()
 """
 

@@ -13,10 +13,9 @@ from typing import Any, Protocol
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.models import EntrySummary, ObjectVersion
 from ossfs_resume.control import overview, part_map
-from ossfs_resume.control.care import Care
+from ossfs_resume.control.actions import Care, Pins
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.overview import Overview
-from ossfs_resume.control.pins import Pins
 from ossfs_resume.errors import BadValue, IsADirectory, NoProgress, NoSuchAttribute, OssfsError
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.fetch.open_downloads import version_of

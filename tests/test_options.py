@@ -1,6 +1,6 @@
 """The table of options holds what it promises."""
 
-from ossfs_resume.option_table import OPTIONS
+from ossfs_resume.options import OPTIONS
 
 
 def test_each_option_has_one_name_and_no_secret_is_an_option() -> None:

@@ -12,12 +12,10 @@ from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.control.care import Care
-from ossfs_resume.control.errands import Errands
+from ossfs_resume.control.actions import Care, Errands, Pins
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.control.overview import Overview
-from ossfs_resume.control.pins import Pins
-from ossfs_resume.control.verbs import Presence, Verbs
+from ossfs_resume.control.xattrs import Presence, Verbs
 from ossfs_resume.errors import BadValue, InUse, IsADirectory, NoSpace, NoSuchAttribute
 from ossfs_resume.oss.models import ObjectMeta
 from support.threads import answer_without_threads

@@ -1,18 +1,21 @@
-"""A pin of a directory follows its listing, and to an end."""
+"""A pin of a directory follows its listing, and to an end. Short work is waited for, long work is
+not, and no failure is lost.
+"""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.keeper import Keeper
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
-from ossfs_resume.control.errands import Errands
-from ossfs_resume.control.pins import Pins
+from ossfs_resume.control.actions import Errands, Pins
 from ossfs_resume.errors import BadAnswer, NoSpace, Throttled, Unreachable
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from support.threads import answer_without_threads
@@ -156,3 +159,37 @@ async def test_room_that_is_kept_for_a_pin_is_let_go_with_it(
         assert pinned_bytes(keeper) <= COUNT * BLOCK
         await pins.unpin("d/", None)
         assert pinned_bytes(keeper) == 0
+
+
+async def test_short_work_ends_before_the_verb_does(nursery: trio.Nursery) -> None:
+    done = []
+
+    async def work() -> None:
+        await trio.lowlevel.checkpoint()
+        done.append(1)
+
+    await Errands(nursery).run("x", work)
+    assert done == [1]
+
+
+async def test_what_short_work_raises_is_the_verbs_error(nursery: trio.Nursery) -> None:
+    async def work() -> None:
+        raise NoSpace("too much")
+
+    with pytest.raises(NoSpace, match="too much"):
+        await Errands(nursery).run("x", work)
+
+
+async def test_long_work_goes_on_and_its_error_is_logged(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        await trio.sleep(60)
+        raise NoSpace("too much")
+
+    began = trio.current_time()
+    with caplog.at_level(logging.WARNING):
+        await Errands(nursery).run("pin dir/", work)
+        assert trio.current_time() - began < 10
+        await trio.sleep(100)
+    assert "pin dir/: too much" in caplog.text

@@ -1,4 +1,6 @@
-"""What the options say of the cache's limits."""
+"""What the options say of the cache's limits. The first question, where a command line cannot
+arrange it.
+"""
 
 import errno
 import os
@@ -9,19 +11,25 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import trio
+from trio.testing import MockClock
 
-from ossfs_resume import bucket_cache
-from ossfs_resume.bucket_cache import (
+from ossfs_resume import startup
+from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
+from ossfs_resume.cache.failure import translated
+from ossfs_resume.config import parse_source
+from ossfs_resume.errors import CacheError, MountError, OriginTimeout
+from ossfs_resume.fetch.thread_calls import Hanging
+from ossfs_resume.oss.credentials.rotating import RotatingCredentials
+from ossfs_resume.oss.credentials.sts import Issued
+from ossfs_resume.startup import (
+    await_key,
     cache_limits,
     directory_times,
     noted_as_known,
     room_in,
     unusable,
 )
-from ossfs_resume.cache.eviction import DEFAULT_FREE, DEFAULT_FREE_FILES, Limits, Reserve
-from ossfs_resume.cache.failure import translated
-from ossfs_resume.errors import CacheError
-from ossfs_resume.fetch.thread_calls import Hanging
 
 
 @pytest.mark.parametrize(
@@ -107,7 +115,7 @@ class HangingDisk:
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(bucket_cache, "OPEN_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(startup, "OPEN_PATIENCE_SECONDS", 0.01)
     disk = HangingDisk()
     yield disk
     disk.gate.set()
@@ -122,3 +130,21 @@ async def test_a_disk_that_hangs_after_it_was_opened_holds_up_no_mount(
     with pytest.raises(Hanging):
         async with noted_as_known(hanging):
             pass
+
+
+@pytest.mark.parametrize(("seconds", "is_final"), [(1, False), (15, True)])
+async def test_a_source_of_keys_that_does_not_answer(
+    autojump_clock: MockClock, seconds: int, is_final: bool
+) -> None:
+    """One that has little patience, as the metadata server has, is asked again by the question."""
+
+    async def fetch() -> Issued:
+        await trio.sleep(seconds)
+        raise OriginTimeout("no key")
+
+    outcome = None
+    try:
+        await await_key(RotatingCredentials(fetch, "there"), parse_source("oss://sample"))
+    except MountError as error:
+        outcome = str(error)
+    assert outcome == ("oss://sample: no key" if is_final else None)
