@@ -75,8 +75,8 @@ owner dies                           ``owners/<uuid>``, unlocked     unlinked at
 ===================================  ==============================  ==============================
 
 Locks, in the order in which they may be taken together: the reclaimer's pass, the committer's
-passes, ``CacheStore._opening``, the lock of a data file, the catalogue's writer, a backing's, the
-small objects' writer, the entry table's, an entry's. The last two are held for memory operations
+passes, ``CacheStore._opening``, the lock of a data file, a backing's, the catalogue's writer, that
+of the small objects, the entry table's, an entry's. The last two are held for memory operations
 only, so that ``release`` and everything documented as *memory only* never wait for a disk. None is
 held during an ``fdatasync`` except that of the sync pass itself.
 """

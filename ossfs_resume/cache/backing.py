@@ -106,8 +106,8 @@ class Backing:
         Raises Superseded.
         """
         if self._bound is None and self.unstored is not None:
-            with self._lock:
-                self._bind(self._ensure_row(transaction, ""))
+            # Without the lock, which is taken before the catalogue's: a version has one row.
+            self._bind(self._ensure_row(transaction, ""))
         return self.generation
 
     def undo_commit(self, former: Generation | None) -> None:
