@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ossfs_resume.download.downloader import DOWNLOADS, SMALL_BYTES, Wishes
 from ossfs_resume.download.groups import one_error
 from ossfs_resume.download.report import Report, Result
 from ossfs_resume.download.session import downloading
-from ossfs_resume.errors import SettingsError
+from ossfs_resume.errors import OriginError, SettingsError
 from ossfs_resume.fetch.settings import FetchSettings
 
 Progress = Callable[[int, int], object]
@@ -72,7 +72,7 @@ async def download(
     )
     place, path, report = Bucket.of(bucket), _absolute(filename), Report()
     fetch = FetchSettings(place.timeout, num_threads, part_size, predicts=False)
-    with one_error():
+    with _naming(f"oss://{place.name}/{key}"), one_error():
         async with (
             place.open(num_threads) as client,
             downloading(client, fetch, wishes, report) as downloader,
@@ -116,6 +116,16 @@ def _elsewhere() -> Path | None:
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(path))
+
+
+@contextmanager
+def _naming(address: str) -> Iterator[None]:
+    """An origin's errors say what it said, and not of what."""
+    try:
+        yield
+    except OriginError as error:
+        error.args = (f"{address}: {error}",)
+        raise
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

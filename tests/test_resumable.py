@@ -201,7 +201,7 @@ def test_errors_say_what_was_wrong(
     emulator: EmulatorProcess, bucket: Bucket, target: Path, tmp_path: Path
 ) -> None:
     make_object(emulator, 1000)
-    with pytest.raises(errors.NotFound):
+    with pytest.raises(errors.NotFound, match=r"^oss://sample/nothing: NoSuchKey"):
         resumable_download(bucket, "nothing", target)
     with pytest.raises(errors.TargetError, match="it is a directory"):
         resumable_download(bucket, "object", tmp_path)
