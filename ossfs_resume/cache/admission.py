@@ -20,6 +20,8 @@ from ossfs_resume.errors import CacheError
 
 _PATIENCE_S = 2.0
 """How long a writer waits for readers to be done with what fills the cache."""
+_LONGEST_S = 2 * _PATIENCE_S
+"""How long a writer, for whom a reader waits, waits at most, though something is removed."""
 _PAUSE_S = 0.02
 _RETRY_S = 5.0
 """How long after somebody has lost patience nobody has any."""
@@ -28,7 +30,7 @@ _SPARE_BYTES = 8 << 20
 
 Free = Callable[[int, bool], bool]
 """Make room for so many bytes, if need be (the flag) at the cost of what nobody has read yet; False
-if nothing can be removed. Blocks. Raises CacheError."""
+if nothing can be removed. Blocks, for a while. Raises CacheError."""
 
 
 @dataclass(slots=True)
@@ -118,6 +120,8 @@ class Admission:
                 self._impatient_at = time.monotonic()
             if not self._free(size, is_last) and is_last:
                 raise CacheError("the cache is full and nothing can be removed")
+            if time.monotonic() >= began + _LONGEST_S:
+                raise CacheError("the cache is full, and others take what is freed")
             time.sleep(_PAUSE_S if not is_last else 0)
 
     def _fits(self, size: int) -> bool:

@@ -11,7 +11,8 @@ room themselves (``admission``). Here is said when and how much; ``freeing`` doe
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ossfs_resume.cache import eviction
 from ossfs_resume.cache.admission import Account, Admission
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
 _INTERVAL_S = 0.5
+_PATIENCE_S = 2.0
+"""How long a writer, and so a reader, waits for others who are making room."""
 
 
 class Reclaimer:
@@ -49,7 +52,8 @@ class Reclaimer:
         self._early = eviction.early(limits)
         self._space = space
         self._spare = spare
-        self._passing = threading.Lock()
+        self._passing, self._counting = threading.Lock(), threading.Lock()
+        self._wanted = self._passes = 0
         self._is_short = False
         self.admission = Admission(
             Account(limits.size), self._free_bytes, self._free_for, freeing.require_ballast
@@ -119,17 +123,48 @@ class Reclaimer:
                 self.freeing.nothing_is_short()
 
     def _free_for(self, size: int, is_urgent: bool) -> bool:
-        """Make room for so many bytes; False if nothing can be removed."""
-        with self._passing:
-            self.freeing.commit()
-            usage, admission = self.usage(), self.admission
-            size += admission.account.in_flight
-            need = eviction.shortage(usage, self._limits, admission.headroom, size)
-            if not need or self._free(need, usage) != need:
-                return True
-            if not is_urgent:
-                return False
-            return self.freeing.remove_parts(need, 0, larger_than=0, ahead=True) != need
+        """Make room for so many bytes, and what others wait for; False if nothing can be removed.
+
+        Raises CacheError, also if others have been at it for too long.
+        """
+        passes = self._passes
+        with self._wanting(size):
+            if not self._passing.acquire(timeout=_PATIENCE_S):
+                raise CacheError("room is made too slowly")
+            try:
+                # Whoever had the lock before has made room for all: try again.
+                return self._passes != passes or self._make_room(is_urgent)
+            finally:
+                self._passing.release()
+
+    @contextmanager
+    def _wanting(self, size: int) -> Iterator[None]:
+        with self._counting:
+            self._wanted += size
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._wanted -= size
+
+    def _make_room(self, is_urgent: bool) -> bool:
+        if not self._shortage(self.usage()):
+            return True
+        self.freeing.commit()
+        usage = self.usage()
+        need = self._shortage(usage)
+        is_made = not need or self._free(need, usage) != need
+        if not is_made and is_urgent:
+            is_made = self.freeing.remove_parts(need, 0, larger_than=0, ahead=True) != need
+        if is_made:
+            self.usage()
+            self._passes += 1
+        return is_made
+
+    def _shortage(self, usage: Usage) -> Need:
+        """What all who wait need."""
+        size = self._wanted + self.admission.account.in_flight
+        return eviction.shortage(usage, self._limits, self.admission.headroom, size)
 
     def _free(self, need: Need, usage: Usage) -> Need:
         """Remove what is needed, as far as it can be; what is still needed."""
