@@ -160,7 +160,7 @@ class Database:
         with self._translated(f"change the {self.noun}"):
             try:
                 with self._turns.transaction(
-                    self._require_writer, durable=durable, patience_s=patience_s
+                    self._writer_and_company, durable=durable, patience_s=patience_s
                 ) as writer:
                     yield writer
             finally:
@@ -224,14 +224,16 @@ class Database:
             raise CacheError(f"the {self.noun} cannot be used: {self._why_closed}")
         return connections
 
-    def _require_writer(self) -> tuple[sqlite3.Connection, bool]:
-        """The writer, and whether it is in company."""
+    def _writer_and_company(self) -> tuple[sqlite3.Connection, bool]:
+        return self._require_writer(), not self.is_alone
+
+    def _require_writer(self) -> sqlite3.Connection:
         connections = self._require()
         if connections.writer is None:
             raise CacheError(f"the cache's disk is read-only: {self._path.parent}")
         if self.is_displaced():
             raise CacheError(f"the cache directory {self._path.parent} was removed or replaced")
-        return connections.writer, not connections.is_alone
+        return connections.writer
 
     @contextmanager
     def _translated(self, action: str) -> Iterator[None]:

@@ -42,8 +42,7 @@ class Shared(Catalog):
 
     def trace(self) -> list[str]:
         executed: list[str] = []
-        writer, _ = self._require_writer()
-        writer.set_trace_callback(executed.append)
+        self._require_writer().set_trace_callback(executed.append)
         return executed
 
 
@@ -70,7 +69,7 @@ def adding(catalog: Shared, *names: str, durable: bool = False) -> Iterator[list
             errors.append(error)
 
     threads = [threading.Thread(target=add, args=[name], daemon=True) for name in names]
-    writer, _ = catalog._require_writer()
+    writer = catalog._require_writer()
     for thread in threads:
         before = writer.total_changes
         thread.start()
@@ -103,7 +102,7 @@ def test_who_raises_undoes_what_is_his_and_nothing_else(catalog: Shared) -> None
 
 def test_a_commit_that_fails_has_failed_for_all(catalog: Shared) -> None:
     with adding(catalog, "one", "two") as errors:
-        writer, _ = catalog._require_writer()
+        writer = catalog._require_writer()
         writer.execute("ROLLBACK")  # as SQLite does when the disk is full
     assert [type(error) for error in errors] == [CacheError, CacheError]
     assert not catalog.has_fact("one")
