@@ -39,8 +39,10 @@ def slow_down() -> None:
         fast_sync(self)
 
     @contextmanager
-    def transaction(self: catalog.Catalog, *, durable: bool = False) -> Iterator[Transaction]:
-        with fast_transaction(self, durable=durable) as changes:
+    def transaction(
+        self: catalog.Catalog, *, durable: bool = False, patience_s: float | None = None
+    ) -> Iterator[Transaction]:
+        with fast_transaction(self, durable=durable, patience_s=patience_s) as changes:
             yield changes
             time.sleep(FLUSH_S * durable)
 

@@ -78,7 +78,9 @@ Locks, in the order in which they may be taken together: the reclaimer's pass, t
 passes, ``CacheStore._opening``, the lock of a data file, a backing's, the catalogue's writer, that
 of the small objects, the entry table's, an entry's. The last two are held for memory operations
 only, so that ``release`` and everything documented as *memory only* never wait for a disk. None is
-held during an ``fdatasync`` except that of the sync pass itself.
+held during an ``fdatasync`` except that of the sync pass itself, and the writers' while their own
+commit waits for the disk. Who has added to a commit waits for it without the writer's lock, and
+with all that come before it in this order; whoever makes the commit needs none of these.
 """
 
 from ossfs_resume.cache.entry import Entry

@@ -18,6 +18,9 @@ from ossfs_resume.cache.storage import Storage, Storages
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
 
+_PATIENCE_S = 2.0
+"""How long the first write to a file waits for its turn to make a row: a reader waits for it."""
+
 
 def new_suffix() -> str:
     """A file name suffix that no other row ever had, not even one that a power cut took back."""
@@ -79,6 +82,11 @@ class Backing:
         """Whether it is a row of the small objects, or is going to be."""
         return self._blob is not None
 
+    @property
+    def wants_row(self) -> bool:
+        """Whether the next write waits for a commit, which takes as long as the disk's flushes."""
+        return self._bound is None and self._blob is None and not self._catalog.is_alone
+
     def stands_on(self, row: EntryRow | None) -> bool:
         """Whether this is the row that changes are made for, or may become so; None is no row."""
         generation = self.generation
@@ -93,7 +101,7 @@ class Backing:
         if self._bound is None and self._blob is None:
             with self._lock:
                 if self._bound is None:
-                    with self._catalog.transaction() as transaction:
+                    with self._catalog.transaction(patience_s=_PATIENCE_S) as transaction:
                         row = self._ensure_row(transaction, new_suffix())
                     self._bind(row)
         return self.file

@@ -31,9 +31,12 @@ class Catalog(Database):
     """An open catalogue. Every method may block, is thread-safe and raises CacheError."""
 
     @contextmanager
-    def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
-        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
-        with self._writing(durable=durable) as writer:
+    def transaction(
+        self, *, durable: bool = False, patience_s: float | None = None
+    ) -> Iterator[Transaction]:
+        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk,
+        ``patience_s`` is how long others may keep it from beginning."""
+        with self._writing(durable=durable, patience_s=patience_s) as writer:
             yield Transaction(writer)
 
     def find(self, version: ObjectVersion) -> EntryRow | None:
@@ -123,7 +126,7 @@ class Catalog(Database):
     def allocated_with(self, pending: Callable[[], int]) -> int:
         """The same, and what ``pending`` says beside it: both of a moment when nothing is on its
         way from one to the other. Waits for a transaction that waits for the disk."""
-        with self._write_lock, self._translated("read the catalogue"):
+        with self._turns.lock, self._translated("read the catalogue"):
             connections = self._connections or self._require()
             reader = connections.writer or connections.reader
             (allocated,) = reader.execute("SELECT allocated FROM total").fetchone()

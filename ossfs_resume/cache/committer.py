@@ -18,7 +18,8 @@ lost, so all of that pass are discarded.
 
 In company a commit waits for the disk three times (``opening``), which took twice as long as the
 bytes on a slow one. So it is made of twice as many, and less often: at most every fifth second is
-spent on commits, and what ``kill -9`` may cost is still a second, or 48 MiB.
+spent on commits, and what ``kill -9`` may cost is still a second, or 48 MiB. What else is changed
+meanwhile goes into the same commit (``turns``).
 
 A change that could not be committed stays with its entry and is tried again an interval later.
 When too much waits for the first thread (the second holds the catalogue's write lock while it waits

@@ -12,7 +12,8 @@ suspect for whoever opens it next.
 parts are fetched again. It is FULL where losing the commit would leave a lie: parts marked synced,
 and a row removed before its file is. It is switched between transactions only.
 
-Who opens or reopens holds the folder's lock; only ``share`` needs none (see ``sharing``).
+Who opens or reopens holds the folder's lock; only ``share`` needs none (see ``sharing``). Which of
+many changes is made when, and in which commit, is told in ``turns``.
 """
 
 import logging
@@ -42,12 +43,15 @@ from ossfs_resume.cache.opening import (
     leave_wal,
     open_connections,
 )
+from ossfs_resume.cache.turns import Turns, insist
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_BYTES = 4 << 20
 _LARGE_LOG_BYTES = 64 << 20
+_LOOK = "SELECT 1 FROM sqlite_schema LIMIT 1"
+"""Takes the lock of a reader."""
 
 SHARING_PATIENCE_S = 5.0
 REOPENING_PATIENCE_S = 0.5
@@ -69,10 +73,9 @@ class Database:
         self._has_company = has_company
         self._wal = path.with_name(path.name + "-wal")
         # To be taken in this order by whoever needs both.
-        self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
+        self._read_lock, self._turns = threading.RLock(), Turns()
         # Held while a checkpoint waits for the disk, and by whoever closes its connection.
         self._checkpoint_lock = threading.Lock()
-        self._is_durable = False
         self._connections: Connections | None = None
         self._file: tuple[int, int] | None = None
         self._why_closed = "it is closed"
@@ -102,7 +105,7 @@ class Database:
 
     def close(self) -> None:
         """Close; the last user of the catalogue also merges its log."""
-        with self._read_lock, self._write_lock, translated(f"close the {self.noun}"):
+        with self._read_lock, self._turns.nobody_writing(), translated(f"close the {self.noun}"):
             self._let_go("it is closed")
 
     def is_displaced(self) -> bool:
@@ -120,7 +123,11 @@ class Database:
 
     def reopen(self) -> None:
         """Open the file that has the name by now, which must be there. Raises CacheError."""
-        with self._read_lock, self._write_lock, self._translated(f"open {self._path} again"):
+        with (
+            self._read_lock,
+            self._turns.nobody_writing(),
+            self._translated(f"open {self._path} again"),
+        ):
             # SQLite sees that its file has moved and leaves alone what has the names now.
             self._let_go("it is being opened again")
             self._connect()
@@ -128,7 +135,7 @@ class Database:
 
     def share(self) -> None:
         """Let others in: from now on with a rollback journal. Raises CacheError."""
-        with self._read_lock, self._write_lock, self._translated(f"share {self._path}"):
+        with self._read_lock, self._turns.nobody_writing(), self._translated(f"share {self._path}"):
             connections = self._connections
             if connections is None or connections.writer is None or not connections.is_alone:
                 return
@@ -145,21 +152,20 @@ class Database:
                 self._connect(with_others=is_left)
 
     @contextmanager
-    def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk."""
-        with self._write_lock, self._translated(f"change the {self.noun}"):
-            writer = self._require_writer()
-            if durable != self._is_durable:
-                writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._is_durable = durable
-            writer.execute("BEGIN IMMEDIATE")
+    def _writing(
+        self, *, durable: bool = False, patience_s: float | None = None
+    ) -> Iterator[sqlite3.Connection]:
+        """Commit what the block does, or nothing if it raises; ``durable`` waits for the disk,
+        ``patience_s`` is how long others may keep it from beginning."""
+        with self._translated(f"change the {self.noun}"):
             try:
-                yield writer
-                writer.execute("COMMIT")
+                with self._turns.transaction(
+                    self._writer_and_company, durable=durable, patience_s=patience_s
+                ) as writer:
+                    yield writer
             finally:
-                self.changes += 1
-                if writer.in_transaction:
-                    writer.execute("ROLLBACK")
+                with self._turns.lock:
+                    self.changes += 1
 
     def integrity(self) -> list[str]:
         """What SQLite finds wrong in its own file."""
@@ -203,7 +209,7 @@ class Database:
             self._why_closed = str(error)
             raise
         self._file = _identity(self._path)
-        self._is_durable = False
+        self._turns.begin_anew()
 
     def _let_go(self, why: str) -> None:
         with self._checkpoint_lock:
@@ -217,6 +223,9 @@ class Database:
         if connections is None:
             raise CacheError(f"the {self.noun} cannot be used: {self._why_closed}")
         return connections
+
+    def _writer_and_company(self) -> tuple[sqlite3.Connection, bool]:
+        return self._require_writer(), not self.is_alone
 
     def _require_writer(self) -> sqlite3.Connection:
         connections = self._require()
@@ -246,9 +255,12 @@ class Database:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """The reader, looking at one moment of the database."""
         with self._read_lock, self._translated(f"read the {self.noun}"):
-            reader = self._require().reader
+            connections = self._require()
+            reader = connections.reader
             reader.execute("BEGIN")
             try:
+                if not connections.is_alone:
+                    insist(reader, _LOOK)
                 yield reader
             finally:
                 if reader.in_transaction:

@@ -93,6 +93,11 @@ class Entry:
         return self._backing.generation
 
     @property
+    def wants_row(self) -> bool:
+        """Whether the next write waits for a commit, which takes as long as the disk's flushes."""
+        return self._backing.wants_row
+
+    @property
     def seen(self) -> Mapping[int, Seen]:
         """How its file looked when this process opened it or last wrote to it."""
         return self._backing.file.seen if self.stock is not None else {}

@@ -24,7 +24,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ossfs_resume.cache import eviction
@@ -37,6 +38,8 @@ from ossfs_resume.errors import CacheError
 
 _PATIENCE_S = 2.0
 """How long a writer waits for readers to be done with what fills the cache."""
+_LONGEST_S = 2 * _PATIENCE_S
+"""How long a writer, for whom a reader waits, waits at most, though something is removed."""
 _PAUSE_S = 0.02
 _RETRY_S = 5.0
 """How long after somebody has lost patience nobody has any."""
@@ -45,7 +48,7 @@ _SPARE_BYTES = 8 << 20
 
 Free = Callable[[int, bool], bool]
 """Make room for so many bytes, if need be (the flag) at the cost of what nobody has read yet; False
-if nothing can be removed. Blocks. Raises CacheError."""
+if nothing can be removed. Blocks, for a while. Raises CacheError."""
 
 
 @dataclass(slots=True)
@@ -135,6 +138,8 @@ class Admission:
                 self._impatient_at = time.monotonic()
             if not self._free(size, is_last) and is_last:
                 raise CacheError("the cache is full and nothing can be removed")
+            if time.monotonic() >= began + _LONGEST_S:
+                raise CacheError("the cache is full, and others take what is freed")
             time.sleep(_PAUSE_S if not is_last else 0)
 
     def _fits(self, size: int) -> bool:
@@ -172,6 +177,8 @@ _log = logging.getLogger(__name__)
 
 _MIB = 1 << 20
 _INTERVAL_S = 0.5
+_PASS_PATIENCE_S = 2.0
+"""How long a writer, and so a reader, waits for others who are making room."""
 
 
 class Reclaimer:
@@ -195,7 +202,8 @@ class Reclaimer:
         self._early = eviction.early(limits)
         self._space = space
         self._spare = spare
-        self._passing = threading.Lock()
+        self._passing, self._counting = threading.Lock(), threading.Lock()
+        self._wanted = self._passes = 0
         self._is_short = False
         self.admission = Admission(
             Account(limits.size), self._free_bytes, self._free_for, freeing.require_ballast
@@ -265,17 +273,48 @@ class Reclaimer:
                 self.freeing.nothing_is_short()
 
     def _free_for(self, size: int, is_urgent: bool) -> bool:
-        """Make room for so many bytes; False if nothing can be removed."""
-        with self._passing:
-            self.freeing.commit()
-            usage, admission = self.usage(), self.admission
-            size += admission.account.in_flight
-            need = eviction.shortage(usage, self._limits, admission.headroom, size)
-            if not need or self._free(need, usage) != need:
-                return True
-            if not is_urgent:
-                return False
-            return self.freeing.remove_parts(need, 0, larger_than=0, ahead=True) != need
+        """Make room for so many bytes, and what others wait for; False if nothing can be removed.
+
+        Raises CacheError, also if others have been at it for too long.
+        """
+        passes = self._passes
+        with self._wanting(size):
+            if not self._passing.acquire(timeout=_PASS_PATIENCE_S):
+                raise CacheError("room is made too slowly")
+            try:
+                # Whoever had the lock before has made room for all: try again.
+                return self._passes != passes or self._make_room(is_urgent)
+            finally:
+                self._passing.release()
+
+    @contextmanager
+    def _wanting(self, size: int) -> Iterator[None]:
+        with self._counting:
+            self._wanted += size
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._wanted -= size
+
+    def _make_room(self, is_urgent: bool) -> bool:
+        if not self._shortage(self.usage()):
+            return True
+        self.freeing.commit()
+        usage = self.usage()
+        need = self._shortage(usage)
+        is_made = not need or self._free(need, usage) != need
+        if not is_made and is_urgent:
+            is_made = self.freeing.remove_parts(need, 0, larger_than=0, ahead=True) != need
+        if is_made:
+            self.usage()
+            self._passes += 1
+        return is_made
+
+    def _shortage(self, usage: Usage) -> Need:
+        """What all who wait need."""
+        size = self._wanted + self.admission.account.in_flight
+        return eviction.shortage(usage, self._limits, self.admission.headroom, size)
 
     def _free(self, need: Need, usage: Usage) -> Need:
         """Remove what is needed, as far as it can be; what is still needed."""

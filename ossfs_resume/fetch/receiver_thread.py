@@ -99,7 +99,7 @@ class DirectWrites:
     async def _write(self, entry: Entry, first: int, parts: Sequence[memoryview]) -> None:
         whole = [(part,) for part in parts]
         try:
-            if self._slow < SLOW_IN_A_ROW:
+            if self._slow < SLOW_IN_A_ROW and not entry.wants_row:
                 entry.write_parts(first, whole)
             else:
                 act = partial(entry.write_parts, first, whole)

@@ -27,8 +27,10 @@ class FailingCatalog(Catalog):
     failures = 0
 
     @contextmanager
-    def transaction(self, *, durable: bool = False) -> Iterator[Transaction]:
-        with super().transaction(durable=durable) as transaction:
+    def transaction(
+        self, *, durable: bool = False, patience_s: float | None = None
+    ) -> Iterator[Transaction]:
+        with super().transaction(durable=durable, patience_s=patience_s) as transaction:
             yield transaction
             if self.failures:
                 self.failures -= 1

@@ -175,8 +175,8 @@ def test_sharing_waits_for_a_checkpoint_and_then_nobody_uses_what_is_closed(
     with catalog._checkpoint_lock:
         sharing = threading.Thread(target=catalog.share)
         sharing.start()
-        while catalog._write_lock.acquire(blocking=False):  # until it is in the middle of it
-            catalog._write_lock.release()
+        while catalog._turns.lock.acquire(blocking=False):  # until it is in the middle of it
+            catalog._turns.lock.release()
         for _ in range(100):
             checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     sharing.join()

@@ -98,6 +98,42 @@ def test_what_somebody_holds_is_not_removed(opened: Opened, parts: Parts) -> Non
     assert store.cached_bytes([held.version]) == [0]
 
 
+def test_who_makes_room_makes_it_for_all_who_wait(
+    opened: Opened, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patience in ("space._PASS_PATIENCE_S", "space._LONGEST_S"):
+        monkeypatch.setattr(f"ossfs_resume.cache.{patience}", PATIENCE_S)
+    store = opened(16)
+    for number in range(8):
+        fill(store, parts, f"old {number}", 2)
+    passes = store._reclaimer._passes
+    new = [store.acquire(parts.version(2, key=f"new {number}")) for number in range(3)]
+    threads = [threading.Thread(target=parts.write, args=(entry, 0, 2)) for entry in new]
+    with store._reclaimer._passing:
+        for thread in threads:
+            thread.start()
+        eventually(lambda: store._reclaimer._wanted == 3 * 2 * parts.SIZE)
+    for thread in threads:
+        thread.join()
+    assert [entry.progress.present_count for entry in new] == [2, 2, 2]
+    assert store._reclaimer._passes == passes + 1
+    for entry in new:
+        store.release(entry)
+
+
+def test_nobody_waits_for_ever_until_others_have_made_room(
+    opened: Opened, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ossfs_resume.cache.space._PASS_PATIENCE_S", 0.01)
+    store = opened(4)
+    fill(store, parts, "old", 4)
+    entry = store.acquire(parts.version(2, key="new"))
+    with store._reclaimer._passing, pytest.raises(CacheError, match="too slowly"):
+        parts.write(entry, 0, 2)
+    parts.write(entry, 0, 2)
+    store.release(entry)
+
+
 def test_what_another_store_holds_is_not_removed(opened: Opened, parts: Parts) -> None:
     one, other = opened(), opened()
     fill(one, parts, "k", 4)

@@ -1,9 +1,11 @@
 """Receiving in a thread: the same bytes, and a disk that hangs holds up nobody but itself."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,40 @@ async def test_a_write_that_hangs_holds_up_neither_loop_nor_readers(
             await trio.lowlevel.checkpoint()
         again = await engine.open(meta)
         assert await read_all(engine, again) == origin.content["a"]
+
+
+OTHER = """
+import sys
+from pathlib import Path
+from ossfs_resume.cache import CacheSettings, CacheStore
+store = CacheStore.open(CacheSettings(Path(sys.argv[1]), "bucket"))
+with store._catalog.transaction():
+    print(flush=True)
+    sys.stdin.read()
+store.close()
+"""
+
+
+@contextmanager
+def changing_the_catalogue(directory: Path) -> Iterator[None]:
+    """Another process does not end a change of the shared catalogue while the block runs."""
+    command = [sys.executable, "-c", OTHER, str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield
+
+
+async def test_who_reads_does_not_wait_for_another_process_to_end_its_change(
+    origin, store, tmp_path: Path
+) -> None:
+    with changing_the_catalogue(tmp_path):
+        async with running(origin, store) as engine:
+            for name in "abc":
+                download = await engine.open(origin.put(name))
+                assert await read_all(engine, download) == origin.content[name]
+                assert "did not answer" not in engine.cache_error
+            assert "locked" in engine.cache_error
 
 
 async def test_two_hang_at_most_and_then_nothing_is_written(

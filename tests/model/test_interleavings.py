@@ -97,8 +97,8 @@ class Process:
         self.acquire()
 
     @contextmanager
-    def transaction(self, *, durable: bool = False) -> Iterator[Any]:
-        with self._transaction(durable=durable) as transaction:
+    def transaction(self, **how: Any) -> Iterator[Any]:
+        with self._transaction(**how) as transaction:
             yield transaction
             self._point("changed")
         self._point("committed")
