@@ -19,6 +19,8 @@ from ossfs_resume.fuse.mounts import mounts
 WATCH_S = 1.0
 PLAIN_WIDTH = 1000
 """Where there is no terminal, lines are as long as they are."""
+PLAIN_MAP_WIDTH = 76
+"""Columns of a map where there is no terminal: what a mail or a ticket shows on one line."""
 
 Document = dict[str, Any]
 """What is known of one path: ``path``, ``kind`` (file, directory or mount), the mount's ``source``,
@@ -100,9 +102,9 @@ def _show(documents: Sequence[Document], *, as_json: bool, is_again: bool) -> No
 
     is_terminal = sys.stdout.isatty()
     size = shutil.get_terminal_size()
-    width = size.columns if is_terminal else PLAIN_WIDTH
+    width, map_width = (size.columns,) * 2 if is_terminal else (PLAIN_WIDTH, PLAIN_MAP_WIDTH)
     told = [document for document in documents if is_again or "error" not in document]
-    lines = [line for document in told for line in (*text_of(document, width), "")][:-1]
+    lines = [line for document in told for line in (*text_of(document, width, map_width), "")][:-1]
     if not documents:
         lines = ["nothing of ossfs-resume is mounted here"]
     if is_again and is_terminal:

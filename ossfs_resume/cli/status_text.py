@@ -26,13 +26,14 @@ USUAL_READ_AHEAD_KIB = 512
 FEW_IN_BACKGROUND = 64
 
 
-def text_of(document: Facts, width: int) -> list[str]:
-    """What is known of one path, on lines of at most ``width`` characters."""
+def text_of(document: Facts, width: int, map_width: int) -> list[str]:
+    """What is known of one path, on lines of at most ``width`` columns, its part map on one of at
+    most ``map_width``."""
     if "error" in document:
         return [_warning(document["error"], width)]
     lines = {"mount": _mount, "directory": _directory, "file": _file}[document["kind"]](document)
     error = (document.get("status") or {}).get("error")
-    drawn = squeezed(document.get("map", ""), max(width - 2, 1))
+    drawn = squeezed(document.get("map", ""), max(map_width - 2, 1))
     return [
         *_cut(lines, width),
         *(["  " + coloured(drawn)] if drawn else []),

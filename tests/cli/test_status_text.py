@@ -32,8 +32,8 @@ MOUNT = {
 }  # fmt: skip
 
 
-def text(document: Any, width: int = 200) -> list[str]:
-    return [click.unstyle(line) for line in text_of(document, width)]
+def text(document: Any, width: int = 200, map_width: int = 200) -> list[str]:
+    return [click.unstyle(line) for line in text_of(document, width, map_width)]
 
 
 def test_a_file_has_a_state_a_map_and_an_error() -> None:
@@ -95,9 +95,14 @@ def test_a_job_is_told_where_it_was_asked_for() -> None:
 
 def test_lines_fit_and_hold_no_escapes_of_others() -> None:
     odd = FILE | {"path": "/m/" + "x\x1b[2J" * 30, "map": "#." * 256}
-    lines = text(odd, 40)
+    lines = text(odd, 40, 40)
     assert all(len(line) <= 40 for line in lines)
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_map_may_have_less_room_than_the_lines_around_it() -> None:
+    long = FILE | {"path": "/m/" + "x" * 150, "map": "#." * 256}
+    assert [len(line) for line in text(long, 200, 76)[:3]] == [153, 56, 76]
 
 
 def test_a_map_that_is_squeezed_shows_what_is_under_way() -> None:
