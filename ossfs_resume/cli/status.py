@@ -32,12 +32,12 @@ and the values of attributes by name, or an ``error``."""
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 def status(paths: tuple[str, ...], as_json: bool, watch: bool) -> Exit:
-    """Say what is cached of files, of all below directories, and how mounts are.
+    """Show what is cached of files and of all below directories, and the state of mounts.
 
-    Without a PATH: all mounts of this user (for root: all). The bucket is not listed: of a
-    directory those files are known that were read or asked for. Of a file a map shows which parts
-    are here (#), some of several (+), being fetched (>), queued (:) or absent (.). Exit status 1:
-    something cannot be asked.
+    Without a PATH: all mounts of this user (for root: all mounts). The bucket is not listed: only
+    files that were read or asked for are counted below a directory. The map of a file shows parts
+    that are cached (#), partly cached (+), being fetched (>), queued (:) or absent (.). Exit
+    status 1: a path or mount cannot be asked.
     """
     while True:
         documents, lost = _look(paths)
