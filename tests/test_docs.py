@@ -14,6 +14,7 @@ from support.emulator import EmulatorProcess
 
 ROOT = Path(__file__).parent.parent
 MIGRATION = ROOT / "docs/migration.md"
+SCRIPTS = sorted(set(re.findall(r"`(scripts/[a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text())))
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", MIGRATION.read_text(), re.DOTALL | re.MULTILINE)
 
 
@@ -40,3 +41,13 @@ def test_the_readme_knows_every_option_and_command() -> None:
     text = (ROOT / "README.md").read_text()
     assert [one.name for one in OPTIONS if f"`--{one.name}" not in text] == []
     assert [one for one in PURPOSES if f"`{one}`" not in text and f"e {one} " not in text] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_of_a_script_is_its_usage_and_nothing_else(script: str) -> None:
+    result = subprocess.run(
+        [ROOT / script, "--help"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("sage: ") == 1
+    assert not re.search("^Install(ing|ed)|^Preparing", result.stdout, re.MULTILINE)
