@@ -66,13 +66,19 @@ def test_a_mount_has_all_that_an_operator_asks_first() -> None:
         ({"jobs": {}}, "  jobs      none"),
         (
             {"kernel": {"read_ahead_kib": 128, "max_background": None, "warnings": ["so slow"]}},
-            "read-ahead 128 KiB, few requests at once, not all limits could be raised, which root"
-            " may, so slow",
+            "read-ahead 128 KiB, few requests at once, only root may raise these limits, so slow",
         ),
     ],
 )
 def test_what_is_wrong_with_a_mount_is_seen(changes: dict[str, Any], said: str) -> None:
     assert said in "\n".join(text(MOUNT | {"stats": STATS | changes}))
+
+
+def test_what_is_wrong_with_the_cache_is_said_once() -> None:
+    cache = STATS["cache"] | {"error": "disk full"}
+    status = MOUNT["status"] | {"error": "disk full"}  # type: ignore[operator]
+    said = text(MOUNT | {"status": status, "stats": STATS | {"cache": cache}})
+    assert [line for line in said if "disk full" in line] == ["  cache     not used: disk full"]
 
 
 def test_a_job_is_told_where_it_was_asked_for() -> None:
