@@ -14,8 +14,7 @@ from pathlib import Path
 
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.eviction import Candidate, Need, victims
-from ossfs_resume.cache.models import CacheSettings, ObjectVersion
-from ossfs_resume.cache.records import EntryRecord
+from ossfs_resume.cache.models import CacheSettings, EntryRecord, ObjectVersion
 from ossfs_resume.cache.schema import connect
 from ossfs_resume.cache.store import CacheStore
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ossfs_resume.cache import CacheSettings, CacheStore, ObjectVersion, catalog, committer, entry
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.transaction import Transaction
 
 VARIANTS = ("off", "on", "slow")

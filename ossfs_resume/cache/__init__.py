@@ -8,7 +8,7 @@ What the store promises
 
 *One authority.* A part is present only if the catalogue (``catalog.sqlite3``) says so. The data
 files are sparse and say nothing by themselves, nor do the rows of ``small.sqlite3``, which are the
-bytes of objects of up to 64 KiB (``blobs``).
+bytes of objects of up to 64 KiB (``small_objects``).
 
 *Data before bitmap.* A part is **written** in the catalogue only after its ``pwritev`` returned,
 and **synced** only after an ``fdatasync`` that began later has succeeded. A failed ``fdatasync``

@@ -10,11 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ossfs_resume.cache.blob import Blob
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import EntryRow, Generation, StoredPart
+from ossfs_resume.cache.models import EntryRow, Generation, ObjectVersion, StoredPart
+from ossfs_resume.cache.small_objects import Blob
 from ossfs_resume.cache.storage import Storage, Storages
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError

@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from ossfs_resume.cache import inventory, pins, remembered, segments
+from ossfs_resume.cache import inventory, part_rows, pins, remembered
 from ossfs_resume.cache.database import Database
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import (
+from ossfs_resume.cache.models import (
     CRC_BYTES,
     EntryRecord,
     EntryRow,
+    ObjectVersion,
     StoredFile,
     StoredJob,
     StoredPart,
@@ -60,7 +60,7 @@ class Catalog(Database):
                 return None
             geometry = Geometry(version.size, row.part_size)
             if geometry.part_count != 1:
-                return row, segments.load_run(reader, row.row_id, parts)
+                return row, part_rows.load_run(reader, row.row_id, parts)
             return row, [] if row.part_crc is None else [StoredPart(0, row.part_crc)]
 
     def present_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
@@ -216,7 +216,7 @@ class Catalog(Database):
 def _load_parts(reader: sqlite3.Connection, version: ObjectVersion, row: EntryRow) -> StoredParts:
     geometry = Geometry(version.size, row.part_size)
     if geometry.part_count != 1:
-        return segments.load(reader, row.row_id, geometry)
+        return part_rows.load(reader, row.row_id, geometry)
     if row.part_crc is None:
         return StoredParts(b"\0", b"\0", bytes(CRC_BYTES))
     return StoredParts(b"\1", b"\0", row.part_crc.to_bytes(CRC_BYTES, "little"))

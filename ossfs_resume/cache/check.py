@@ -16,14 +16,13 @@ from pathlib import Path
 
 from ossfs_resume.cache import workbench
 from ossfs_resume.cache.bitmap import PartBitmap
-from ossfs_resume.cache.blob import Gone
 from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.cache.datafolder import FoundFile
+from ossfs_resume.cache.data_file import FoundFile
 from ossfs_resume.cache.failure import DamagedCatalog, translated
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import EntryRow, Generation, StoredParts
+from ossfs_resume.cache.models import EntryRow, Generation, ObjectVersion, StoredParts
+from ossfs_resume.cache.small_objects import Gone
 from ossfs_resume.cache.storage import Storage
 from ossfs_resume.cache.workbench import Workbench
 from ossfs_resume.errors import CacheError

@@ -7,7 +7,7 @@ parts are synced with ``synchronous=FULL``. They are two because a slow disk may
 up for as long as it likes, and the first must not wait.
 
 Small objects have their bytes committed with their rows: first those, in a database of their own
-(``blobs``), then the marks, before the catalogue's transaction ends.
+(``small_objects``), then the marks, before the catalogue's transaction ends.
 
 Objects of one part are made safe together: their rows are committed, then the whole file system is
 synced in one call (``syncfs``), the databases' logs with them, which lie beside the data. An
@@ -30,13 +30,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from ossfs_resume.cache.backlog import Backlog
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.delayed import DelayedWork
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import NoRoomToKeep
-from ossfs_resume.cache.models import CacheSettings
-from ossfs_resume.cache.records import EntryChanges, Generation
+from ossfs_resume.cache.models import CacheSettings, EntryChanges, Generation
+from ossfs_resume.cache.small_objects import Blobs
+from ossfs_resume.cache.threads import DelayedWork
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError, DiskFull
 from ossfs_resume.shortages import log_failure, wants_files

@@ -8,11 +8,11 @@ catalogue is marked, and looked through the next time that somebody opens it and
 import logging
 from contextlib import suppress
 
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.database import Database
 from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.small_objects import Blobs
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)

@@ -13,15 +13,20 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ossfs_resume.cache.backing import Backing, Superseded
-from ossfs_resume.cache.blob import Blob
 from ossfs_resume.cache.crc64 import combine_parts
-from ossfs_resume.cache.foreign import Seen
-from ossfs_resume.cache.models import EntrySummary, ObjectVersion
+from ossfs_resume.cache.models import (
+    EntryChanges,
+    EntryRow,
+    EntrySummary,
+    Generation,
+    ObjectVersion,
+)
 from ossfs_resume.cache.part_check import Absent, Damaged, PartCheck
 from ossfs_resume.cache.part_removal import PartRemoval
 from ossfs_resume.cache.part_writing import Parts, PartWriting, Room
 from ossfs_resume.cache.progress import Progress
-from ossfs_resume.cache.records import EntryChanges, EntryRow, Generation
+from ossfs_resume.cache.segment_files import Seen
+from ossfs_resume.cache.small_objects import Blob
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError

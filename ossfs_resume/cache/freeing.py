@@ -17,9 +17,8 @@ from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.eviction import Candidate, Need
 from ossfs_resume.cache.failure import NoRoomToKeep, translated
-from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.models import EntryRecord, ObjectVersion
 from ossfs_resume.cache.progress import LATEST_PARTS
-from ossfs_resume.cache.records import EntryRecord
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.errors import DiskFull

@@ -4,17 +4,17 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.pins import below
-from ossfs_resume.cache.records import (
+from ossfs_resume.cache.models import (
     EntryRecord,
     EntryRow,
+    ObjectVersion,
     Totals,
     decoded,
     encoded,
     unsigned,
     version_columns,
 )
+from ossfs_resume.cache.pins import below
 
 _COLUMNS = (
     "id, key, etag, size, part_size, file_suffix, crc64, part_crc, parts_present,"

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.freeing import RemovalListener
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.reclaim import Reclaimer
-from ossfs_resume.cache.records import EntryRecord, Totals
+from ossfs_resume.cache.models import EntryRecord, ObjectVersion, Totals
+from ossfs_resume.cache.space import Reclaimer
 from ossfs_resume.errors import InUse, NoSpace
 from ossfs_resume.quantities import format_size
 from ossfs_resume.wording import quoted

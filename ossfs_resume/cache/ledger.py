@@ -24,7 +24,7 @@ from itertools import chain, islice
 
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredPart, StoredParts
+from ossfs_resume.cache.models import CRC_BYTES, PartRun, StoredPart, StoredParts
 
 
 class PartLedger:

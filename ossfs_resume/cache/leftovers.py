@@ -23,9 +23,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafolder import DataFolder, FoundFile
+from ossfs_resume.cache.data_file import DataFolder, FoundFile
+from ossfs_resume.cache.small_objects import Blobs
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)

@@ -13,10 +13,9 @@ from ossfs_resume.cache.backing import Backing
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Announce, Entry
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.models import EntryRow, ObjectVersion, StoredParts
 from ossfs_resume.cache.part_writing import Room
 from ossfs_resume.cache.progress import Progress
-from ossfs_resume.cache.records import EntryRow, StoredParts
 from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError

@@ -1,10 +1,14 @@
-"""Values that travel between the cache and its callers."""
+"""Values that travel between the cache and its callers, and those that go into the catalogue and
+come out of it, with their encoding.
+"""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ossfs_resume.cache.eviction import Limits
-from ossfs_resume.cache.geometry import MIN_PART_SIZE, is_power_of_two
+from ossfs_resume.cache.geometry import MIN_PART_SIZE, Geometry, is_power_of_two
 from ossfs_resume.errors import SettingsError
 
 _KIB = 1024
@@ -86,3 +90,159 @@ class StoreStatistics:
     evicted_bytes: int
     error: str
     """Why the last commit or sync failed, in one line; empty while the cache is well."""
+
+
+CRC_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """A row of the table ``entry``."""
+
+    row_id: int
+    part_size: int
+    file_suffix: str
+    """Empty for a small object, which has no file."""
+    crc64: int | None
+    """Of the whole object, by the origin's account; unsigned."""
+    part_crc: int | None
+    """Of the only part of an object of one part; unsigned; None if it is absent."""
+    parts_present: int
+    bytes_present: int
+    is_verified: bool
+
+    @property
+    def is_blob(self) -> bool:
+        """Whether its bytes are a row of ``small_objects``, and not a file."""
+        return not self.file_suffix
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecord:
+    """A row of the table ``entry``, with what eviction and people want to know of it."""
+
+    version: ObjectVersion
+    row: EntryRow
+    allocated: int
+    """What its data files take on the disk, in bytes."""
+    last_used: int
+    """Unix milliseconds."""
+    rank: int
+    """An `eviction.Rank`."""
+    is_pinned: bool
+
+
+class StoredJob(NamedTuple):
+    """A row of the table ``job``. ``path`` is a key, or a prefix that ends in ``/`` or is empty."""
+
+    number: int
+    path: str
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is cached of the current versions of a key or below a prefix, added up.
+
+    ``allocated`` is what all versions take on the disk, superseded ones too.
+    """
+
+    objects: int = 0
+    complete: int = 0
+    verified: int = 0
+    pinned: int = 0
+    parts: int = 0
+    parts_present: int = 0
+    bytes: int = 0
+    bytes_present: int = 0
+    allocated: int = 0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+class StoredFile(NamedTuple):
+    """What a row says of its data files: how their names end, and what they take on the disk."""
+
+    suffix: str
+    allocated: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredParts:
+    """All parts of an entry: packed bitmaps, and little-endian CRCs of eight bytes a part."""
+
+    written: bytes
+    synced: bytes
+    crcs: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that the catalogue has, and its CRC-64."""
+
+    number: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartRun:
+    """Consecutive parts from ``first`` on and their CRCs, eight little-endian bytes each."""
+
+    first: int
+    crcs: bytes
+
+    @property
+    def parts(self) -> range:
+        """The parts of this run."""
+        return range(self.first, self.first + len(self.crcs) // CRC_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One row, whose id is never used again: the only thing a change may be made for."""
+
+    row_id: int
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChanges:
+    """What happened to an entry since its last commit."""
+
+    runs: Sequence[PartRun]
+    crc64: int | None
+    is_verified: bool
+    used_at: int
+    """Unix milliseconds."""
+    is_read: bool = False
+    """Whether somebody read of it, and did not only have it fetched."""
+    is_acquired: bool = False
+    """Whether somebody opened it, because the bucket shows it as the current version."""
+    allocated: int | None = None
+    """What its data files take on the disk, in bytes; None if unknown or unchanged."""
+
+
+def version_columns(version: ObjectVersion) -> tuple[bytes, bytes, int]:
+    """The identity of ``version`` as stored."""
+    return encoded(version.key), encoded(version.etag), version.size
+
+
+def encoded(text: str) -> bytes:
+    """Bytes of a key as the origin sent them."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(data: bytes) -> str:
+    """The reverse of ``encoded``."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def signed(number: int) -> int:
+    """An unsigned 64-bit number as SQLite's signed one."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def unsigned(number: int) -> int:
+    """The reverse of ``signed``."""
+    return number & 0xFFFFFFFFFFFFFFFF

@@ -7,7 +7,7 @@ which a power cut may take back. What the origin said may be lost, for it can be
 from collections.abc import Mapping
 
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.records import StoredJob
+from ossfs_resume.cache.models import StoredJob
 from ossfs_resume.cache.remembered import DirectoryTime, Remembered
 from ossfs_resume.errors import CacheError
 

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from ossfs_resume.cache.backing import Backing
-from ossfs_resume.cache.blob import Gone
 from ossfs_resume.cache.crc64 import checksum
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.small_objects import Gone
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError
 

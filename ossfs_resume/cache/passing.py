@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.data_file import DataFile, DataFolder
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.loading import Loader
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.small_objects import Blobs
 from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.trust import Trust
 from ossfs_resume.errors import CacheError

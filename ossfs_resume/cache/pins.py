@@ -7,7 +7,7 @@ the old one, superseded, may go. Functions over an open transaction; they raise 
 import sqlite3
 from collections.abc import Iterable
 
-from ossfs_resume.cache.records import encoded
+from ossfs_resume.cache.models import encoded
 
 
 def mark_current(connection: sqlite3.Connection, row_id: int) -> None:

@@ -66,7 +66,7 @@ from types import MappingProxyType
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
-from ossfs_resume.cache.records import EntryChanges, EntryRow, StoredPart, StoredParts
+from ossfs_resume.cache.models import EntryChanges, EntryRow, StoredPart, StoredParts
 from ossfs_resume.errors import CacheError
 
 LATEST_PARTS = 64

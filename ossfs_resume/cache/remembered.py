@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ossfs_resume.cache.records import decoded, encoded
+from ossfs_resume.cache.models import decoded, encoded
 
 MAX_LISTING_BYTES = 256 << 20
 MAX_ANSWERS = 100_000

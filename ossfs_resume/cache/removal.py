@@ -22,8 +22,7 @@ from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import translated
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import EntryRecord, Generation
+from ossfs_resume.cache.models import EntryRecord, Generation, ObjectVersion
 from ossfs_resume.cache.storage import Storage, Storages
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.errors import CacheError

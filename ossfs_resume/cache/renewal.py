@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable
 
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.part_locks import Claims
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.cache.trust import Trust
 

@@ -1,17 +1,16 @@
 """Where the bytes of an entry lie: in a data file, or, of a small object, in a row of a database.
 
 A row of the catalogue says which: one without the suffix of a file name has its bytes in the row of
-the same id in ``blobs``. That is decided when an object is stored for the first time, so a small
-object that an older program put into a file stays there until it is removed.
+the same id in ``small_objects``. That is decided when an object is stored for the first time, so a
+small object that an older program put into a file stays there until it is removed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ossfs_resume.cache.blob import Blob
-from ossfs_resume.cache.blobs import MOST_BYTES, Blobs
-from ossfs_resume.cache.foreign import Seen
+from ossfs_resume.cache.segment_files import Seen
+from ossfs_resume.cache.small_objects import MOST_BYTES, Blob, Blobs
 
 
 class Storage(Protocol):

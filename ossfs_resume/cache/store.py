@@ -15,13 +15,10 @@ from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
 from ossfs_resume.cache.bitmap import PartBitmap
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.claims import Claims
 from ossfs_resume.cache.committer import Committer
 from ossfs_resume.cache.damaged import open_blobs, open_catalog
-from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.data_file import DataFile, DataFolder
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.failure import is_full, may_pass, translated
 from ossfs_resume.cache.folder import StoreFolder
@@ -32,17 +29,19 @@ from ossfs_resume.cache.leftovers import Leftovers
 from ossfs_resume.cache.loading import Loader
 from ossfs_resume.cache.models import CacheSettings, EntrySummary, ObjectVersion, StoreStatistics
 from ossfs_resume.cache.notes import Notes
-from ossfs_resume.cache.reclaim import Reclaimer
+from ossfs_resume.cache.part_locks import Claims
 from ossfs_resume.cache.removal import Removal
 from ossfs_resume.cache.renewal import Renewal
 from ossfs_resume.cache.repairs import Repairs
 from ossfs_resume.cache.sharing import LOOK_INTERVAL_S, Sharing
+from ossfs_resume.cache.small_objects import Blobs
+from ossfs_resume.cache.space import Reclaimer
 from ossfs_resume.cache.storage import Storages
 from ossfs_resume.cache.syncfs import FolderSync
 from ossfs_resume.cache.table import EntryTable
+from ossfs_resume.cache.threads import Watch
 from ossfs_resume.cache.trust import Trust, Trusted
 from ossfs_resume.cache.upkeep import Upkeep
-from ossfs_resume.cache.watch import Watch
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)

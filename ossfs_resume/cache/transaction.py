@@ -8,22 +8,22 @@ processes may write the same entry.
 import sqlite3
 from collections.abc import Iterable
 
-from ossfs_resume.cache import pins, remembered, segments
+from ossfs_resume.cache import part_rows, pins, remembered
 from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import (
+from ossfs_resume.cache.models import (
     EntryChanges,
     EntryRow,
     Generation,
+    ObjectVersion,
     PartRun,
     encoded,
     signed,
     unsigned,
     version_columns,
 )
+from ossfs_resume.cache.part_rows import Difference
 from ossfs_resume.cache.remembered import Remembered
-from ossfs_resume.cache.segments import Difference
 
 KEPT_REPAIRS = 1000
 """Announcements that are kept for those who are late."""
@@ -88,7 +88,7 @@ class Transaction:
         if generation.geometry.part_count == 1:
             added = self._add_only_part(generation, changes.runs)
         else:
-            added = segments.add_parts(self._connection, generation, changes.runs)
+            added = part_rows.add_parts(self._connection, generation, changes.runs)
         if changes.is_acquired:
             pins.mark_current(self._connection, generation.row_id)
         self._connection.execute(
@@ -114,7 +114,7 @@ class Transaction:
         """Mark those of the parts synced that are written."""
         if not self._is_current(generation):
             return False
-        segments.mark_synced(self._connection, generation, runs)
+        part_rows.mark_synced(self._connection, generation, runs)
         return True
 
     def clear_parts(self, generation: Generation, runs: Iterable[range]) -> bool:
@@ -124,7 +124,7 @@ class Transaction:
         if generation.geometry.part_count == 1:
             removed = self._remove_only_part(generation)
         else:
-            removed = segments.remove_parts(self._connection, generation, runs)
+            removed = part_rows.remove_parts(self._connection, generation, runs)
         self._connection.execute(
             "UPDATE entry SET parts_present = parts_present - ?,"
             " bytes_present = bytes_present - ?, verified = 0 WHERE id = ?",
@@ -138,7 +138,7 @@ class Transaction:
         if not self.set_allocated(generation.row_id, 0):
             return False
         self._connection.execute("DELETE FROM entry WHERE id = ?", (generation.row_id,))
-        segments.delete_all(self._connection, generation.row_id)
+        part_rows.delete_all(self._connection, generation.row_id)
         return True
 
     def evict(self, generation: Generation) -> bool:
@@ -175,7 +175,7 @@ class Transaction:
             counted = "part_crc IS NOT NULL, bytes_present = size * (part_crc IS NOT NULL)"
             values: tuple[int, ...] = ()
         else:
-            stored = segments.load(self._connection, generation.row_id, geometry)
+            stored = part_rows.load(self._connection, generation.row_id, geometry)
             written = PartBitmap.from_bytes(geometry.part_count, stored.written)
             with_last = geometry.part_count > 0 and written.test(geometry.part_count - 1)
             counted = "?, bytes_present = ?"

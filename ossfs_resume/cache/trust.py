@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ossfs_resume.cache.failure import FailingDisk, translated
-from ossfs_resume.cache.foreign import Seen
 from ossfs_resume.cache.models import ObjectVersion
 from ossfs_resume.cache.progress import Progress
+from ossfs_resume.cache.segment_files import Seen
 
 _log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ moved aside and begun anew by whoever is alone with it; the catalogue stays as i
 has freed is given back to the disk in steps, between which commits go on.
 """
 
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.damaged import open_blobs
 from ossfs_resume.cache.folder import StoreFolder
+from ossfs_resume.cache.small_objects import Blobs
 
 CLOSED_LOOKS = 5
 """Every so manyth look tries to open what cannot be opened."""

@@ -13,18 +13,17 @@ from functools import partial
 from pathlib import Path
 
 from ossfs_resume.cache.ballast import Ballast
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.damaged import open_blobs, require_catalog
-from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.data_file import DataFile, DataFolder
 from ossfs_resume.cache.eviction import Limits
 from ossfs_resume.cache.failure import LockedOut, translated
 from ossfs_resume.cache.folder import CATALOG_NAME, StoreFolder
 from ossfs_resume.cache.freeing import Freeing
 from ossfs_resume.cache.keeper import Keeper
-from ossfs_resume.cache.reclaim import Reclaimer
 from ossfs_resume.cache.removal import Removal
+from ossfs_resume.cache.small_objects import Blobs
+from ossfs_resume.cache.space import Reclaimer
 from ossfs_resume.cache.storage import Storage, Storages
 from ossfs_resume.cache.table import EntryTable
 from ossfs_resume.errors import CacheError

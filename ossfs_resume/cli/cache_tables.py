@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ossfs_resume.cache.eviction import Rank
-from ossfs_resume.cache.records import EntryRecord
+from ossfs_resume.cache.models import EntryRecord
 from ossfs_resume.cache.workbench import Workbench
 from ossfs_resume.cli import stores
 from ossfs_resume.cli.stores import Selection

@@ -10,7 +10,7 @@ import click
 
 from ossfs_resume.cache import workbench
 from ossfs_resume.cache.failure import DamagedCatalog
-from ossfs_resume.cache.records import EntryRecord, Totals
+from ossfs_resume.cache.models import EntryRecord, Totals
 from ossfs_resume.cache.workbench import Workbench
 from ossfs_resume.cli import addresses
 from ossfs_resume.cli.addresses import Names

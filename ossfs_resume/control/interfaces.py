@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from ossfs_resume.cache.records import StoredJob
+from ossfs_resume.cache.models import StoredJob
 from ossfs_resume.fetch.download import Download
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 

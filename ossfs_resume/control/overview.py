@@ -9,7 +9,7 @@ import math
 from functools import partial
 from typing import Protocol
 
-from ossfs_resume.cache.records import Totals
+from ossfs_resume.cache.models import Totals
 from ossfs_resume.control.actions import Care
 from ossfs_resume.control.jobs import Jobs, JobsBelow
 from ossfs_resume.fetch.thread_calls import Asking

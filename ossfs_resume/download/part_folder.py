@@ -16,7 +16,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.filesystem import require_local
 from ossfs_resume.cache.models import CacheSettings

@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import Generation
+from ossfs_resume.cache.models import Generation, ObjectVersion
 from ossfs_resume.oss.models import ObjectMeta
 
 NEVER = -math.inf

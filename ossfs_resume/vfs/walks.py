@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ossfs_resume.cache.blobs import MOST_BYTES as MOST_SMALL
+from ossfs_resume.cache.small_objects import MOST_BYTES as MOST_SMALL
 from ossfs_resume.oss.models import ObjectMeta
 from ossfs_resume.vfs.interfaces import Predictions
 from ossfs_resume.vfs.listing import Listing

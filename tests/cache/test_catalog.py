@@ -17,11 +17,11 @@ from ossfs_resume.cache.bitmap import PartBitmap
 from ossfs_resume.cache.catalog import Catalog
 from ossfs_resume.cache.failure import DamagedCatalog
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import (
+from ossfs_resume.cache.models import (
     CRC_BYTES,
     EntryChanges,
     Generation,
+    ObjectVersion,
     PartRun,
 )
 from ossfs_resume.errors import CacheError

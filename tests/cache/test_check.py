@@ -10,7 +10,7 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore, workbench
 from ossfs_resume.cache.check import Report, check
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 
 Parts = Any  # of conftest.py
 

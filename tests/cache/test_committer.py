@@ -12,9 +12,9 @@ import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.directory import Directory
-from ossfs_resume.cache.segmentfiles import SegmentFiles
+from ossfs_resume.cache.segment_files import SegmentFiles
 from ossfs_resume.cache.transaction import Transaction
 from ossfs_resume.errors import CacheError
 

@@ -2,7 +2,7 @@
 
 from ossfs_resume.cache.geometry import Geometry
 from ossfs_resume.cache.ledger import PartLedger
-from ossfs_resume.cache.records import CRC_BYTES, PartRun, StoredPart, StoredParts
+from ossfs_resume.cache.models import CRC_BYTES, PartRun, StoredPart, StoredParts
 
 FIVE_PARTS = Geometry(5 * 16 - 3, 16)
 STORED = StoredParts(

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore, leftovers
-from ossfs_resume.cache.blobs import Blobs
 from ossfs_resume.cache.catalog import Catalog
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.data_file import DataFolder
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.leftovers import Leftovers
+from ossfs_resume.cache.small_objects import Blobs
 
 Parts = Any  # of conftest.py
 

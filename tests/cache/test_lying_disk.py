@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore, Entry, ObjectVersion
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.failure import FailingDisk, translated
 from ossfs_resume.errors import CacheError
 from support.disks import ext4_disk

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ossfs_resume.cache import CacheSettings, CacheStore
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.errors import CacheError
 from support.waiting import PATIENCE_S
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from ossfs_resume.cache.geometry import Geometry
+from ossfs_resume.cache.models import StoredPart
 from ossfs_resume.cache.progress import Progress
-from ossfs_resume.cache.records import StoredPart
 from ossfs_resume.errors import CacheError
 
 THREE_PARTS = Geometry(48, 16)

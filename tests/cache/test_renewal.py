@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.05)
+    monkeypatch.setattr("ossfs_resume.cache.threads.INTERVAL_S", 0.05)
 
 
 @pytest.fixture

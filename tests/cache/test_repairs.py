@@ -14,7 +14,7 @@ Parts = Any  # of conftest.py
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.01)
+    monkeypatch.setattr("ossfs_resume.cache.threads.INTERVAL_S", 0.01)
 
 
 def repair(settings: CacheSettings) -> None:

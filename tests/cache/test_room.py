@@ -132,7 +132,7 @@ def immutable(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_in_trouble_at_the_start_is_gone_without_until_it_is_over(
     immutable: Path, parts: Parts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    monkeypatch.setattr("ossfs_resume.cache.threads.INTERVAL_S", 0.02)
     store = CacheStore.open(parts.quiet(immutable / "cache"))
     warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert any("going on without the cache" in text for text in warnings)
@@ -154,7 +154,7 @@ def test_a_file_that_nobody_can_change_is_the_trouble_of_a_disk(
     tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """And not of a user who chose a place that he may not use."""
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    monkeypatch.setattr("ossfs_resume.cache.threads.INTERVAL_S", 0.02)
     settings = parts.quiet(tmp_path)
     CacheStore.open(settings).close()
     file = tmp_path / "bucket" / name
@@ -173,7 +173,7 @@ def test_a_file_that_nobody_can_change_is_the_trouble_of_a_disk(
 def test_an_empty_disk_that_is_read_only_is_gone_without_until_it_is_writable(
     tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.02)
+    monkeypatch.setattr("ossfs_resume.cache.threads.INTERVAL_S", 0.02)
     with monkeypatch.context() as disk:
         disk.setattr("ossfs_resume.cache.folder.is_read_only", lambda _path: True)
         store = CacheStore.open(parts.quiet(tmp_path))

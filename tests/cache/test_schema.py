@@ -44,7 +44,7 @@ PART = 65536
 def make_version_1(cache: Path) -> None:
     """A store with one object of one part and a job, as the first version left it."""
     from ossfs_resume.cache.crc64 import checksum
-    from ossfs_resume.cache.records import signed
+    from ossfs_resume.cache.models import signed
 
     folder = cache / "bucket"
     (folder / "data/01").mkdir(parents=True)

@@ -200,7 +200,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone again at once, and without patience."""
     monkeypatch.setattr("ossfs_resume.cache.sharing.ALONE_S", 0.0)
     monkeypatch.setattr("ossfs_resume.cache.database.SHARING_PATIENCE_S", 0.3)
-    monkeypatch.setattr("ossfs_resume.cache.watch.INTERVAL_S", 0.05)
+    monkeypatch.setattr("ossfs_resume.cache.threads.INTERVAL_S", 0.05)
 
 
 @pytest.mark.usefixtures("quick")

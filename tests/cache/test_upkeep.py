@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ossfs_resume.cache import CacheSettings, CacheStore, blobs
+from ossfs_resume.cache import CacheSettings, CacheStore, small_objects
 from ossfs_resume.errors import CacheError
 from support.small_objects import SIZE, content, fill, rows, version, write
 from support.waiting import eventually
@@ -25,7 +25,7 @@ def test_eviction_deletes_and_gives_back(settings: CacheSettings) -> None:
     assert store.keeper.evict_below("") == 100
     assert rows(store) == 0
     assert store._catalog.allocated() == 0
-    eventually(lambda: store._blobs.free_bytes() <= blobs.VACUUM_PAGES * 4096)
+    eventually(lambda: store._blobs.free_bytes() <= small_objects.VACUUM_PAGES * 4096)
     eventually(lambda: path.stat().st_size < 2_000_000)
     store.close()
 

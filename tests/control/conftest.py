@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from ossfs_resume.cache.records import StoredJob
+from ossfs_resume.cache.models import StoredJob
 from ossfs_resume.control.jobs import Jobs
 from ossfs_resume.errors import NotFound, OssfsError
 from ossfs_resume.oss.models import ListPage, ObjectMeta

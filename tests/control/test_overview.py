@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from ossfs_resume.cache.models import CacheSettings, ObjectVersion
-from ossfs_resume.cache.records import Totals
+from ossfs_resume.cache.models import CacheSettings, ObjectVersion, Totals
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.control.actions import Care
 from ossfs_resume.control.jobs import Jobs, JobsBelow

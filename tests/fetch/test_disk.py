@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.entry import Entry
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import AccessDenied, CacheError, NoProgress, ObjectChanged, ShuttingDown

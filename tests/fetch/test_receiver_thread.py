@@ -11,7 +11,7 @@ import trio
 import trio.lowlevel
 
 from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.models import CacheSettings
 from ossfs_resume.cache.store import CacheStore
 from ossfs_resume.errors import CorruptObject, Unreachable

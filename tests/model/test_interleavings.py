@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 
 from ossfs_resume.cache import CacheStore, Entry, ObjectVersion, workbench
 from ossfs_resume.cache.check import check
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.folder import StoreFolder
 from ossfs_resume.errors import CacheError, InUse
 from support.powercut.workload import PART, content, quiet_settings, write

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from ossfs_resume.cache import CacheStore, Entry, ObjectVersion, inventory
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from ossfs_resume.cache.entry import Absent, Damaged
 from ossfs_resume.cache.part_check import NOWAIT_PARTS
 from ossfs_resume.errors import CacheError, InUse

@@ -14,8 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import Generation
+from ossfs_resume.cache.models import Generation, ObjectVersion
 from ossfs_resume.errors import AccessDenied, NotFound, ObjectChanged, OriginError, Unreachable
 from ossfs_resume.oss.models import ListPage, ObjectMeta
 from ossfs_resume.vfs.models import Listed, TreeSettings

@@ -5,8 +5,7 @@ import trio
 import trio.testing
 
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import Generation
+from ossfs_resume.cache.models import Generation, ObjectVersion
 from ossfs_resume.errors import (
     CacheError,
     IsADirectory,

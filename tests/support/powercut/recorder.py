@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from ossfs_resume.cache import datafile
+from ossfs_resume.cache import data_file
 from support.powercut.disk import (
     DIRECTORY,
     Link,
@@ -85,7 +85,7 @@ class Recorder:
                     mock.patch.object(os, name, _bound(replaced, getattr(os, name)))
                 )
             stack.enter_context(
-                mock.patch.object(datafile, "syncfs", _bound(self._syncfs, datafile.syncfs))
+                mock.patch.object(data_file, "syncfs", _bound(self._syncfs, data_file.syncfs))
             )
             yield
 

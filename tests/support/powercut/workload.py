@@ -14,7 +14,7 @@ from unittest import mock
 
 from ossfs_resume.cache import CacheSettings, CacheStore, Entry, ObjectVersion
 from ossfs_resume.cache.crc64 import checksum
-from ossfs_resume.cache.datafile import DataFile
+from ossfs_resume.cache.data_file import DataFile
 from support.powercut.recorder import Recorder
 
 PART = 64 * 1024

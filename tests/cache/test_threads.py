@@ -1,4 +1,4 @@
-"""Work that is done soon, and together."""
+"""Work that is done soon, and together. The watch goes on whatever its looks do."""
 
 import logging
 import threading
@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from ossfs_resume.cache import delayed as module
-from ossfs_resume.cache.delayed import DelayedWork
+from ossfs_resume.cache import threads
+from ossfs_resume.cache.threads import DelayedWork, Watch
+from ossfs_resume.errors import CacheError
 from support.waiting import PATIENCE_S, eventually
 
 NEVER_S = 1e6
@@ -64,7 +65,7 @@ def test_work_that_takes_long_is_done_less_often(
     monkeypatch: pytest.MonkeyPatch, took_s: float, rests_s: float
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(threads, "time", clock)
     work = DelayedWork(
         "test", lambda: clock.advance(took_s), interval_s=0.2, limit=1, longest_s=0.8
     )
@@ -86,3 +87,25 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
+
+
+def test_a_look_that_fails_keeps_no_other_from_being_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threads, "INTERVAL_S", 0.001)
+    failures = iter((OSError("gone"), CacheError("ill"), ValueError("a bug")))
+    looked = threading.Semaphore(0)
+
+    def fail() -> None:
+        for failure in failures:
+            raise failure
+
+    with caplog.at_level(logging.DEBUG):
+        looks = Watch("test", (fail, looked.release))
+        looks.start()
+        for _ in range(5):
+            assert looked.acquire(timeout=PATIENCE_S)
+        looks.stop()
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["DEBUG", "DEBUG", "ERROR"]
+    assert "ValueError: a bug" in caplog.text

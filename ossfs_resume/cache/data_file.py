@@ -5,19 +5,63 @@ files are easier to copy, check and remove). A segment is created by the first w
 never grows beyond what was written; absent parts are holes.
 
 The files themselves, who has them open and whether somebody else has changed them is the business
-of ``segmentfiles``. ``close`` must not run beside other calls; all other methods may run at once.
+of ``segment_files``. ``close`` must not run beside other calls; all other methods may run at once.
 They raise OSError; translation is the business of the caller.
+
+They lie at ``<row & 0xff>/<row>-<suffix>.<segment>``. Spread over 256 folders by row, so that none
+of them gets long. Stores that exist are found by these names; they may not change.
 """
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from ossfs_resume.cache import holes
 from ossfs_resume.cache.buffers import front, read_fully, scratch, without_front
-from ossfs_resume.cache.datafolder import DataFolder, folder_name
-from ossfs_resume.cache.segmentfiles import SegmentFiles
+from ossfs_resume.cache.directory import Directory, walk
+from ossfs_resume.cache.segment_files import SegmentFiles
 from ossfs_resume.cache.syncfs import syncfs
+
+
+class FoundFile(NamedTuple):
+    """A data file: row id and suffix as its name tells them, its directory, and its name there."""
+
+    row_id: int
+    suffix: str
+    directory: Directory
+    name: str
+
+
+class DataFolder:
+    """The folder with all data files; ``current`` says which it is by now, or raises CacheError."""
+
+    def __init__(self, current: Callable[[], Directory]) -> None:
+        self.current = current
+        self.supports_nowait = True
+        """False once the file system refused RWF_NOWAIT (tmpfs, overlayfs before Linux 6.x)."""
+
+    def listing(self) -> Iterator[list[FoundFile]]:
+        """Every data file, one list for each folder.
+
+        Names that no data file can have are left out. Raises OSError, CacheError.
+        """
+        for folder in walk(self.current()):
+            yield [found for name in folder.names() if (found := _parsed(folder, name))]
+
+
+def folder_name(row_id: int) -> str:
+    """The folder in which the data file of a row lies."""
+    return f"{row_id & 0xFF:02x}"
+
+
+def _parsed(directory: Directory, name: str) -> FoundFile | None:
+    stem, _, segment = name.partition(".")
+    row_id, _, suffix = stem.partition("-")
+    if row_id.isdecimal() and suffix and segment.isdecimal():
+        return FoundFile(int(row_id), suffix, directory, name)
+    return None
+
 
 SEGMENT_BYTES = 1 << 40
 

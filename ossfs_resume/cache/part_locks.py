@@ -18,8 +18,7 @@ from hashlib import blake2b
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.geometry import MAX_PARTS
 from ossfs_resume.cache.locks import is_held_by_others, lock
-from ossfs_resume.cache.models import ObjectVersion
-from ossfs_resume.cache.records import encoded
+from ossfs_resume.cache.models import ObjectVersion, encoded
 from ossfs_resume.errors import CacheError
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Sparse files in segments."""
+"""Sparse files in segments. Where data files lie."""
 
 import os
 from functools import partial
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossfs_resume.cache.datafile import DataFile
-from ossfs_resume.cache.datafolder import DataFolder
+from ossfs_resume.cache.data_file import DataFile, DataFolder
 from ossfs_resume.cache.directory import Directory
 from support.machine import NO_TMPFS
 
@@ -88,3 +87,16 @@ def test_a_refusal_of_nowait_is_remembered_by_the_folder(folder: DataFolder) -> 
     file.write(0, [b"12345"])
     assert file.read_nowait(0, 5) is None
     file.close()
+
+
+def test_listing_names_row_and_suffix_and_skips_strangers(tmp_path: Path) -> None:
+    folder = DataFolder(lambda: Directory.at(tmp_path))
+    file = ShortSegments(folder, 257, "abc", 48)
+    file.write(0, [b"x" * 20])
+    file.close()
+    (tmp_path / "01" / "notes.txt").touch()
+    (files,) = folder.listing()
+    assert sorted((file.row_id, file.suffix, file.name) for file in files) == [
+        (257, "abc", "257-abc.0"),
+        (257, "abc", "257-abc.1"),
+    ]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ossfs_resume.cache.claims import NAME, Claims
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.models import ObjectVersion
+from ossfs_resume.cache.part_locks import NAME, Claims
 
 ONE = ObjectVersion("one", "etag", 1 << 40)
 OTHER = ObjectVersion("other", "etag", 1 << 40)
@@ -18,7 +18,7 @@ OTHER = ObjectVersion("other", "etag", 1 << 40)
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ossfs_resume.cache.claims import Claims
+from ossfs_resume.cache.part_locks import Claims
 from ossfs_resume.cache.directory import Directory
 from ossfs_resume.cache.models import ObjectVersion
 path = Path(sys.argv[1])

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ossfs_resume.cache.geometry import Geometry
-from ossfs_resume.cache.records import CRC_BYTES, Generation, PartRun, StoredPart, StoredParts
+from ossfs_resume.cache.models import CRC_BYTES, Generation, PartRun, StoredPart, StoredParts
 from ossfs_resume.cache.schema import MAX_SEGMENTS, SEGMENT_PARTS
 
 _BITS_BYTES = SEGMENT_PARTS // 8
