@@ -173,37 +173,39 @@ class Option:
 
 GROUPS = {
     "The bucket": (
-        Option("endpoint", "OSS endpoint; default: from the region", metavar="URL",
-               environment="OSS_ENDPOINT"),
-        Option("region", "OSS region; default: from the endpoint", metavar="NAME",
-               environment="OSS_REGION"),
-        Option("addressing", "auto, virtual, path or cname",
+        Option("endpoint", "OSS endpoint; default: from ~/.ossutilconfig, else from the region",
+               metavar="URL", environment="OSS_ENDPOINT"),
+        Option("region", "OSS region; default: from the endpoint, else from ~/.ossutilconfig",
+               metavar="NAME", environment="OSS_REGION"),
+        Option("addressing", "where requests name the bucket: auto, virtual, path or cname (for a"
+               " custom domain)",
                choice("auto", "virtual", "path", "cname"), "auto", "STYLE"),
-        Option("signature", "v4, v1 (old private clouds) or anonymous (public buckets)",
+        Option("signature", "v4, v1 (for old private clouds) or anonymous (for public buckets)",
                choice("v4", "v1", "anonymous"), "v4", "VERSION"),
-        Option("credentials", "where the access key comes from: auto, or one source: systemd,"
+        Option("credentials", "where the access key comes from: auto, or only from systemd,"
                " options, oss-env, env, oidc, ossutil, aliyun, shared, ecs, uri or process",
                default="auto", metavar="NAME"),
         Option("credentials-process", "shell command that prints an access key as JSON",
                metavar="COMMAND"),
-        Option("proxy", "HTTP proxy, or none; default: from https_proxy, http_proxy and no_proxy",
-               metavar="URL"),
+        Option("proxy", "HTTP proxy; default: from https_proxy, http_proxy and no_proxy",
+               metavar="URL|none"),
         Option("ca-bundle", "PEM file with further certificates to trust", path, metavar="FILE"),
-        Option("request-payer", "pay for requests to a bucket whose owner does not", switch,
+        Option("request-payer", "pay for the requests, for buckets whose owner does not", switch,
                "false", is_switch=True),
-        Option("allow-empty", "mount a prefix below which there is no key", switch, "false",
+        Option("allow-empty", "mount a prefix even if there is no key below it", switch, "false",
                is_switch=True),
     ),
     "The cache": (
-        Option("cache-dir", "where parts are kept; default: /var/cache/ossfs-resume for root,"
-               " ~/.cache/ossfs-resume for others", path, None, "DIR", "OSSFS_CACHE_DIR"),
-        Option("cache-size", "most the cache may take on its disk; default: unlimited",
+        Option("cache-dir", "where parts are kept, on a local disk; default:"
+               " /var/cache/ossfs-resume for root, ~/.cache/ossfs-resume for others",
+               path, None, "DIR", "OSSFS_CACHE_DIR"),
+        Option("cache-size", "the most that the cache may occupy; default: unlimited",
                disk_space, metavar="SIZE"),
-        Option("cache-free", "what the cache leaves free of its disk; default: 10%, at most 10GiB",
+        Option("cache-free", "what the cache leaves free on its disk; default: 10%, at most 10GiB",
                free_space, metavar="SIZE|%"),
         Option("part-size", "unit of resume: a power of two from 64KiB", part_size, "256KiB",
                "SIZE"),
-        Option("offline", "send no request: show and read what the cache has", switch, "false",
+        Option("offline", "send no requests: show and read what is cached", switch, "false",
                is_switch=True),
     ),
     "Downloads": (
@@ -211,43 +213,43 @@ GROUPS = {
         Option("connections", "parallel ranged requests", integer(1, 1000), "32", "N"),
         Option("read-ahead", "bytes fetched ahead of a sequential reader", parse_size, "128MiB",
                "SIZE"),
-        Option("bandwidth", "bytes per second of all downloads; 0 for no limit", rate, "0", "RATE"),
-        Option("background-bandwidth", "bytes per second of downloads that nobody waits for", rate,
-               "0", "RATE"),
-        Option("timeout", "a reader's patience without progress; 0 waits for the network",
+        Option("bandwidth", "limit for all downloads; 0: no limit", rate, "0", "RATE"),
+        Option("background-bandwidth", "limit for downloads that nobody waits for; 0: no limit",
+               rate, "0", "RATE"),
+        Option("timeout", "how long a reader waits without progress; 0: until the network is back",
                parse_seconds, "60", "SECONDS"),
     ),
     "Names and permissions": (
-        Option("metadata-ttl", "how long listings are believed", parse_seconds, "60", "SECONDS"),
-        Option("negative-ttl", "how long a missing name is believed", parse_seconds, "5",
+        Option("metadata-ttl", "how long a listing is trusted", parse_seconds, "60", "SECONDS"),
+        Option("negative-ttl", "how long a name is taken to be missing", parse_seconds, "5",
                "SECONDS"),
         Option("uid", "owner of all files, by number or name; default: the mounting user", user,
                metavar="USER"),
         Option("gid", "group of all files, by number or name; default: the mounting user's", group,
                metavar="GROUP"),
-        Option("umask", "permission bits taken away", permissions, "0022", "MODE"),
+        Option("umask", "permission bits that are removed", permissions, "0022", "MODE"),
         Option("file-mode", "permissions of files, before the umask; 0755 to run programs",
                permissions, "0644", "MODE"),
         Option("dir-mode", "permissions of directories, before the umask", permissions, "0755",
                "MODE"),
-        Option("control-group", "whose members may start downloads and pin (with --allow-other):"
-               " the group of all files, which it may set attributes of", group, metavar="GROUP"),
-        Option("allow-other", "let other users see the mount", switch, "false", is_switch=True),
-        Option("noexec", "let no program on the mount be run", switch, "false", is_switch=True),
+        Option("control-group", "group whose members may start downloads and pin (with"
+               " --allow-other); it becomes the group of all files", group, metavar="GROUP"),
+        Option("allow-other", "let other users read", switch, "false", is_switch=True),
+        Option("noexec", "let nobody run programs from the mount", switch, "false", is_switch=True),
     ),
     "The log": (
         Option("log-level", "debug, info, warning or error",
                choice("debug", "info", "warning", "error"), "info", "LEVEL"),
         Option("log-format", "text or json", choice("text", "json"), "text", "FORMAT"),
-        Option("log-file", "append the log to this file; default: stderr, or the system's journal",
-               path, metavar="FILE"),
+        Option("log-file", "append the log to this file; default: stderr in the foreground, else"
+               " the system log", path, metavar="FILE"),
     ),
 }  # fmt: skip
 """By the headings that help shows them under."""
 
 UNITS = """\
-SIZE is a number of bytes, or one with K, M, G, T or P (64KiB, 8M, 1.5GiB: all of 1024); RATE is a
-SIZE for each second. SECONDS are a number, or one with s, m or h. MODE is octal."""
+SIZE is a number of bytes, or has a unit: 64KiB, 8M, 1.5GiB; K, M, G, T and P are powers of 1024.
+RATE is a SIZE per second. SECONDS is a number, or has a unit: 90s, 5m, 1h. MODE is octal."""
 
 OPTIONS = tuple(option for options in GROUPS.values() for option in options)
 

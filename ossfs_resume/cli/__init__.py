@@ -14,22 +14,22 @@ from ossfs_resume.cli.outcome import outcome
 gc.set_threshold(200_000)  # what is imported is no garbage; to look took a third of the time
 
 PURPOSES = {
-    "mount": "Mount a bucket, or a part of one, on an empty directory.",
-    "umount": "Unmount it; what has been downloaded stays in the cache.",
-    "get": "Download objects to files, without a mount; again goes on where it stopped.",
+    "mount": "Mount a bucket, or a prefix of it, on an empty directory.",
+    "umount": "Unmount a bucket; what has been downloaded stays in the cache.",
+    "get": "Download objects to files without a mount, resuming earlier attempts.",
     "materialize": "Download files or directories into the cache, and wait for them.",
-    "status": "Say how far files, directories and mounts are.",
-    "pause": "Have downloads wait, over restarts too.",
-    "resume": "Go on with downloads that wait.",
+    "status": "Show how much of files and directories is cached, and how mounts are.",
+    "pause": "Pause downloads, also across restarts.",
+    "resume": "Go on with paused downloads.",
     "cancel": "Stop downloads; what has arrived stays in the cache.",
-    "pin": "Download, and keep in the cache for good.",
-    "unpin": "Let it go again when space is needed.",
+    "pin": "Download files or directories and keep them in the cache until unpin.",
+    "unpin": "Allow pinned files to be removed when space is needed.",
     "evict": "Remove what is cached of files or directories.",
     "verify": "Compare what is cached with its checksums, in the background.",
-    "refresh": "Have the next lookup ask the bucket.",
-    "check": "Say what works with a bucket and what does not.",
-    "cache": "Look after the cache directory, mounted or not.",
-    "emulate": "Serve a directory as an OSS bucket, until Ctrl-C.",
+    "refresh": "Make the next lookup ask the bucket.",
+    "check": "Report what works with a bucket and what does not.",
+    "cache": "List, check and clear the cache directory, mounted or not.",
+    "emulate": "Serve a directory as an OSS bucket until Ctrl-C.",
 }
 
 MODULES = dict.fromkeys(
@@ -60,10 +60,10 @@ def _show_versions(context: click.Context, _option: click.Parameter, is_wanted: 
     is_eager=True,
     expose_value=False,
     callback=_show_versions,
-    help="Show this version and those of what it runs on.",
+    help="Show the versions of ossfs-resume and of what it runs on.",
 )
 def commands() -> None:
-    """Mount an Alibaba Cloud OSS bucket. Downloads go on where they stopped."""
+    """Mount an Alibaba Cloud OSS bucket. Interrupted downloads are resumed."""
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ from ossfs_resume.wording import counted, quoted
 Command = Callable[..., int]
 
 _SHARED = (
-    click.argument("source", required=False, metavar="[oss://BUCKET[/PATH]]"),
     click.option("--cache-dir", metavar="DIR", help="The cache directory; default: as for mount."),
     click.option("--config", metavar="FILE", envvar="OSSFS_CONFIG", hidden=True),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
@@ -31,18 +30,19 @@ _SHARED = (
 
 @click.group(cls=Commands)
 def cache() -> None:
-    """Look after the cache directory, whether or not anything is mounted.
+    """List, check and clear the cache directory, whether or not anything is mounted.
 
-    A PATH is an object, or a directory with all below it; without an address a command is about
-    all buckets. Where two buckets have the same name, oss://BUCKET@ENDPOINT/PATH says which one, as
-    the commands print it. Exit status 1: nothing was found, something is damaged, or something
-    that should go stays.
+    PATH is an object, or a directory with all below it; without an address the commands work on all
+    buckets. If two buckets have the same name, oss://BUCKET@ENDPOINT/PATH says which one, as the
+    commands print it. Exit status 1: nothing was found, something is damaged, or something that
+    should be removed is left.
     """
 
 
-def _command(function: Command) -> Command:
+def _command(function: Command, address: str = "[oss://BUCKET[/PATH]]") -> Command:
     for option in reversed(_SHARED):
         function = option(function)
+    function = click.argument("source", required=False, metavar=address)(function)
     return cache.command(name=function.__name__.rstrip("_"))(function)
 
 
@@ -53,7 +53,7 @@ def _command(function: Command) -> Command:
 @click.option("--pinned", "is_pinned", is_flag=True, help="Only objects that are pinned.")
 @click.option(
     "--sort", type=click.Choice(tables.ORDERS), default="key", show_default=True,
-    help="By size the largest come first, by use the latest.",
+    help="By size: the largest first; by use: the latest first.",
 )  # fmt: skip
 def list_(
     source: str | None,
@@ -64,7 +64,7 @@ def list_(
     is_pinned: bool,
     sort: str,
 ) -> int:
-    """List the objects that have bytes in the cache, and the jobs that wait or run."""
+    """List the objects that have bytes in the cache, and unfinished jobs."""
     selection = stores.select(source, cache_dir, config)
     listing = tables.Listing(selection, is_partial=is_partial, is_pinned=is_pinned, order=sort)
     if as_json:
@@ -77,7 +77,7 @@ def list_(
 
 @_command
 def stat(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """Say how much each bucket, or what is below a path of it, takes."""
+    """Show how much space each bucket, or a path of it, takes."""
     selection = stores.select(source, cache_dir, config)
     found = list(selection.each(partial(tables.statistics, selection)))
     selection.require(any(one.objects or one.jobs for one in found))
@@ -89,13 +89,13 @@ def stat(source: str | None, cache_dir: str | None, config: str | None, as_json:
 
 
 @_command
-@click.option("--repair", is_flag=True, help="Clear what is not true; it is fetched again.")
+@click.option("--repair", is_flag=True, help="Remove what is damaged; it is fetched again.")
 def check(
     source: str | None, cache_dir: str | None, config: str | None, as_json: bool, repair: bool
 ) -> int:
     """Compare catalogue, bitmaps, files and checksums. Exit status 1 if anything is wrong.
 
-    With a PATH only what is cached of it is looked at, and not the rest of the catalogue.
+    With a PATH only what is cached of it is checked, not the rest of the catalogue.
     """
     selection = stores.select(source, cache_dir, config)
     reports: dict[str, Report] = {}
@@ -123,10 +123,12 @@ def check(
     return _status(selection) if is_good else Exit.FAILURE
 
 
-@_command
+@partial(_command, address="oss://BUCKET[/PATH]")
 def evict(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """Remove what is cached of a bucket, an object, or all below a path; not what is open or
-    pinned: then the exit status is 1."""
+    """Remove what is cached of a bucket, an object, or all below a path.
+
+    What is open or pinned is left, and the exit status is 1.
+    """
     if source is None:
         raise click.UsageError("say what to evict: oss://BUCKET[/PATH]; or use clear")
     selection = stores.select(source, cache_dir, config)
@@ -136,9 +138,9 @@ def evict(source: str | None, cache_dir: str | None, config: str | None, as_json
 
 @_command
 def clear(source: str | None, cache_dir: str | None, config: str | None, as_json: bool) -> int:
-    """Remove all that is cached of a bucket, an object, or all below a path, and its pins and jobs.
+    """Remove what is cached of a bucket, an object, or all below a path, with its pins and jobs.
 
-    Without an address: of all buckets. What a mount has open stays; then the exit status is 1.
+    Without an address: of all buckets. What is open is left, and the exit status is 1.
     """
     selection = stores.select(source, cache_dir, config)
     removed = [] if selection.path else stores.clear_unused(selection)

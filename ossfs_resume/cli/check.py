@@ -28,9 +28,9 @@ def check(
     mount_options: tuple[str, ...],
     **flags: str | None,
 ) -> int:
-    """Say what works with SOURCE (oss://BUCKET[/PREFIX or /KEY]) and what does not.
+    """Report what works with SOURCE (oss://BUCKET[/PREFIX or /KEY]) and what does not.
 
-    Exit status 1 if anything is wrong; a warning is a limit that should be known.
+    Exit status 1: something is wrong. A warning changes nothing in it.
     """
     options = gather(flags, config, mount_options)
     parsed = parse_source(source)

@@ -44,7 +44,7 @@ _DEFAULT_SECRET = "emulator-secret"
     envvar="OSS_ACCESS_KEY_ID",
     default=_DEFAULT_KEY_ID,
     show_default=True,
-    help="Whose signatures are accepted.",
+    help="Access key whose signatures are accepted.",
 )
 @click.option(
     "--access-key-secret-file",
@@ -58,16 +58,16 @@ _DEFAULT_SECRET = "emulator-secret"
     "faults",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Something that shall go wrong, e.g. latency_ms=30 or fail_every=5; any number of times.",
+    help="A fault to simulate, such as latency_ms=30 or fail_every=5; may be repeated.",
 )
-@click.option("--versioned", is_flag=True, help="Keep the old versions of what is PUT again.")
+@click.option("--versioned", is_flag=True, help="Keep old versions of objects that are replaced.")
 @click.option("--invent-keys", default=0, metavar="N", help="Add N objects below invented/.")
 @click.option(
     "--invent-object",
     "invented",
     multiple=True,
     metavar="KEY=SIZE",
-    help="Add an object of this size; its content is its own offsets. Any number of times.",
+    help="Add an object of this size, whose content is its own offsets; may be repeated.",
 )
 @click.option("--ready-fd", type=int, help="Write the port to this descriptor once it listens.")
 def emulate(
@@ -86,7 +86,7 @@ def emulate(
     invented: tuple[str, ...],
     ready_fd: int | None,
 ) -> None:
-    """Serve DIR as an OSS bucket, until Ctrl-C."""
+    """Serve DIR as an OSS bucket until Ctrl-C."""
     try:
         from ossfs_resume.emulator.object_facts import Inventions
         from ossfs_resume.emulator.server import Settings, serve

@@ -18,31 +18,38 @@ _OPTIONS = (
 @click.command(cls=WithTable)
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.argument("dest")
-@click.option("-r", "--recursive", is_flag=True, help="SOURCE is a prefix: all keys below it.")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="SOURCE is a prefix: download all keys below it."
+)
 @click.option(
     "--include",
     multiple=True,
     metavar="GLOB",
-    help="Of what is below a prefix, only names like this; may be repeated.",
+    help="Below a prefix, only names that match; may be repeated.",
 )
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Not names like this.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Below a prefix, no names that match; may be repeated.",
+)
 @click.option(
     "--from-file",
     metavar="FILE",
-    help="Further sources, one a line (- for standard input): oss://BUCKET/KEY, or names"
+    help="Further sources, one per line (- is standard input): oss://BUCKET/KEY, or names"
     " below the one SOURCE.",
 )
-@click.option("-n", "--no-clobber", is_flag=True, help="Leave files alone that exist.")
+@click.option("-n", "--no-clobber", is_flag=True, help="Leave existing files alone.")
 @click.option(
     "-u",
     "--update",
     is_flag=True,
-    help="Leave files alone that are as large as the object and not older.",
+    help="Leave files alone that have the size of the object and are not older.",
 )
 @click.option(
     "--cache-dir",
     metavar="DIR",
-    help="Take what the cache of a mount has from there, and fetch the rest.",
+    help="Copy what the cache of a mount has, and fetch the rest.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be downloaded.")
 @click.option(
@@ -54,8 +61,8 @@ _OPTIONS = (
     "--output",
     type=click.Choice(["auto", "human", "json", "quiet"]),
     default="auto",
-    help="human with or without a progress line (auto: on a terminal); one JSON document"
-    " at the end; errors only.",
+    help="auto, human: lines, with progress on a terminal; json: one document at the end; quiet:"
+    " only errors.",
 )
 @with_some_options(*_OPTIONS)
 def get(
@@ -76,7 +83,7 @@ def get(
 ) -> int:
     """Download SOURCE (oss://BUCKET/KEY) to DEST: a file, a directory, or - for standard output.
 
-    The same command again goes on where it stopped, however it stopped. DEST has its name only
+    The same command again goes on where it stopped, whatever stopped it. DEST gets its name only
     when it is complete and has the bucket's checksum; until then what has arrived is kept in
     DEST.ossfs-part. The access key is found as for mount.
     """

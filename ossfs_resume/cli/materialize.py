@@ -17,12 +17,12 @@ MOST_NAMED = 5
 @click.option("--no-wait", is_flag=True, help="Return at once; the mount downloads by itself.")
 @click.option(
     "--output", type=click.Choice(OUTPUTS), default="auto", show_default=True,
-    help="Bars on a terminal and lines elsewhere; JSON lines; or nothing but errors.",
+    help="auto, human: bars on a terminal, lines elsewhere; json: JSON lines; quiet: only errors.",
 )  # fmt: skip
 def materialize(
     paths: tuple[str, ...], list_file: str | None, is_null: bool, no_wait: bool, output: str
 ) -> Exit:
-    """Download files, and all that is below directories, into the cache.
+    """Download files, or all below directories, into the cache.
 
     The mount does it in the background and goes on after a restart; this command shows how far it
     is. Ctrl-C ends the command, not the download: see ossfs-resume cancel. Exit status 0: all is

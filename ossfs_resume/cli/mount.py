@@ -15,9 +15,9 @@ from ossfs_resume.config import parse_source
     "wanted",
     metavar="PATH",
     multiple=True,
-    help="Download this of it, too; may be repeated. / is all.",
+    help="Download this once it is mounted: a path below MOUNTPOINT, / for all; may be repeated.",
 )
-@click.option("--wait", is_flag=True, help="Return when what --materialize names is here.")
+@click.option("--wait", is_flag=True, help="Return when what --materialize names is cached.")
 @with_options
 def mount(
     source: str,
@@ -31,12 +31,13 @@ def mount(
 ) -> int:
     """Mount SOURCE (oss://BUCKET[/PREFIX]) on the empty directory MOUNTPOINT.
 
-    With --materialize and --wait the exit status is that of ossfs-resume materialize; the mount
-    stays in any case.
+    Returns when the mount answers. Exit status 1: it cannot be mounted; 2: an option or the
+    configuration is wrong. With --materialize and --wait the exit status is that of ossfs-resume
+    materialize, and the mount stays in any case.
 
     The access key is taken from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET (and
     OSS_SESSION_TOKEN) in the environment, or from where the official tools keep it; never from the
-    command line. ossfs-resume check SOURCE says what works and what does not.
+    command line. ossfs-resume check SOURCE reports what works and what does not.
     """
     if wait and (foreground or not wanted):
         raise click.UsageError("--wait goes with --materialize, and not with --foreground")

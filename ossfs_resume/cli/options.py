@@ -45,7 +45,7 @@ def with_options(command: Command) -> Command:
     command = with_some_options(*(option.name for option in OPTIONS))(command)
     return click.option(
         "-o", "mount_options", metavar="OPT[,OPT=VALUE]", multiple=True,
-        help="The same options for mount(8) and fstab.",
+        help="The same options as mount(8) and fstab write them.",
     )(command)  # fmt: skip
 
 

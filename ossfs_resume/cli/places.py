@@ -33,8 +33,13 @@ class Place:
 def with_paths(command: Command) -> Command:
     """Give a command its PATHs: arguments, or a list of them."""
     for option in (
-        click.option("-0", "--null", "is_null", is_flag=True, help="LIST is separated by NUL."),
-        click.option("--from-file", "list_file", metavar="LIST", help="Paths, one a line; or -"),
+        click.option("-0", "--null", "is_null", is_flag=True, help="The names in LIST end in NUL."),
+        click.option(
+            "--from-file",
+            "list_file",
+            metavar="LIST",
+            help="File with one path per line; - is standard input.",
+        ),
         click.argument("paths", nargs=-1, metavar="PATH..."),
     ):
         command = option(command)

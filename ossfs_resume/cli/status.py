@@ -19,6 +19,8 @@ from ossfs_resume.fuse.mounts import mounts
 WATCH_S = 1.0
 PLAIN_WIDTH = 1000
 """Where there is no terminal, lines are as long as they are."""
+PLAIN_MAP_WIDTH = 76
+"""Columns of a map where there is no terminal: what a mail or a ticket shows on one line."""
 
 Document = dict[str, Any]
 """What is known of one path: ``path``, ``kind`` (file, directory or mount), the mount's ``source``,
@@ -30,12 +32,12 @@ and the values of attributes by name, or an ``error``."""
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 def status(paths: tuple[str, ...], as_json: bool, watch: bool) -> Exit:
-    """Say what is cached of files, of all below directories, and how mounts are.
+    """Show what is cached of files and of all below directories, and the state of mounts.
 
-    Without a PATH: all mounts of this user (for root: all). The bucket is not listed: of a
-    directory those files are known that were read or asked for. Of a file a map shows which parts
-    are here (#), some of several (+), being fetched (>), queued (:) or absent (.). Exit status 1:
-    something cannot be asked.
+    Without a PATH: all mounts of this user (for root: all mounts). The bucket is not listed: only
+    files that were read or asked for are counted below a directory. The map of a file shows parts
+    that are cached (#), partly cached (+), being fetched (>), queued (:) or absent (.). Exit
+    status 1: a path or mount cannot be asked.
     """
     while True:
         documents, lost = _look(paths)
@@ -100,9 +102,9 @@ def _show(documents: Sequence[Document], *, as_json: bool, is_again: bool) -> No
 
     is_terminal = sys.stdout.isatty()
     size = shutil.get_terminal_size()
-    width = size.columns if is_terminal else PLAIN_WIDTH
+    width, map_width = (size.columns,) * 2 if is_terminal else (PLAIN_WIDTH, PLAIN_MAP_WIDTH)
     told = [document for document in documents if is_again or "error" not in document]
-    lines = [line for document in told for line in (*text_of(document, width), "")][:-1]
+    lines = [line for document in told for line in (*text_of(document, width, map_width), "")][:-1]
     if not documents:
         lines = ["nothing of ossfs-resume is mounted here"]
     if is_again and is_terminal:

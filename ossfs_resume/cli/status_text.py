@@ -26,18 +26,26 @@ USUAL_READ_AHEAD_KIB = 512
 FEW_IN_BACKGROUND = 64
 
 
-def text_of(document: Facts, width: int) -> list[str]:
-    """What is known of one path, on lines of at most ``width`` characters."""
+def text_of(document: Facts, width: int, map_width: int) -> list[str]:
+    """What is known of one path, on lines of at most ``width`` columns, its part map on one of at
+    most ``map_width``."""
     if "error" in document:
         return [_warning(document["error"], width)]
     lines = {"mount": _mount, "directory": _directory, "file": _file}[document["kind"]](document)
-    error = (document.get("status") or {}).get("error")
-    drawn = squeezed(document.get("map", ""), max(width - 2, 1))
+    error = _error(document)
+    drawn = squeezed(document.get("map", ""), max(map_width - 2, 1))
     return [
         *_cut(lines, width),
         *(["  " + coloured(drawn)] if drawn else []),
         *([_warning(f"  {error}", width)] if error else []),
     ]
+
+
+def _error(document: Facts) -> str | None:
+    """What a mount says of its cache is not said twice."""
+    error = (document.get("status") or {}).get("error")
+    cache = document.get("stats", {}).get("cache", {})
+    return None if error == cache.get("error") else error
 
 
 def squeezed(drawn: str, width: int) -> str:
@@ -161,7 +169,7 @@ def _kernel(kernel: Facts) -> str:
         f"{background} requests in the background" if background else "few requests at once",
     ]
     if (ahead or 0) < USUAL_READ_AHEAD_KIB or (background or 0) < FEW_IN_BACKGROUND:
-        text.append("not all limits could be raised, which root may")
+        text.append("only root may raise these limits")
     return ", ".join([*text, *kernel.get("warnings", ())])
 
 

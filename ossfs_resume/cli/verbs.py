@@ -33,39 +33,41 @@ def perform(verb: str, names: Sequence[str]) -> Exit:
 
 cancel = _command(
     "cancel",
-    """Stop the downloads that were asked for these paths, and for all below directories.
+    """Stop the downloads of files, or of all below directories.
 
     What has arrived stays in the cache.""",
 )
 pause = _command(
     "pause",
-    """Have the downloads of these paths, and of all below directories, wait until they are resumed.
+    """Pause the downloads of files, or of all below directories, until they are resumed.
 
-    They wait after a restart, too.""",
+    They stay paused across restarts.""",
 )
 resume = _command(
-    "resume", "Go on with the downloads of these paths, and of all below directories, that wait."
+    "resume", "Go on with the paused downloads of files, or of all below directories."
 )
 pin = _command(
     "pin",
-    """Download files, or all that is below directories, and keep them in the cache for good.
+    """Download files, or all below directories, and keep them in the cache until unpin.
 
     Their space is reserved at once; the command fails if there is not enough.""",
 )
-unpin = _command("unpin", "Let go what was pinned; it stays until its space is needed.")
+unpin = _command(
+    "unpin", "Allow pinned files, or all below directories, to be removed when space is needed."
+)
 evict = _command(
     "evict",
     """Remove what is cached of files, or of all below directories.
 
-    A file that is open or pinned is an error; below a directory such files stay.""",
+    For a file that is open or pinned this is an error; below a directory such files stay.""",
 )
 verify = _command(
     "verify",
     """Read what is cached from the disk again and compare it with its checksums.
 
-    That is done in the background; ossfs-resume status PATH says what was wrong. Damaged parts are
+    This is done in the background; ossfs-resume status PATH shows the result. Damaged parts are
     fetched again when they are needed.""",
 )
 refresh = _command(
-    "refresh", "Have the next lookup of these paths ask the bucket, whatever --metadata-ttl says."
+    "refresh", "Make the next lookup of these paths ask the bucket, whatever --metadata-ttl is."
 )

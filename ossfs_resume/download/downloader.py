@@ -87,8 +87,8 @@ class Downloader:
             return self._ended(meta, target, outcome)
         if meta.size > self.wishes.small_bytes:
             return await self._keep(meta, target)
-        await self._pass(meta, target)
-        return self._ended(meta, target, Outcome.DOWNLOADED)
+        copied = await self._pass(meta, target)
+        return self._ended(meta, target, Outcome.DOWNLOADED, copied)
 
     async def _settled(self, meta: ObjectMeta, target: Target) -> Outcome | None:
         """How it ends if nothing is to be fetched."""
@@ -115,15 +115,17 @@ class Downloader:
         self.report.ended(result)
         return result
 
-    async def _pass(self, meta: ObjectMeta, target: Target) -> None:
-        """A small object, through memory."""
+    async def _pass(self, meta: ObjectMeta, target: Target) -> int:
+        """A small object, through memory; how many bytes of it came from a mount's cache."""
         if cached := await self._cached(meta):
             await self.small_files.write(target, meta, cached)
-            return
+            self.report.resumed += len(cached)
+            return len(cached)
         download = await self.engine.open(meta)
         try:
             data = await self.engine.read(download, 0, meta.size) if meta.size else b""
             await self.small_files.write(target, meta, data)
+            return 0
         finally:
             self.engine.close(download)
 

@@ -58,7 +58,7 @@ class Keeping:
             try:
                 resumed = await self._resumed(download)
                 self.report.running[download] = partial(_present_bytes, download)
-                await self._copy(download)
+                resumed += await self._copy(download)
                 await self.engine.fill(download)
                 if download.stale is not None:  # found by a proof that this one came too late for
                     raise download.stale
@@ -69,14 +69,16 @@ class Keeping:
         await trio.to_thread.run_sync(folder.remove)
         return resumed
 
-    async def _copy(self, download: Download) -> None:
-        """What a mount has of it."""
+    async def _copy(self, download: Download) -> int:
+        """Bytes that a mount has of it, and this run had not."""
         meta, entry = download.meta, download.entry
-        if self.cache.is_open and not entry.progress.is_complete:
-            copied = await trio.to_thread.run_sync(self.cache.copy, meta, entry)
-            self.report.resumed += copied
-            if copied:
-                self.report.say(f"{quoted(meta.key)}: {format_size(copied)} come from the cache")
+        if not self.cache.is_open or entry.progress.is_complete:
+            return 0
+        copied = await trio.to_thread.run_sync(self.cache.copy, meta, entry)
+        self.report.resumed += copied
+        if copied:
+            self.report.say(f"{quoted(meta.key)}: {format_size(copied)} come from the cache")
+        return copied
 
     @asynccontextmanager
     async def _store(self, meta: ObjectMeta, folder: PartFolder) -> AsyncIterator[CacheStore]:

@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One object. ``resumed`` are bytes of an earlier run that were used again."""
+    """One object. ``resumed`` are bytes of an earlier run or of a mount's cache that were used."""
 
     key: str
     target: Path

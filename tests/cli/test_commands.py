@@ -108,6 +108,15 @@ def test_help_version_and_slips_import_nothing_that_takes_time(arguments: list[s
     assert not {"trio", "httpx", "pyfuse3"} & set(loaded)
 
 
+def test_help_says_which_of_the_cache_commands_needs_an_address() -> None:
+    usage = {
+        name: run("cache", name, "--help").stdout.splitlines()[0].split()[-1]
+        for name in ("list", "stat", "check", "evict", "clear")
+    }
+    assert usage.pop("evict") == "oss://BUCKET[/PATH]"
+    assert set(usage.values()) == {"[oss://BUCKET[/PATH]]"}
+
+
 def test_every_line_of_help_is_whole() -> None:
     for arguments in ([], ["cache"]):
         assert "..." not in run(*arguments, "--help").stdout.partition("Commands:")[2]

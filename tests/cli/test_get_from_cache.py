@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,9 @@ def test_a_complete_object_is_not_fetched(
     with cached(emulator, tmp_path / "cache", "object", data, parts, checksum([data])):
         pass
     for arguments in (["oss://sample/object", tmp_path / "1"], ["-r", "oss://sample/", tmp_path]):
-        fetch(emulator, *arguments, "--cache-dir", tmp_path / "cache")
+        told = fetch(emulator, *arguments, "--cache-dir", tmp_path / "cache")
+        objects: Any = told["objects"]
+        assert told["resumed_bytes"] == sum(one["resumed_bytes"] for one in objects) == size
     assert (tmp_path / "1").read_bytes() == (tmp_path / "object").read_bytes() == data
     assert fetched(emulator) == 0
 

@@ -32,8 +32,8 @@ MOUNT = {
 }  # fmt: skip
 
 
-def text(document: Any, width: int = 200) -> list[str]:
-    return [click.unstyle(line) for line in text_of(document, width)]
+def text(document: Any, width: int = 200, map_width: int = 200) -> list[str]:
+    return [click.unstyle(line) for line in text_of(document, width, map_width)]
 
 
 def test_a_file_has_a_state_a_map_and_an_error() -> None:
@@ -66,13 +66,19 @@ def test_a_mount_has_all_that_an_operator_asks_first() -> None:
         ({"jobs": {}}, "  jobs      none"),
         (
             {"kernel": {"read_ahead_kib": 128, "max_background": None, "warnings": ["so slow"]}},
-            "read-ahead 128 KiB, few requests at once, not all limits could be raised, which root"
-            " may, so slow",
+            "read-ahead 128 KiB, few requests at once, only root may raise these limits, so slow",
         ),
     ],
 )
 def test_what_is_wrong_with_a_mount_is_seen(changes: dict[str, Any], said: str) -> None:
     assert said in "\n".join(text(MOUNT | {"stats": STATS | changes}))
+
+
+def test_what_is_wrong_with_the_cache_is_said_once() -> None:
+    cache = STATS["cache"] | {"error": "disk full"}
+    status = MOUNT["status"] | {"error": "disk full"}  # type: ignore[operator]
+    said = text(MOUNT | {"status": status, "stats": STATS | {"cache": cache}})
+    assert [line for line in said if "disk full" in line] == ["  cache     not used: disk full"]
 
 
 def test_a_job_is_told_where_it_was_asked_for() -> None:
@@ -95,9 +101,14 @@ def test_a_job_is_told_where_it_was_asked_for() -> None:
 
 def test_lines_fit_and_hold_no_escapes_of_others() -> None:
     odd = FILE | {"path": "/m/" + "x\x1b[2J" * 30, "map": "#." * 256}
-    lines = text(odd, 40)
+    lines = text(odd, 40, 40)
     assert all(len(line) <= 40 for line in lines)
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_map_may_have_less_room_than_the_lines_around_it() -> None:
+    long = FILE | {"path": "/m/" + "x" * 150, "map": "#." * 256}
+    assert [len(line) for line in text(long, 200, 76)[:3]] == [153, 56, 76]
 
 
 def test_a_map_that_is_squeezed_shows_what_is_under_way() -> None:

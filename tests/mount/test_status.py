@@ -59,6 +59,14 @@ def test_a_file_shows_which_parts_are_here_open_or_not(mount: Mount) -> None:
     assert "  " + found["map"] in status(mount.point / "file").stdout.splitlines()
 
 
+def test_without_a_terminal_a_map_fits_an_ordinary_line(
+    emulator: EmulatorProcess, mount: Mount
+) -> None:
+    (emulator.directory / "dir/large").write_bytes(bytes(600 * PART))
+    assert len(documents(mount.point / "dir/large")[0]["map"]) == 512
+    assert status(mount.point / "dir/large").stdout.splitlines()[-1] == "  " + "." * 74
+
+
 def test_parts_that_are_being_fetched_are_seen(emulator: EmulatorProcess, mount: Mount) -> None:
     emulator.faults(hang="data")
     os.setxattr(mount.point / "dir/a", "user.ossfs.materialize", b"1")
