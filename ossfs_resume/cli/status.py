@@ -106,7 +106,7 @@ def _show(documents: Sequence[Document], *, as_json: bool, is_again: bool) -> No
     told = [document for document in documents if is_again or "error" not in document]
     lines = [line for document in told for line in (*text_of(document, width, map_width), "")][:-1]
     if not documents:
-        lines = ["nothing of ossfs-resume is mounted here"]
+        lines = ["there are no mounts of ossfs-resume"]
     if is_again and is_terminal:
         # From the top, each line to its end, then what an earlier, longer text has left.
         lines = lines[: size.lines - 1]
