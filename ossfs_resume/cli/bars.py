@@ -42,7 +42,7 @@ def _overall(reading: Reading, meter: Meter, width: int, mark: str) -> Text:
 
 def _counts(reading: Reading) -> Text:
     if not reading.files and not reading.is_counted:
-        return Text("looking what there is")
+        return Text("counting files")
     more = "" if reading.is_counted else " or more"
     text = Text(f"{reading.files_done} of {counted(reading.files, 'file', more)}")
     if reading.reused_bytes:

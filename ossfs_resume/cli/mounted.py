@@ -41,9 +41,9 @@ _NOT_THERE = -1
 """In place of an errno: the path leads to another mount by now."""
 
 _WORDS = {
-    errno.EACCES: "permission denied: that is for who may write the file, its owner (see --uid and"
-    " --control-group of mount)",
-    errno.EBUSY: "it is in use, or pinned",
+    errno.EACCES: "permission denied: only users who may write the file, by default its owner, may"
+    " do that (see --uid and --control-group of mount)",
+    errno.EBUSY: "it is open or pinned",
     errno.ENOSPC: "the cache has no room for it",
     errno.ENODATA: "the mount does not know this; it is of another version of ossfs-resume",
 }
@@ -70,7 +70,8 @@ class Mounted:
         """Perform a verb. Raises OssfsError with the reason, which names the path."""
         number, _ = self._ask("set", place.path, verb)
         if number == errno.EBUSY and verb != "evict":
-            raise InUse(f"{quoted(place.name)}: it is part of a directory's download; name that")
+            text = "it is part of a directory's download; name the directory"
+            raise InUse(f"{quoted(place.name)}: {text}")
         if number:
             raise self._error(place, number)
 

@@ -57,7 +57,7 @@ def start(
     status = run_in_background(partial(serve_in_background, request, start_log))
     if status == 0 and logs.goes_nowhere(options.log_file):
         click.echo(
-            "ossfs-resume: nobody keeps the log of this mount: there is no system log"
+            "ossfs-resume: the log of this mount is not kept, since there is no system log"
             " (/dev/log); name a file with --log-file",
             err=True,
         )

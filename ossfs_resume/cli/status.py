@@ -41,7 +41,7 @@ def status(paths: tuple[str, ...], as_json: bool, watch: bool) -> Exit:
     """
     while True:
         documents, lost = _look(paths)
-        _show(documents, as_json=as_json, is_again=watch)
+        _show(documents, as_json=as_json, is_again=watch, is_of_all=not paths)
         if not watch:
             failed = lost or any("error" in document for document in documents)
             return Exit.FAILURE if failed else Exit.SUCCESS
@@ -94,7 +94,7 @@ def _is_root(place: Place) -> bool:
     return place.path == place.mount.mountpoint
 
 
-def _show(documents: Sequence[Document], *, as_json: bool, is_again: bool) -> None:
+def _show(documents: Sequence[Document], *, as_json: bool, is_again: bool, is_of_all: bool) -> None:
     if as_json:
         print(json.dumps({"paths": documents}, indent=None if is_again else 1), flush=True)
         return
@@ -105,8 +105,8 @@ def _show(documents: Sequence[Document], *, as_json: bool, is_again: bool) -> No
     width, map_width = (size.columns,) * 2 if is_terminal else (PLAIN_WIDTH, PLAIN_MAP_WIDTH)
     told = [document for document in documents if is_again or "error" not in document]
     lines = [line for document in told for line in (*text_of(document, width, map_width), "")][:-1]
-    if not documents:
-        lines = ["nothing of ossfs-resume is mounted here"]
+    if not documents and is_of_all:
+        lines = ["there are no mounts of ossfs-resume"]
     if is_again and is_terminal:
         # From the top, each line to its end, then what an earlier, longer text has left.
         lines = lines[: size.lines - 1]

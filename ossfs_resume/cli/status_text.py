@@ -158,8 +158,10 @@ def _job(report: Facts | None) -> Iterator[str]:
             yield f"    {key}: {why}"
     else:
         reading = added_up([report])
+        is_counting = not (reading.files or reading.is_counted)
+        count = "" if reading.paused and is_counting else amounts(reading)
         hint = "" if reading.paused else obstacle(reading)
-        yield f"  job: {', '.join(filter(None, (report['state'], amounts(reading), hint)))}"
+        yield f"  job: {', '.join(filter(None, (report['state'], count, hint)))}"
 
 
 def _kernel(kernel: Facts) -> str:

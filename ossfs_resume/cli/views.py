@@ -179,7 +179,7 @@ def line(reading: Reading, meter: Meter) -> str:
 def amounts(reading: Reading) -> str:
     """How much of how much is here."""
     if not reading.files and not reading.is_counted:
-        return "looking what there is"
+        return "counting files"
     more = "" if reading.is_counted else " or more"
     size = f"{format_size(reading.bytes)} of {format_size(reading.total_bytes)}{more}"
     text = f"{size}, {reading.files_done} of {counted(reading.files, 'file', more)}"

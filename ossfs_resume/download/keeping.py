@@ -77,7 +77,7 @@ class Keeping:
         copied = await trio.to_thread.run_sync(self.cache.copy, meta, entry)
         self.report.resumed += copied
         if copied:
-            self.report.say(f"{quoted(meta.key)}: {format_size(copied)} come from the cache")
+            self.report.say(f"{quoted(meta.key)}: {format_size(copied)} are copied from the cache")
         return copied
 
     @asynccontextmanager

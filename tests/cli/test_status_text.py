@@ -93,6 +93,8 @@ def test_a_job_is_told_where_it_was_asked_for() -> None:
         "  job: running, 10 B of 30 B, 1 of 3 files, 1 failed, trying again: down",
         "  jobs below: 1 running",
     ]
+    paused = {"state": "paused", "objects": 0, "is_counted": False, "failed": 0, "error": ""}
+    assert text(directory | {"job": job | paused})[2] == "  job: paused"
     assert text(directory | {"job": job | {"state": "failed"}})[2:4] == [
         "  last job: failed, 1 of 3 files failed",
         "    d/x: denied",

@@ -34,7 +34,7 @@ def test_one_line_says_how_much_how_fast_and_how_long(meter: Meter) -> None:
         "0 B of 1.0 MiB or more, 0 of 1 or more files, 10.0 MiB/s,"
         " paused (ossfs-resume resume PATH goes on)"
     )
-    assert line(Reading(is_counted=False), meter) == "looking what there is"
+    assert line(Reading(is_counted=False), meter) == "counting files"
 
 
 @pytest.mark.parametrize(

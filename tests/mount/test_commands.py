@@ -43,7 +43,7 @@ def test_each_verb_does_on_files_and_directories_what_its_attribute_does(mount: 
     eventually(lambda: mount.attribute("dir", "state") == "verified")
     result = run("evict", point / "file")
     assert (result.returncode, result.stderr) == (
-        1, f"ossfs-resume: {point}/file: it is in use, or pinned\n",
+        1, f"ossfs-resume: {point}/file: it is open or pinned\n",
     )  # fmt: skip
     assert run("unpin", point).returncode == 0
     eventually(lambda: mount.attribute("file", "state") == "verified")
@@ -71,7 +71,8 @@ def test_a_part_of_a_download_is_not_stopped_and_that_is_said(
     result = run("cancel", mount.point / "dir/a")
     assert (result.returncode, result.stderr) == (
         1,
-        f"ossfs-resume: {mount.point}/dir/a: it is part of a directory's download; name that\n",
+        f"ossfs-resume: {mount.point}/dir/a: it is part of a directory's download;"
+        " name the directory\n",
     )
 
 

@@ -113,6 +113,12 @@ def test_a_dead_mount_and_a_path_that_is_not_there_are_lines_on_stderr(mount: Mo
         assert f"the mount at {mount.point} is dead; mount it again" in result.stderr
 
 
+def test_a_path_on_no_mount_says_nothing_of_others(mount: Mount, tmp_path: Path) -> None:
+    result = status(tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"ossfs-resume: {tmp_path} is on no mount of ossfs-resume\n"
+
+
 def test_watching_shows_what_changes(emulator: EmulatorProcess, mount: Mount) -> None:
     command = [*PROGRAM, "status", "--watch", "--json", str(mount.point / "dir/a")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
