@@ -1,6 +1,7 @@
 """Fixtures for everybody."""
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,12 @@ settings.load_profile("repeatable")
 
 EXPLAINED = (NO_LOOP_DEVICE, NO_MOUNT_TABLE, NO_AUTOFS, A_SYSTEM_LOG, NO_FIO)
 """Why a test with a real mount may be skipped everywhere."""
+
+
+def pytest_configure() -> None:
+    """A run in the background of a shell ignores SIGINT, and so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,8 +17,7 @@ PROGRAM = Path(__file__).parents[2] / "scripts/demo.py"
 
 def start(place: Path, *arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        # A test run in the background of a shell ignores interrupts, and so would its children.
-        ["env", "--default-signal=INT", sys.executable, PROGRAM, "--size", "64", *arguments],
+        [sys.executable, PROGRAM, "--size", "64", *arguments],
         env=os.environ | {"TMPDIR": str(place)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
