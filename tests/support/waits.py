@@ -23,7 +23,7 @@ MIB = 1 << 20
 WAITS = {
     "lookup": ("os.stat(M + '/e/new')", "metadata", "head"),
     "readdir": ("os.listdir(M + '/e')", "metadata", "list"),
-    "open": ("while True: os.close(os.open(M + '/d/old', os.O_RDONLY))", "data", "get"),
+    "open": ("while True: os.close(os.open(M + '/f/old', os.O_RDONLY))", "data", "get"),
     "read": ("open(M + '/d/big', 'rb').read()", "data", "get"),
     "getxattr": ("os.getxattr(M + '/e/new', 'user.ossfs.state')", "metadata", "head"),
 }
@@ -80,14 +80,15 @@ def waiting(
 
 def _prepared(emulator: EmulatorProcess, mounts: Callable[..., Mount], *options: str) -> Mount:
     """A mount whose kernel knows ``d`` and ``e`` and pages of two files that are damaged since."""
-    for name in ("d", "e"):
+    for name in ("d", "e", "f"):  # alone in f, or it would be fetched before it is opened
         (emulator.directory / name).mkdir()
         (emulator.directory / name / "old").write_bytes(b"x" * 100_000)
     for name in ("big", "pages"):
         (emulator.directory / "d" / name).write_bytes(os.urandom(8 * MIB))
     (emulator.directory / "d/kept").write_bytes(os.urandom(100_000))
     mount = mounts(options=["--timeout", "600", *options]).start()
-    os.listdir(mount.point / "d")
+    for name in ("d", "f"):
+        os.listdir(mount.point / name)
     os.stat(mount.point / "e")  # or else its lookup would hang, and lock the root
     for name in ("kept", "pages"):
         with (mount.point / "d" / name).open("rb", buffering=0) as file:
