@@ -42,7 +42,8 @@ def states(mount: Mount) -> set[str]:
 
 
 def is_stored(mount: Mount) -> bool:
-    return mount.statistics()["cache"]["uncommitted_bytes"] == 0
+    """Whether all is committed: until then entries are open, even those that nobody uses."""
+    return mount.statistics()["cache"]["open_entries"] == 0
 
 
 def test_they_have_no_files_and_are_there_after_kill_9_without_a_network(

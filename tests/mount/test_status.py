@@ -53,7 +53,8 @@ def test_a_file_shows_which_parts_are_here_open_or_not(mount: Mount) -> None:
         assert (found["kind"], found["status"]["state"]) == ("file", "partial")
         assert (found["map"][4], found["map"][9]) == ("#", "#")
         assert found["map"].count("#") == found["status"]["parts_present"] < 16
-        eventually(lambda: not mount.statistics()["cache"]["uncommitted_bytes"])
+        # Entries are open until they are committed and synced.
+        eventually(lambda: not mount.statistics()["cache"]["open_entries"])
         mount.kill()
         mount.start()
     assert "  " + found["map"] in status(mount.point / "file").stdout.splitlines()
